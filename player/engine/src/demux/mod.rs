@@ -1,0 +1,1 @@
+//! Bytes of segments in, encoded samples on the media timeline out.

@@ -1,0 +1,14 @@
+//! The real world around the brain: downloads, demuxing, sample buffers and decoding, in real time.
+//!
+//! [`open`] starts a session in threads of its own and gives a [`Player`] to steer it and look at it.
+//! Nothing here draws: frames wait in a slot ([`Player::take_frame`]) for whoever shows them.
+
+pub mod demux;
+pub mod net;
+pub mod playback;
+mod player;
+pub mod samples;
+
+pub use player::{
+    BufferedRange, DecisionView, ErrorView, Options, Player, PlotPoint, QualityView, Snapshot, State, TrackView, open,
+};

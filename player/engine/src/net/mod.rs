@@ -1,0 +1,1 @@
+//! Requests: one client, keep-alive, bodies in chunks with timings.

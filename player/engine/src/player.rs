@@ -1,0 +1,252 @@
+//! The handle that a window or a command line holds.
+
+use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
+
+use url::Url;
+use weir_abr::{
+    Bitrate,
+    planner::{Caps, Config, QualityChoice},
+};
+
+use crate::playback::VideoFrame;
+
+/// How to play.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The brain's settings.
+    pub planner: Config,
+    /// Quality at the start.
+    pub quality: QualityChoice,
+    /// Limits at the start.
+    pub caps: Caps,
+    /// No window and no sound card: decode, and let sinks keep time.
+    pub headless: bool,
+    /// Write the session's record here, one JSON object a line; `-` is standard output.
+    pub events: Option<PathBuf>,
+    /// Start here instead of at the beginning or the live edge.
+    pub start_at: Option<Duration>,
+    /// Stop after so much wall-clock time.
+    pub stop_after: Option<Duration>,
+    /// Write `sync` entries: flashes and beeps of the test card at the sinks.
+    pub measure_sync: bool,
+    /// Where estimates are kept between sessions; `None` keeps none.
+    pub state_dir: Option<PathBuf>,
+    /// Give RGBA frames of about this height at most instead of planes (software GL).
+    pub rgba_height: Option<u32>,
+}
+
+/// What playback is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// The manifest is being loaded.
+    #[default]
+    Loading,
+    /// Filling the buffer before the first picture.
+    Starting,
+    /// Pictures move.
+    Playing,
+    /// The viewer paused.
+    Paused,
+    /// The buffer ran dry.
+    Stalled,
+    /// On the way to another place.
+    Seeking,
+    /// The end was reached.
+    Ended,
+    /// Nothing more can be played; see [`Snapshot::error`].
+    Failed,
+}
+
+/// A stretch of buffered media.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BufferedRange {
+    /// From.
+    pub start: Duration,
+    /// To.
+    pub end: Duration,
+    /// Rung of it on the ladder of [`Snapshot::video`].
+    pub rung: usize,
+}
+
+/// A rung as a menu shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QualityView {
+    /// "720p".
+    pub label: String,
+    /// Average bitrate.
+    pub bitrate: Bitrate,
+    /// Lines, where known.
+    pub height: Option<u32>,
+}
+
+/// A track as the window shows it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrackView {
+    /// Its rungs, lowest first.
+    pub rungs: Vec<QualityView>,
+    /// Rung of the picture on screen.
+    pub showing: Option<usize>,
+    /// Rung being fetched.
+    pub loading: Option<usize>,
+    /// What is buffered.
+    pub buffered: Vec<BufferedRange>,
+}
+
+/// The last decision, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DecisionView {
+    /// When, since the session's start.
+    pub at: Duration,
+    /// Rule that won.
+    pub rule: String,
+    /// One sentence.
+    pub reason: String,
+}
+
+/// One sample of the live plots.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlotPoint {
+    /// When, since the session's start.
+    pub at: Duration,
+    /// Expected throughput.
+    pub estimate: Option<Bitrate>,
+    /// Throughput measured over the last tick; zero when nothing was asked for.
+    pub throughput: Bitrate,
+    /// Bitrate of the rung on screen.
+    pub playing: Option<Bitrate>,
+    /// Bitrate of the rung being fetched.
+    pub loading: Option<Bitrate>,
+    /// Buffer level.
+    pub buffer: Duration,
+    /// A stall was going on.
+    pub stalled: bool,
+}
+
+/// What went wrong, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorView {
+    /// Short and stable: `manifest_status`, `server_unreachable`, `codec_unplayable` ...
+    pub code: String,
+    /// What failed and where.
+    pub what: String,
+    /// What to do.
+    pub advice: String,
+}
+
+/// Everything that a window shows, taken at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// What playback is doing.
+    pub state: State,
+    /// Where it is.
+    pub position: Duration,
+    /// How long the presentation is, once known.
+    pub duration: Option<Duration>,
+    /// For a live stream: the stretch that can be played now.
+    pub live_window: Option<(Duration, Duration)>,
+    /// Buffer level of the track that has least.
+    pub buffer: Duration,
+    /// The main track.
+    pub video: TrackView,
+    /// Sound of its own, where there is any.
+    pub audio: Option<TrackView>,
+    /// What the viewer chose.
+    pub quality: QualityChoice,
+    /// Limits in force.
+    pub caps: Caps,
+    /// 0.0 to 1.0.
+    pub volume: f64,
+    /// Silenced.
+    pub muted: bool,
+    /// 1.0 is normal.
+    pub rate: f64,
+    /// Expected throughput.
+    pub estimate: Option<Bitrate>,
+    /// The last decision.
+    pub decision: Option<DecisionView>,
+    /// The last five minutes, oldest first, four a second.
+    pub plot: Arc<VecDeque<PlotPoint>>,
+    /// Frames shown and frames that came too late.
+    pub frames: (u64, u64),
+    /// Stalls so far, and their time together.
+    pub stalls: (u32, Duration),
+    /// Switches of the picture's rung so far.
+    pub switches: u32,
+    /// Size of the picture on screen.
+    pub picture: Option<(u32, u32)>,
+    /// Codecs, as the manifest or the demuxer names them.
+    pub codecs: String,
+    /// A fault that is being dealt with.
+    pub warning: Option<ErrorView>,
+    /// Why nothing more can be played.
+    pub error: Option<ErrorView>,
+}
+
+/// One session.
+pub struct Player {
+    _private: (),
+}
+
+/// Starts to play `url`. `wake` is called (from any thread) when there is a new frame or something to show changed.
+pub fn open(url: Url, options: Options, wake: Arc<dyn Fn() + Send + Sync>) -> Player {
+    let _ = (url, options, wake);
+    Player { _private: () }
+}
+
+impl Player {
+    /// Goes on playing.
+    pub fn play(&self) {}
+
+    /// Holds.
+    pub fn pause(&self) {}
+
+    /// Goes to a place; wishes that come faster than they can be met are merged. `exact` is false while dragging.
+    pub fn seek(&self, to: Duration, exact: bool) {
+        let _ = (to, exact);
+    }
+
+    /// 0.25 to 4.0; the pitch stays.
+    pub fn set_rate(&self, rate: f64) {
+        let _ = rate;
+    }
+
+    /// 0.0 to 1.0.
+    pub fn set_volume(&self, volume: f64) {
+        let _ = volume;
+    }
+
+    /// Silence without losing the volume.
+    pub fn set_muted(&self, muted: bool) {
+        let _ = muted;
+    }
+
+    /// Auto, or one rung.
+    pub fn set_quality(&self, choice: QualityChoice) {
+        let _ = choice;
+    }
+
+    /// Limits for Auto.
+    pub fn set_caps(&self, caps: Caps) {
+        let _ = caps;
+    }
+
+    /// For software GL: give RGBA frames of at most this height from now on.
+    pub fn set_rgba_height(&self, height: Option<u32>) {
+        let _ = height;
+    }
+
+    /// Everything to show, as of now; cheap enough to call for each drawn frame.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::default()
+    }
+
+    /// The newest frame that is due, when it was not taken before.
+    pub fn take_frame(&self) -> Option<VideoFrame> {
+        None
+    }
+
+    /// Blocks until the session ended, failed or reached `stop_after`, then gives its final state.
+    pub fn wait(&self) -> Snapshot {
+        self.snapshot()
+    }
+}

@@ -1,0 +1,1 @@
+//! Encoded samples of one track on the presentation timeline.

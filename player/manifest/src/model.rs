@@ -1,0 +1,137 @@
+//! What a manifest says, whatever its protocol.
+
+use std::{ops::Range, time::Duration};
+
+use url::Url;
+
+/// What to request for a segment, an init segment or a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Resource {
+    /// Absolute.
+    pub url: Url,
+    /// Bytes of it, end exclusive; `None` for all.
+    pub range: Option<Range<u64>>,
+}
+
+/// How a segment is encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// The whole segment, AES-128 in CBC mode with PKCS#7 padding (RFC 8216, 5.2).
+    Aes128 {
+        /// Where the 16 bytes of the key are.
+        key: Url,
+        /// Given, or derived from the media sequence number.
+        iv: [u8; 16],
+    },
+    /// Anything else, by the name that the manifest uses.
+    Unsupported(String),
+}
+
+/// One segment of one rendition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segment {
+    /// Media sequence number (HLS), or the number derived from the template (DASH).
+    pub number: u64,
+    /// Where it starts on the presentation timeline, by the manifest.
+    pub start: Duration,
+    /// How long it plays, by the manifest.
+    pub duration: Duration,
+    /// Where its bytes are.
+    pub media: Resource,
+    /// Its initialization segment, where the format has one.
+    pub init: Option<Resource>,
+    /// Segments of one value share one media timeline (HLS discontinuity sequence, DASH period).
+    pub discontinuity: u64,
+    /// How to get from media time stamps to the presentation timeline where the manifest says it (DASH): media time
+    /// of the presentation's `discontinuity` start, so presentation = media - this. `None` in HLS: measured instead.
+    pub media_time_offset: Option<f64>,
+    /// How it is encrypted.
+    pub encryption: Option<Encryption>,
+    /// Bytes, where the manifest knows.
+    pub size: Option<u64>,
+    /// No media here (`EXT-X-GAP`).
+    pub gap: bool,
+    /// Wall-clock time of its first sample, seconds since the Unix epoch.
+    pub program_date_time: Option<f64>,
+}
+
+/// What a track carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MediaKind {
+    /// Pictures, perhaps with sound in the same segments.
+    Video,
+    /// Sound alone.
+    Audio,
+    /// Subtitles or captions.
+    Text,
+}
+
+/// One quality of a track.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rendition {
+    /// Stable name within the presentation.
+    pub id: String,
+    /// Declared peak in bit/s (`BANDWIDTH`, `@bandwidth`).
+    pub bandwidth: u64,
+    /// Declared average in bit/s.
+    pub average_bandwidth: Option<u64>,
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Lines.
+    pub height: Option<u32>,
+    /// RFC 6381 string.
+    pub codecs: Option<String>,
+    /// Frames per second.
+    pub frame_rate: Option<f64>,
+    /// The playlist that lists its segments (HLS); `None` when `segments` needs no further request.
+    pub playlist: Option<Url>,
+    /// Its segments as far as they are known; empty until the playlist was loaded.
+    pub segments: Vec<Segment>,
+}
+
+/// Renditions that stand for each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Track {
+    /// Stable name within the presentation.
+    pub id: String,
+    /// What it carries.
+    pub kind: MediaKind,
+    /// BCP 47, where given.
+    pub language: Option<String>,
+    /// For people.
+    pub name: String,
+    /// Chosen unless the viewer says otherwise.
+    pub default: bool,
+    /// At least one, by rising bitrate.
+    pub renditions: Vec<Rendition>,
+}
+
+/// A whole presentation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Presentation {
+    /// `hls` or `dash`.
+    pub protocol: Protocol,
+    /// Tracks, the main one first. With sound in the main track's segments there is no audio track for it.
+    pub tracks: Vec<Track>,
+    /// More may be appended.
+    pub live: bool,
+    /// A live stream starts at its edge; an event that still grows starts at the beginning.
+    pub start_at_edge: bool,
+    /// Where it ends, once that is known.
+    pub duration: Option<Duration>,
+    /// How long to wait before the next reload, while it may change.
+    pub reload_after: Option<Duration>,
+    /// Longest segment, for time-outs and hold-backs.
+    pub target_duration: Duration,
+    /// Distance to keep from the end of a live presentation.
+    pub target_latency: Option<Duration>,
+}
+
+/// Where the text came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// RFC 8216 and 8216bis.
+    Hls,
+    /// ISO/IEC 23009-1.
+    Dash,
+}
