@@ -1,0 +1,192 @@
+//! One request: head, body in chunks with their times, checks.
+
+use std::{
+    error::Error as _,
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{
+    StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RANGE},
+};
+use tokio::time::timeout;
+use url::Url;
+
+use super::{Http, NetError, error::host_of};
+
+/// Progress is told at most this often: finer adds nothing to an estimate of throughput.
+const PROGRESS_EVERY: Duration = Duration::from_millis(25);
+
+/// How a request is getting on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The response's head arrived, with a good status.
+    Head,
+    /// So many bytes of the body arrived in all.
+    Bytes(u64),
+}
+
+/// What to ask for.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Absolute, http or https.
+    pub url: Url,
+    /// Bytes of it, end exclusive; `None` for all.
+    pub range: Option<Range<u64>>,
+    /// Largest body to take in.
+    pub limit: u64,
+    /// Let the server compress it.
+    pub compressed: bool,
+}
+
+/// A complete body.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// After redirects: what relative addresses in the body are relative to.
+    pub url: Url,
+    /// `Content-Type` without parameters, lower case.
+    pub content_type: Option<String>,
+    /// As sent, so still compressed when `gzip` says so.
+    pub bytes: Bytes,
+    /// The body is gzip.
+    pub gzip: bool,
+    /// Request to head.
+    pub first_byte: Duration,
+}
+
+impl Http {
+    /// Requests `ask` and reads its body to the end. Dropping the future closes this request, and only this one.
+    pub async fn get(&self, ask: Ask, mut progress: impl FnMut(Progress)) -> Result<Body, NetError> {
+        let Ask { url, range, limit, compressed } = ask;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(NetError::Scheme { url });
+        }
+        let idle = self.limits.idle;
+        let silent = || NetError::Idle { host: host_of(&url), waited: idle };
+        let mut request = self.client.get(url.clone());
+        request = request.header(ACCEPT_ENCODING, if compressed { "gzip" } else { "identity" });
+        if let Some(range) = &range {
+            if range.is_empty() {
+                return Err(NetError::Decode { url, reason: "its byte range is empty".to_owned() });
+            }
+            request = request.header(RANGE, format!("bytes={}-{}", range.start, range.end - 1));
+        }
+        let asked = Instant::now();
+        let mut response =
+            timeout(idle, request.send()).await.map_err(|_| silent())?.map_err(|error| sort(&url, &error))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(NetError::Status { url, status: status.as_u16() });
+        }
+        let first_byte = asked.elapsed();
+        progress(Progress::Head);
+
+        let announced = response.content_length();
+        if announced.is_some_and(|length| length > limit) {
+            return Err(NetError::TooLarge { url, limit });
+        }
+        let content_type = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .map(|value| value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase());
+        let gzip = response.headers().get(CONTENT_ENCODING).is_some_and(|value| value.as_bytes() == b"gzip");
+
+        // An announced length is a hint for one allocation, never a reason for a huge one.
+        let mut bytes = BytesMut::with_capacity(announced.unwrap_or(64 << 10).min(8 << 20) as usize);
+        let mut told = Instant::now();
+        loop {
+            let chunk = match timeout(idle, response.chunk()).await {
+                Err(_) => return Err(silent()),
+                Ok(Ok(None)) => break,
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Err(error)) => return Err(cut(&url, &error, bytes.len() as u64, announced)),
+            };
+            if bytes.len() as u64 + chunk.len() as u64 > limit {
+                return Err(NetError::TooLarge { url, limit });
+            }
+            bytes.extend_from_slice(&chunk);
+            if told.elapsed() >= PROGRESS_EVERY {
+                told = Instant::now();
+                progress(Progress::Bytes(bytes.len() as u64));
+            }
+        }
+        let got = bytes.len() as u64;
+        if let Some(expected) = announced.filter(|&expected| expected != got) {
+            return Err(NetError::Truncated { url, got, expected });
+        }
+        let mut bytes = bytes.freeze();
+        if let Some(range) = range {
+            let expected = range.end - range.start;
+            // A server without range support sends everything.
+            if status == StatusCode::OK && got >= range.end {
+                bytes = bytes.slice(range.start as usize..range.end as usize);
+            }
+            if (bytes.len() as u64) != expected {
+                return Err(NetError::Truncated { url, got: bytes.len() as u64, expected });
+            }
+        }
+        Ok(Body { url: response.url().clone(), content_type, bytes, gzip, first_byte })
+    }
+}
+
+/// A failure before the head.
+fn sort(url: &Url, error: &reqwest::Error) -> NetError {
+    let host = host_of(url);
+    let reason = innermost(error);
+    if error.is_connect() {
+        if is_tls(error) { NetError::Tls { host, reason } } else { NetError::Connect { host, reason } }
+    } else if error.is_timeout() {
+        NetError::Connect { host, reason: "it took too long".to_owned() }
+    } else if error.is_builder() {
+        NetError::Client(reason)
+    } else if error.is_redirect() {
+        NetError::Decode { url: url.clone(), reason: format!("its redirects lead nowhere: {reason}") }
+    } else {
+        NetError::Lost { host, reason }
+    }
+}
+
+/// A failure inside the body.
+fn cut(url: &Url, error: &reqwest::Error, got: u64, announced: Option<u64>) -> NetError {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>()
+            && io.kind() != std::io::ErrorKind::UnexpectedEof
+        {
+            return NetError::Lost { host: host_of(url), reason: io.to_string() };
+        }
+        source = inner.source();
+    }
+    NetError::Truncated { url: url.clone(), got, expected: announced.unwrap_or(0) }
+}
+
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        // rustls errors travel inside io::Error, whose source is the inner error's source.
+        if inner.downcast_ref::<rustls::Error>().is_some()
+            || inner
+                .downcast_ref::<std::io::Error>()
+                .and_then(std::io::Error::get_ref)
+                .is_some_and(|inner| inner.downcast_ref::<rustls::Error>().is_some())
+        {
+            return true;
+        }
+        source = inner.source();
+    }
+    false
+}
+
+/// The deepest cause says most ("Connection refused"); the layers above only say "error sending request".
+fn innermost(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = inner.to_string();
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,66 @@
+//! One client for a whole session.
+
+use std::{sync::Arc, time::Duration};
+
+use super::NetError;
+
+/// How long to wait, and for how much.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// For the next byte, the first one included.
+    pub idle: Duration,
+    /// Largest media body, in bytes.
+    pub media: u64,
+    /// Largest manifest, after decompression, in bytes.
+    pub text: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            idle: Duration::from_secs(8),
+            media: 256 << 20,
+            text: 32 << 20,
+        }
+    }
+}
+
+/// A cheap handle on one connection pool (keep-alive, HTTP/2 where the server offers it).
+#[derive(Clone, Debug)]
+pub struct Http {
+    pub(crate) client: reqwest::Client,
+    pub(crate) limits: Arc<Limits>,
+}
+
+impl Http {
+    /// A client with a pool of its own.
+    ///
+    /// A machine without any CA certificate still gets one: plain `http` works, `https` says what is missing.
+    pub fn new(limits: Limits) -> Result<Self, NetError> {
+        // reqwest is built without a crypto provider; another part of the program may have installed one already,
+        // which serves as well.
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        let client = builder(&limits)
+            .build()
+            .or_else(|error| {
+                tracing::warn!(%error, "no CA certificates on this machine: only plain http will work");
+                builder(&limits).tls_certs_only(std::iter::empty()).build()
+            })
+            .map_err(|error| NetError::Client(error.to_string()))?;
+        Ok(Self { client, limits: Arc::new(limits) })
+    }
+}
+
+fn builder(limits: &Limits) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("Weir/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(limits.connect)
+        .pool_idle_timeout(Duration::from_secs(50))
+        .tcp_nodelay(true)
+        .http2_adaptive_window(true)
+}
