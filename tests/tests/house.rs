@@ -12,7 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("weir-lab", &["weir-abr", "weir-manifest"]),
     ("weir", &["weir-abr", "weir-manifest", "weir-engine", "weir-lab", "eframe", "egui*", "gstreamer*"]),
     ("weir-server", &["gstreamer*"]),
-    ("weir-tests", &["weir-abr", "weir-engine"]),
+    ("weir-tests", &["weir-abr", "weir-engine", "gstreamer-video"]),
 ];
 
 /// Libraries that only some crates may name.
