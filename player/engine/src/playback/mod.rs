@@ -1,8 +1,12 @@
 //! Decoding and showing what the sample buffers hold.
 
+mod picture;
+
 use std::{fmt, time::Duration};
 
 use gstreamer_video as gst_video;
+
+pub use picture::{PictureView, PixelFormat, Plane};
 
 /// Coefficients from Y'CbCr to R'G'B'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
