@@ -9,13 +9,21 @@ fn runtime() -> &'static tokio::runtime::Runtime {
     static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime starts")
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime starts")
     })
 }
 
 fn client() -> reqwest::Client {
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
-    CLIENT.get_or_init(|| reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client")).clone()
+    CLIENT
+        .get_or_init(|| {
+            reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client")
+        })
+        .clone()
 }
 
 /// What came back.
@@ -37,12 +45,18 @@ impl Answer {
 
     /// The body as JSON.
     pub fn json(&self) -> anyhow::Result<Value> {
-        serde_json::from_slice(&self.body).with_context(|| format!("not JSON: {}", String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body)
+            .with_context(|| format!("not JSON: {}", String::from_utf8_lossy(&self.body)))
     }
 }
 
 /// Any request.
-pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> anyhow::Result<Answer> {
+pub fn send(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: Option<Vec<u8>>,
+) -> anyhow::Result<Answer> {
     // Made inside: reqwest's time-outs need the runtime from the first moment.
     runtime().block_on(async {
         let mut request = client().request(method.parse()?, url);

@@ -2,6 +2,8 @@
 //!
 //! The programs are those of this build (`cargo build --workspace --all-targets` makes them); nothing is faked here.
 
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
 pub mod events;
 pub mod fixture;
 pub mod http;

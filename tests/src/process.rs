@@ -84,8 +84,11 @@ fn start_and_find(
     mut command: Command,
     find: impl Fn(&str) -> Option<String> + Send + 'static,
 ) -> anyhow::Result<(Running, String)> {
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("{command:?}"))?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{command:?}"))?;
     let stdout = child.stdout.take().context("piped")?;
     let running = Running(child);
     let (found, wait) = sync_channel(1);

@@ -59,7 +59,8 @@ impl Screen {
             let bytes = file.get(index * 4..index * 4 + 4).and_then(|bytes| bytes.try_into().ok());
             bytes.map(|bytes| u32::from_be_bytes(bytes) as usize).context("the XWD header is cut short")
         };
-        let (header, width, height, stride, colors) = (field(0)?, field(4)?, field(5)?, field(12)?, field(19)?);
+        let (header, width, height, stride, colors) =
+            (field(0)?, field(4)?, field(5)?, field(12)?, field(19)?);
         ensure!(field(11)? == 32 && field(7)? == 0, "only 32 bits a pixel, least significant byte first");
         let pixels = file.get(header + colors * 12..).context("no pixels")?;
         ensure!(pixels.len() >= stride * height, "the XWD file is cut short");
@@ -99,7 +100,10 @@ impl Shot {
 }
 
 /// Calls `look` until it gives something.
-pub fn until<T>(patience: Duration, mut look: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+pub fn until<T>(
+    patience: Duration,
+    mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
     let end = std::time::Instant::now() + patience;
     loop {
         if let Some(value) = look()? {

@@ -48,7 +48,8 @@ impl Luma {
         const CELLS: usize = 32;
         let radius = (self.width / CELLS / 8).max(1);
         let y = self.height as f64 - self.height as f64 / 24.0;
-        let cell = |index: usize| self.mean((index as f64 + 0.5) * self.width as f64 / CELLS as f64, y, radius);
+        let cell =
+            |index: usize| self.mean((index as f64 + 0.5) * self.width as f64 / CELLS as f64, y, radius);
         let (white, black) = (cell(0), cell(1));
         if white < black + 80.0 {
             return None;

@@ -62,7 +62,8 @@ fn a_stream_is_watched_while_it_is_still_being_packaged() {
     })
     .unwrap();
 
-    let log = Player::headless(&server.hls("growing"), NONE).unwrap().finish(Duration::from_secs(90)).unwrap();
+    let log =
+        Player::headless(&server.hls("growing"), NONE).unwrap().finish(Duration::from_secs(90)).unwrap();
 
     assert!(log.ended(), "{}", log.tail(20));
     assert!((log.position() - 20.0).abs() < 0.5, "ended at {} of 20 s", log.position());
@@ -73,7 +74,11 @@ fn switches_down_and_up_again_without_a_stall_when_the_link_steps_down_and_up() 
     let data = fixture::packaged().unwrap();
     let server = Server::start(data.path()).unwrap();
     let trace = data.path().join("step.jsonl");
-    fs::write(&trace, r#"{"name": "step", "points": [[20000, 5000, 40], [28000, 600, 40], [600000, 5000, 40]]}"#).unwrap();
+    fs::write(
+        &trace,
+        r#"{"name": "step", "points": [[20000, 5000, 40], [28000, 600, 40], [600000, 5000, 40]]}"#,
+    )
+    .unwrap();
     let proxy = Proxy::start(&server.url, &["--trace".as_ref(), trace.as_os_str()]).unwrap();
 
     let log = Player::headless(&proxy.hls(fixture::LONG), &["--max-buffer", "15", "--duration", "78"])
@@ -106,7 +111,9 @@ fn survives_a_server_that_is_killed_and_restarted() {
 
     server.kill();
     let log = player
-        .wait_for(Duration::from_secs(20), |log| log.count(|event| matches!(event, Event::Error { fatal: false, .. })) > 0)
+        .wait_for(Duration::from_secs(20), |log| {
+            log.count(|event| matches!(event, Event::Error { fatal: false, .. })) > 0
+        })
         .unwrap();
     assert_eq!(log.count(|event| matches!(event, Event::Error { fatal: true, .. })), 0);
     std::thread::sleep(Duration::from_secs(3));
@@ -161,7 +168,8 @@ fn broken_segments_are_replaced_or_jumped_over_and_playback_goes_on() {
     )
     .unwrap();
 
-    let log = Player::headless(&proxy.hls(fixture::SHORT), NONE).unwrap().finish(Duration::from_secs(60)).unwrap();
+    let log =
+        Player::headless(&proxy.hls(fixture::SHORT), NONE).unwrap().finish(Duration::from_secs(60)).unwrap();
 
     assert!(log.ended(), "{}", log.tail(20));
     assert!(log.count(|event| matches!(event, Event::Error { fatal: false, .. })) > 0, "{}", log.tail(60));

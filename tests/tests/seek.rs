@@ -63,6 +63,8 @@ fn a_seek_shows_the_frame_that_was_asked_for() {
     player.play();
     wait_state(&player, State::Playing);
     let from = player.snapshot().position;
-    until(Duration::from_secs(5), || Ok((player.snapshot().position > from + Duration::from_secs(1)).then_some(())))
-        .unwrap();
+    until(Duration::from_secs(5), || {
+        Ok((player.snapshot().position > from + Duration::from_secs(1)).then_some(()))
+    })
+    .unwrap();
 }
