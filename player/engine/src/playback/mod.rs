@@ -1,12 +1,19 @@
 //! Decoding and showing what the sample buffers hold.
+//!
+//! [`Playback`] owns one pipeline and a thread that steers it: no call here waits for GStreamer. What happens is
+//! told through a channel of [`Event`]s; pictures wait in a slot.
 
+mod event;
 mod picture;
+mod player;
 
 use std::{fmt, time::Duration};
 
 use gstreamer_video as gst_video;
 
+pub use event::Event;
 pub use picture::{PictureView, PixelFormat, Plane};
+pub use player::{FrameCounts, Options, Playback, PlaybackError, Tracks};
 
 /// Coefficients from Y'CbCr to R'G'B'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
