@@ -4,11 +4,13 @@
 //! Nothing here draws: frames wait in a slot ([`Player::take_frame`]) for whoever shows them.
 
 pub mod demux;
+mod log;
 pub mod net;
 pub mod playback;
 mod player;
 pub mod samples;
 
 pub use player::{
-    BufferedRange, DecisionView, ErrorView, Options, Player, PlotPoint, QualityView, Snapshot, State, TrackView, open,
+    BufferedRange, DecisionView, ErrorView, Options, Player, PlotPoint, QualityView, Snapshot, State,
+    TrackView, open,
 };

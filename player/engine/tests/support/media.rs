@@ -1,0 +1,180 @@
+//! Small streams, encoded by GStreamer: a moving ball and a tone.
+
+use std::{fmt::Write as _, path::Path};
+
+use aes::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use super::server::Site;
+
+/// Frames a second of all streams here.
+pub const FPS: u32 = 25;
+
+/// A rung of the test ladder.
+pub struct TestRung {
+    pub name: &'static str,
+    pub width: u32,
+    pub height: u32,
+    pub kbps: u32,
+}
+
+pub const LOW: TestRung = TestRung { name: "low", width: 160, height: 90, kbps: 150 };
+pub const HIGH: TestRung = TestRung { name: "high", width: 320, height: 180, kbps: 500 };
+
+/// Runs a pipeline to its end.
+fn run(description: &str) {
+    gst::init().unwrap();
+    let pipeline = gst::parse::launch(description).unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let message = bus
+        .timed_pop_filtered(
+            gst::ClockTime::from_seconds(60),
+            &[gst::MessageType::Eos, gst::MessageType::Error],
+        )
+        .expect("encoding the test media took over a minute");
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{description}: {message:?}");
+}
+
+fn video(rung: &TestRung, seconds: u32) -> String {
+    format!(
+        "videotestsrc num-buffers={} pattern=ball ! video/x-raw,format=I420,width={},height={},framerate={FPS}/1 \
+         ! x264enc bitrate={} key-int-max={FPS} bframes=0 speed-preset=ultrafast option-string=scenecut=0 \
+         ! h264parse",
+        seconds * FPS,
+        rung.width,
+        rung.height,
+        rung.kbps
+    )
+}
+
+/// 48 kHz AAC; 1000 samples a buffer make whole seconds.
+fn audio(seconds: u32) -> String {
+    format!(
+        "audiotestsrc num-buffers={} samplesperbuffer=1000 ! audio/x-raw,rate=48000,channels=2 \
+         ! avenc_aac bitrate=64000 ! aacparse",
+        seconds * 48
+    )
+}
+
+/// Splits a fragmented MP4 into its init segment and its fragments.
+fn fragments(file: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let (mut init, mut parts, mut at) = (Vec::new(), Vec::<Vec<u8>>::new(), 0);
+    while at + 8 <= file.len() {
+        let size = u32::from_be_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+        let whole = &file[at..at + size];
+        match &file[at + 4..at + 8] {
+            b"moof" => parts.push(whole.to_vec()),
+            b"mdat" => parts.last_mut().unwrap().extend_from_slice(whole),
+            b"mfra" => {}
+            _ => init.extend_from_slice(whole),
+        }
+        at += size;
+    }
+    (init, parts)
+}
+
+fn mp4(elements: &str) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mp4");
+    run(&format!("{elements} ! mp4mux fragment-duration=1000 ! filesink location={}", path.display()));
+    fragments(&std::fs::read(path).unwrap())
+}
+
+fn media_playlist(head: &str, name: &str, extension: &str, durations: &[f64], tail: &str) -> String {
+    let mut text = format!("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n{head}");
+    for (number, duration) in durations.iter().enumerate() {
+        let _ = write!(text, "#EXTINF:{duration:.5},\n{name}-{number}.{extension}\n");
+    }
+    text + tail
+}
+
+/// HLS with fMP4 segments of one second, audio in segments of its own, at `/fmp4/master.m3u8`.
+pub fn fmp4(site: &Site, rungs: &[TestRung], seconds: u32) {
+    let mut master = String::from(
+        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+         #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"main\",DEFAULT=YES,AUTOSELECT=YES,URI=\"audio.m3u8\"\n",
+    );
+    for rung in rungs {
+        let (init, parts) = mp4(&video(rung, seconds));
+        assert_eq!(parts.len() as u32, seconds, "one fragment a second");
+        site.put(&format!("/fmp4/{}-init.mp4", rung.name), init);
+        let head = format!("#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-MAP:URI=\"{}-init.mp4\"\n", rung.name);
+        let durations = vec![1.0; parts.len()];
+        site.put(
+            &format!("/fmp4/{}.m3u8", rung.name),
+            media_playlist(&head, rung.name, "m4s", &durations, "#EXT-X-ENDLIST\n"),
+        );
+        for (number, part) in parts.into_iter().enumerate() {
+            site.put(&format!("/fmp4/{}-{number}.m4s", rung.name), part);
+        }
+        let _ = write!(
+            master,
+            "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},RESOLUTION={}x{},FRAME-RATE={FPS},\
+             CODECS=\"avc1.42c00d,mp4a.40.2\",AUDIO=\"a\"\n{}.m3u8\n",
+            rung.kbps * 1500,
+            rung.kbps * 1000,
+            rung.width,
+            rung.height,
+            rung.name
+        );
+    }
+    let (init, parts) = mp4(&audio(seconds));
+    site.put("/fmp4/audio-init.mp4", init);
+    let durations = vec![f64::from(seconds) / parts.len() as f64; parts.len()];
+    let head = "#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-MAP:URI=\"audio-init.mp4\"\n";
+    site.put("/fmp4/audio.m3u8", media_playlist(head, "audio", "m4s", &durations, "#EXT-X-ENDLIST\n"));
+    for (number, part) in parts.into_iter().enumerate() {
+        site.put(&format!("/fmp4/audio-{number}.m4s"), part);
+    }
+    site.put("/fmp4/master.m3u8", master);
+}
+
+/// HLS with MPEG-TS segments of about two seconds, video and audio in one, at `/ts/master.m3u8`; with a key, AES-128.
+pub fn ts(site: &Site, seconds: u32, key: Option<[u8; 16]>) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    run(&format!(
+        "{} ! queue ! sink.video {} ! queue ! sink.audio \
+         hlssink2 name=sink target-duration=2 max-files=0 playlist-length=0 location={} playlist-location={}",
+        video(&HIGH, seconds),
+        audio(seconds),
+        at("high-%d.ts"),
+        at("list.m3u8"),
+    ));
+    let list = std::fs::read_to_string(at("list.m3u8")).unwrap();
+    let durations: Vec<f64> = list
+        .lines()
+        .filter_map(|line| line.strip_prefix("#EXTINF:"))
+        .map(|line| line.trim_end_matches(',').parse().unwrap())
+        .collect();
+    assert!(durations.len() >= 2, "{list}");
+    for number in 0..durations.len() {
+        let plain = read(folder.path(), &format!("high-{number}.ts"));
+        let body = match key {
+            None => plain,
+            Some(key) => {
+                // RFC 8216, 5.2: without IV the media sequence number is the IV.
+                let iv = (number as u128).to_be_bytes();
+                cbc::Encryptor::<aes::Aes128>::new(&key.into(), &iv.into()).encrypt_padded_vec::<Pkcs7>(&plain)
+            }
+        };
+        site.put(&format!("/ts/high-{number}.ts"), body);
+    }
+    let mut head = String::from("#EXT-X-PLAYLIST-TYPE:VOD\n");
+    if let Some(key) = key {
+        site.put("/ts/key.bin", key.to_vec());
+        head.push_str("#EXT-X-KEY:METHOD=AES-128,URI=\"key.bin\"\n");
+    }
+    site.put("/ts/high.m3u8", media_playlist(&head, "high", "ts", &durations, "#EXT-X-ENDLIST\n"));
+    site.put(
+        "/ts/master.m3u8",
+        "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=700000,RESOLUTION=320x180,CODECS=\"avc1.42c00d,mp4a.40.2\"\nhigh.m3u8\n",
+    );
+}
+
+fn read(folder: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(folder.join(name)).unwrap()
+}
