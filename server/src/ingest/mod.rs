@@ -1,0 +1,104 @@
+//! Where media comes from: a file, a download, or the test-card generator.
+
+mod fetch;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+pub use fetch::{FetchError, FetchPolicy, PublicInternet, fetch};
+
+/// A stream's source, as the catalogue keeps it. Whoever accepts one from outside validates paths and URLs
+/// against the server's policy first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum SourceSpec {
+    /// A file on this machine.
+    File {
+        /// Absolute path, already checked.
+        path: PathBuf,
+        /// Delete the file when packaging has ended well: it is an upload that nobody else needs.
+        #[serde(default)]
+        remove_when_done: bool,
+    },
+    /// A file behind http or https; downloaded whole before it is packaged.
+    Url {
+        /// Where from. Asked of the [`FetchPolicy`] again before the request and at every redirect.
+        #[serde(with = "url_text")]
+        url: Url,
+    },
+    /// The generated test card.
+    TestCard(TestCardSpec),
+}
+
+/// What the test-card generator is to draw. The layout is in `docs/test-card.md`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TestCardSpec {
+    /// Length in milliseconds, 1 s to 24 h.
+    pub duration_ms: u64,
+    /// Frames a second as numerator and denominator: (25, 1), (30000, 1001); 5 to 60 frames a second.
+    pub frame_rate: (u32, u32),
+    /// Lines of the highest rung (16:9), 48 to 2160.
+    pub lines: u32,
+    /// Seed of the texture.
+    pub seed: u64,
+    /// With the beep.
+    pub audio: bool,
+}
+
+/// URLs as plain strings.
+mod url_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use url::Url;
+
+    pub(super) fn serialize<S: Serializer>(url: &Url, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(url.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Url::parse(&text).map_err(|e| D::Error::custom(format!("{text:?} is not a URL: {e}")))
+    }
+}
+
+impl Default for TestCardSpec {
+    fn default() -> Self {
+        Self { duration_ms: 60_000, frame_rate: (25, 1), lines: 1080, seed: 1, audio: true }
+    }
+}
+
+impl TestCardSpec {
+    /// Checks the ranges that the fields' documentation gives.
+    ///
+    /// # Errors
+    /// One sentence that names the field and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        if !(1000..=86_400_000).contains(&self.duration_ms) {
+            return Err("test card duration_ms: 1000 to 86400000".to_owned());
+        }
+        let (num, den) = self.frame_rate;
+        if den == 0
+            || num > 1_000_000
+            || u64::from(num) < 5 * u64::from(den)
+            || u64::from(num) > 60 * u64::from(den)
+        {
+            return Err(
+                "test card frame_rate: 5 to 60 frames a second, as [numerator, denominator]".to_owned()
+            );
+        }
+        if !(48..=2160).contains(&self.lines) {
+            return Err("test card lines: 48 to 2160".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Picture size of the highest rung: 16:9, even.
+    #[must_use]
+    pub fn size(&self) -> (u32, u32) {
+        let height = self.lines / 2 * 2;
+        ((height * 8 + 4) / 9 * 2, height)
+    }
+}

@@ -1,0 +1,178 @@
+//! Init segments: `ftyp` and a `moov` without samples.
+
+use bytes::Bytes;
+
+use super::boxes::{put_u16, put_u32, put_u64, write_box, write_full_box};
+use super::{AUDIO_TRACK, AudioConfig, VIDEO_TRACK, VideoConfig};
+
+/// The unity matrix of `mvhd` and `tkhd`.
+const MATRIX: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
+/// ISO 639-2 "und", packed.
+const UNDETERMINED: u16 = 0x55c4;
+
+/// The init segment of a video rendition with `timescale` ticks a second.
+#[must_use]
+pub fn video_init(config: &VideoConfig, timescale: u32) -> Bytes {
+    init(VIDEO_TRACK, &|out| {
+        trak(out, VIDEO_TRACK, (config.width, config.height), 0, timescale, *b"vide", &|out| {
+            avc1(out, config);
+        });
+    })
+}
+
+/// The init segment of an audio rendition; its timescale is the sample rate.
+#[must_use]
+pub fn audio_init(config: &AudioConfig) -> Bytes {
+    init(AUDIO_TRACK, &|out| {
+        trak(out, AUDIO_TRACK, (0, 0), 0x0100, config.sample_rate, *b"soun", &|out| {
+            mp4a(out, config);
+        });
+    })
+}
+
+fn init(track: u32, write_trak: &dyn Fn(&mut Vec<u8>)) -> Bytes {
+    let mut out = Vec::with_capacity(1024);
+    write_box(&mut out, b"ftyp", |out| {
+        out.extend_from_slice(b"iso6");
+        put_u32(out, 0);
+        for brand in [b"iso6", b"cmfc", b"mp41"] {
+            out.extend_from_slice(brand);
+        }
+    });
+    write_box(&mut out, b"moov", |out| {
+        write_full_box(out, b"mvhd", 0, 0, |out| {
+            for value in [0, 0, 1000, 0] {
+                put_u32(out, value); // created, modified, timescale, duration
+            }
+            put_u32(out, 0x1_0000); // rate 1.0
+            put_u16(out, 0x0100); // volume 1.0
+            out.extend_from_slice(&[0; 10]);
+            MATRIX.iter().for_each(|value| put_u32(out, *value));
+            out.extend_from_slice(&[0; 24]);
+            put_u32(out, track + 1); // next track
+        });
+        write_trak(out);
+        write_box(out, b"mvex", |out| {
+            write_full_box(out, b"trex", 0, 0, |out| {
+                for value in [track, 1, 0, 0, 0] {
+                    put_u32(out, value); // sample description 1; fragments bring their own defaults
+                }
+            });
+        });
+    });
+    Bytes::from(out)
+}
+
+fn trak(
+    out: &mut Vec<u8>,
+    track: u32,
+    (width, height): (u16, u16),
+    volume: u16,
+    timescale: u32,
+    handler: [u8; 4],
+    entry: &dyn Fn(&mut Vec<u8>),
+) {
+    write_box(out, b"trak", |out| {
+        // enabled, in movie
+        write_full_box(out, b"tkhd", 0, 3, |out| {
+            for value in [0, 0, track, 0, 0, 0, 0] {
+                put_u32(out, value); // created, modified, id, reserved, duration, reserved x 2
+            }
+            put_u32(out, 0); // layer, alternate group
+            put_u16(out, volume);
+            put_u16(out, 0);
+            MATRIX.iter().for_each(|value| put_u32(out, *value));
+            put_u32(out, u32::from(width) << 16);
+            put_u32(out, u32::from(height) << 16);
+        });
+        write_box(out, b"mdia", |out| {
+            write_full_box(out, b"mdhd", 0, 0, |out| {
+                for value in [0, 0, timescale, 0] {
+                    put_u32(out, value);
+                }
+                put_u16(out, UNDETERMINED);
+                put_u16(out, 0);
+            });
+            write_full_box(out, b"hdlr", 0, 0, |out| {
+                put_u32(out, 0);
+                out.extend_from_slice(&handler);
+                out.extend_from_slice(&[0; 12]);
+                out.extend_from_slice(b"weir\0");
+            });
+            write_box(out, b"minf", |out| {
+                if handler == *b"vide" {
+                    write_full_box(out, b"vmhd", 0, 1, |out| put_u64(out, 0));
+                } else {
+                    write_full_box(out, b"smhd", 0, 0, |out| put_u32(out, 0));
+                }
+                write_box(out, b"dinf", |out| {
+                    write_full_box(out, b"dref", 0, 0, |out| {
+                        put_u32(out, 1);
+                        write_full_box(out, b"url ", 0, 1, |_| ()); // in this file
+                    });
+                });
+                write_box(out, b"stbl", |out| {
+                    write_full_box(out, b"stsd", 0, 0, |out| {
+                        put_u32(out, 1);
+                        entry(out);
+                    });
+                    for empty in [b"stts", b"stsc", b"stco"] {
+                        write_full_box(out, empty, 0, 0, |out| put_u32(out, 0));
+                    }
+                    write_full_box(out, b"stsz", 0, 0, |out| put_u64(out, 0));
+                });
+            });
+        });
+    });
+}
+
+fn avc1(out: &mut Vec<u8>, config: &VideoConfig) {
+    write_box(out, b"avc1", |out| {
+        out.extend_from_slice(&[0; 6]);
+        put_u16(out, 1); // data reference
+        out.extend_from_slice(&[0; 16]);
+        put_u16(out, config.width);
+        put_u16(out, config.height);
+        put_u32(out, 0x48_0000); // 72 dpi
+        put_u32(out, 0x48_0000);
+        put_u32(out, 0);
+        put_u16(out, 1); // frames a sample
+        out.extend_from_slice(&[0; 32]); // compressor name
+        put_u16(out, 24); // depth
+        put_u16(out, 0xffff);
+        write_box(out, b"avcC", |out| out.extend_from_slice(config.avcc()));
+        write_box(out, b"pasp", |out| {
+            put_u32(out, 1);
+            put_u32(out, 1);
+        });
+    });
+}
+
+fn mp4a(out: &mut Vec<u8>, config: &AudioConfig) {
+    write_box(out, b"mp4a", |out| {
+        out.extend_from_slice(&[0; 6]);
+        put_u16(out, 1); // data reference
+        put_u64(out, 0);
+        put_u16(out, config.channels);
+        put_u16(out, 16); // sample size
+        put_u32(out, 0);
+        // 16.16; rates above 65535 Hz do not fit and are read from the AudioSpecificConfig anyway.
+        put_u32(out, config.sample_rate.min(0xffff) << 16);
+        write_full_box(out, b"esds", 0, 0, |out| {
+            // ISO/IEC 14496-1: every length below fits one byte, for the config is at most 64 bytes long.
+            let asc = config.asc();
+            let specific = asc.len() as u8;
+            let decoder = 13 + 2 + specific;
+            out.extend_from_slice(&[0x03, 3 + 2 + decoder + 3]); // ES descriptor
+            put_u16(out, AUDIO_TRACK as u16);
+            out.push(0);
+            out.extend_from_slice(&[0x04, decoder]); // decoder configuration
+            out.extend_from_slice(&[0x40, 0x15, 0, 0, 0]); // AAC, audio stream, buffer size unknown
+            put_u32(out, config.bitrate); // maximum
+            put_u32(out, config.bitrate); // average
+            out.extend_from_slice(&[0x05, specific]); // decoder specific info
+            out.extend_from_slice(asc);
+            out.extend_from_slice(&[0x06, 1, 2]); // sync layer: MP4
+        });
+    });
+}

@@ -1,0 +1,44 @@
+//! Pure-Rust CMAF (ISO/IEC 23000-19): access units in, init segments and media segments out.
+//!
+//! Video is track 1, audio track 2, in the demuxed renditions and in the muxed stream alike, so that a
+//! progressive stream is [`muxed_init`] followed by the renditions' own segments in turn, each passed through
+//! [`with_sequence`].
+
+mod boxes;
+mod codec;
+mod fragment;
+mod init;
+mod mux;
+
+pub use codec::{AudioConfig, VideoConfig};
+pub use fragment::{Sample, media_segment};
+pub use init::{audio_init, video_init};
+pub use mux::{muxed_init, with_sequence};
+
+/// Track ID of every video rendition.
+pub const VIDEO_TRACK: u32 = 1;
+/// Track ID of every audio rendition.
+pub const AUDIO_TRACK: u32 = 2;
+
+/// Why something could not be packaged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackageError {
+    /// A codec configuration that does not parse.
+    #[error("the {codec} configuration is not usable: {why}")]
+    Codec {
+        /// "H.264" or "AAC".
+        codec: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An init or media segment without the boxes that it must have.
+    #[error("not a CMAF segment of this server: {0}")]
+    Malformed(String),
+    /// More than a segment can hold.
+    #[error("the segment is too large: {0}")]
+    TooLarge(String),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+//! One stream: its renditions, its edge, its poster.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::cache::SegmentCache;
+use super::rendition::{Rendition, RenditionInfo, TrackKind};
+use super::{SegmentEntry, StoreError, atomic};
+
+/// How far a stream has got. Changes with each finished segment, when a rendition appears or goes, and at
+/// completion.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Edge {
+    /// Every rendition that the stream is to have is there with its init segment: the multivariant playlist
+    /// will not grow any more.
+    pub ready: bool,
+    /// Segments that are finished on *every* rendition; 0 until `ready`.
+    pub segments: u32,
+    /// Nothing will be added any more.
+    pub complete: bool,
+    /// The stream was deleted; `complete` is set too.
+    pub removed: bool,
+    /// Counts changes, so that a finished segment of a single rendition wakes its readers as well.
+    pub version: u64,
+}
+
+impl Edge {
+    /// There is something to play on every rendition.
+    #[must_use]
+    pub fn playable(&self) -> bool {
+        self.ready && self.segments > 0
+    }
+}
+
+/// What `stream.json` holds.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Description {
+    /// Names of the renditions that the stream is to have.
+    renditions: Vec<String>,
+    complete: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    description: Description,
+    renditions: Vec<Arc<Rendition>>,
+}
+
+/// A stream's media.
+#[derive(Debug)]
+pub struct StreamStore {
+    id: String,
+    folder: PathBuf,
+    fsync: bool,
+    cache: Arc<SegmentCache>,
+    state: RwLock<State>,
+    edge: watch::Sender<Edge>,
+}
+
+impl StreamStore {
+    /// The stream's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The stream's folder. The packaging job keeps its plan and a downloaded source here too.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Renditions that have an init segment: video from the lowest to the highest picture, then audio.
+    #[must_use]
+    pub fn renditions(&self) -> Vec<Arc<Rendition>> {
+        self.read().renditions.clone()
+    }
+
+    /// One rendition by name.
+    #[must_use]
+    pub fn rendition(&self, name: &str) -> Option<Arc<Rendition>> {
+        self.read().renditions.iter().find(|r| r.name() == name).cloned()
+    }
+
+    /// Watches how far the stream has got. The receiver's current value is always up to date.
+    #[must_use]
+    pub fn edge(&self) -> watch::Receiver<Edge> {
+        self.edge.subscribe()
+    }
+
+    /// Nothing will be added any more.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.read().description.complete
+    }
+
+    /// A finished segment's bytes, from memory or from disk (then kept in memory).
+    ///
+    /// Blocks on the disk when the segment is not in memory: in async code use
+    /// [`read_segment`](Self::read_segment).
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when there is no such rendition or segment; the disk's otherwise.
+    pub fn segment_bytes(&self, rendition: &str, number: u32) -> io::Result<Bytes> {
+        let entry = self.find(rendition, number)?;
+        if let Some(bytes) = self.cache.get(&self.id, rendition, number) {
+            return Ok(bytes);
+        }
+        let path = entry.0.segment_path(number);
+        let bytes = Bytes::from(std::fs::read(path)?);
+        self.cache.put(&self.id, rendition, number, bytes.clone());
+        Ok(bytes)
+    }
+
+    /// [`segment_bytes`](Self::segment_bytes) for async code: memory at once, the disk on a blocking thread.
+    ///
+    /// # Errors
+    /// As [`segment_bytes`](Self::segment_bytes).
+    pub async fn read_segment(self: &Arc<Self>, rendition: &str, number: u32) -> io::Result<Bytes> {
+        self.find(rendition, number)?;
+        if let Some(bytes) = self.cache.get(&self.id, rendition, number) {
+            return Ok(bytes);
+        }
+        let (this, rendition) = (Arc::clone(self), rendition.to_owned());
+        tokio::task::spawn_blocking(move || this.segment_bytes(&rendition, number))
+            .await
+            .map_err(io::Error::other)?
+    }
+
+    /// The thumbnail, a JPEG 320 pixels wide; `None` until one was made.
+    #[must_use]
+    pub fn poster(&self) -> Option<Bytes> {
+        std::fs::read(self.folder.join(POSTER)).ok().map(Bytes::from)
+    }
+
+    /// Stores the thumbnail (JPEG), replacing an earlier one.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn put_poster(&self, jpeg: &[u8]) -> Result<(), StoreError> {
+        atomic::write(&self.folder.join(POSTER), jpeg, self.fsync)
+    }
+
+    /// Says which renditions the stream is to have; [`Edge::ready`] waits for all of them.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn expect_renditions(&self, names: &[String]) -> Result<(), StoreError> {
+        self.change(|state| {
+            state.description.renditions = names.to_vec();
+            self.write_description(&state.description)
+        })
+    }
+
+    /// Adds a rendition with its init segment, or finds the one that an earlier run made.
+    ///
+    /// # Errors
+    /// [`StoreError::Mismatch`] when an earlier run's init segment differs and segments exist that need it.
+    pub fn add_rendition(&self, info: RenditionInfo, init: Bytes) -> Result<Arc<Rendition>, StoreError> {
+        self.change(|state| {
+            if let Some(at) = state.renditions.iter().position(|r| r.name() == info.name) {
+                if let Some(known) = state.renditions.get(at)
+                    && (known.init() == &init || !known.is_empty())
+                {
+                    return if known.init() == &init {
+                        Ok(Arc::clone(known))
+                    } else {
+                        Err(StoreError::Mismatch {
+                            what: format!("the encoder's set-up for rendition {}", info.name),
+                            why: "its finished segments were made by another encoder; delete the stream \
+                                  and create it again"
+                                .to_owned(),
+                        })
+                    };
+                }
+                state.renditions.remove(at);
+            }
+            let rendition = Arc::new(Rendition::create(&self.folder, info, init, self.fsync)?);
+            state.renditions.push(Arc::clone(&rendition));
+            sort(&mut state.renditions);
+            Ok(rendition)
+        })
+    }
+
+    /// Makes the next segment part of a rendition and moves the edge.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRendition`], [`StoreError::Mismatch`] when it does not follow the last one, or the
+    /// disk's.
+    pub fn append_segment(
+        &self,
+        rendition: &str,
+        number: u32,
+        start: u64,
+        duration: u64,
+        bytes: Bytes,
+    ) -> Result<(), StoreError> {
+        let found = self.rendition(rendition).ok_or_else(|| StoreError::NoRendition {
+            stream: self.id.clone(),
+            rendition: rendition.to_owned(),
+        })?;
+        let entry = SegmentEntry { number, start, duration, bytes: bytes.len() as u64 };
+        found.append(entry, &bytes, self.fsync)?;
+        self.cache.put(&self.id, rendition, number, bytes);
+        self.update_edge();
+        Ok(())
+    }
+
+    /// Takes a rendition out of the stream for good, for instance when its encoder died. Its files stay
+    /// until the stream is deleted.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn retire_rendition(&self, name: &str) -> Result<(), StoreError> {
+        self.change(|state| {
+            state.renditions.retain(|r| r.name() != name);
+            state.description.renditions.retain(|n| n != name);
+            self.write_description(&state.description)
+        })
+    }
+
+    /// Says that nothing will be added any more.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn complete(&self) -> Result<(), StoreError> {
+        self.change(|state| {
+            state.description.complete = true;
+            self.write_description(&state.description)
+        })
+    }
+
+    pub(super) fn load(
+        id: &str,
+        folder: PathBuf,
+        fsync: bool,
+        cache: Arc<SegmentCache>,
+    ) -> Result<Self, StoreError> {
+        let path = folder.join(DESCRIPTION);
+        let description = match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|e| StoreError::Mismatch {
+                what: path.display().to_string(),
+                why: format!("{e}; delete the stream and create it again"),
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Description::default(),
+            Err(error) => return Err(StoreError::io("read", &path, error)),
+        };
+        let mut renditions = Vec::new();
+        for name in &description.renditions {
+            renditions.extend(Rendition::load(folder.join(name))?.map(Arc::new));
+        }
+        sort(&mut renditions);
+        let stream = Self {
+            id: id.to_owned(),
+            folder,
+            fsync,
+            cache,
+            state: RwLock::new(State { description, renditions }),
+            edge: watch::Sender::new(Edge::default()),
+        };
+        stream.update_edge();
+        Ok(stream)
+    }
+
+    pub(super) fn close(&self) {
+        self.edge.send_modify(|edge| {
+            edge.complete = true;
+            edge.removed = true;
+            edge.version += 1;
+        });
+    }
+
+    fn find(&self, rendition: &str, number: u32) -> io::Result<(Arc<Rendition>, SegmentEntry)> {
+        let missing = || io::Error::new(io::ErrorKind::NotFound, format!("no {rendition} segment {number}"));
+        let found = self.rendition(rendition).ok_or_else(missing)?;
+        let at = number.checked_sub(1).ok_or_else(missing)? as usize;
+        let entry = found.segments().get(at).copied().ok_or_else(missing)?;
+        Ok((found, entry))
+    }
+
+    fn change<T>(&self, f: impl FnOnce(&mut State) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let result = f(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
+        self.update_edge();
+        result
+    }
+
+    fn update_edge(&self) {
+        self.edge.send_modify(|edge| {
+            let state = self.read();
+            let wanted = &state.description.renditions;
+            edge.ready = !wanted.is_empty()
+                && wanted.iter().all(|name| state.renditions.iter().any(|r| r.name() == name));
+            let common = state.renditions.iter().map(|r| r.len()).min().unwrap_or(0);
+            edge.segments = if edge.ready { u32::try_from(common).unwrap_or(u32::MAX) } else { 0 };
+            edge.complete = edge.removed || state.description.complete;
+            edge.version += 1;
+        });
+    }
+
+    fn write_description(&self, description: &Description) -> Result<(), StoreError> {
+        let text = serde_json::to_vec_pretty(description).unwrap_or_default();
+        atomic::write(&self.folder.join(DESCRIPTION), &text, self.fsync)
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const DESCRIPTION: &str = "stream.json";
+const POSTER: &str = "poster.jpg";
+
+fn sort(renditions: &mut [Arc<Rendition>]) {
+    renditions.sort_by_key(|r| (r.info().kind == TrackKind::Audio, r.info().height, r.info().bandwidth));
+}
