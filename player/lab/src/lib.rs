@@ -1,1 +1,11 @@
-//! placeholder
+//! The lab: proves what the brain (`weir-abr`) does on networks as they are.
+//!
+//! - [`trace`]: network traces in the field's formats.
+//! - [`proxy`]: a throttling reverse proxy that shapes any player's traffic by a trace.
+//!
+//! It never decodes media and needs neither GStreamer nor a display.
+
+pub mod options;
+pub mod proxy;
+pub mod rng;
+pub mod trace;

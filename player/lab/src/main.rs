@@ -1,1 +1,27 @@
-fn main() {}
+//! `weir-lab`: the lab as a binary of its own, without the player.
+
+use clap::{Parser, Subcommand};
+
+/// Simulator, network traces and throttling proxy for adaptive streaming.
+#[derive(Parser)]
+#[command(name = "weir-lab", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shape the traffic between any player and a server by a network trace, without root.
+    Proxy(weir_lab::proxy::ProxyArgs),
+}
+
+fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    match Cli::parse().command {
+        Command::Proxy(args) => weir_lab::proxy::run(args),
+    }
+}
