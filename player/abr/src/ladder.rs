@@ -92,10 +92,7 @@ impl SegmentInfo {
 
     /// Its size at `rung` in bytes: exact where known, else average bitrate times duration.
     pub fn size(&self, rung: RungId, ladder: &Ladder) -> u64 {
-        self.sizes
-            .get(rung.0)
-            .copied()
-            .unwrap_or_else(|| ladder.rung(rung).bitrate.bytes_in(self.duration))
+        self.sizes.get(rung.0).copied().unwrap_or_else(|| ladder.rung(rung).bitrate.bytes_in(self.duration))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The state machine: one event in, commands out.
+//! What goes into the planner, and what comes out.
 
 use std::{sync::Arc, time::Duration};
 
@@ -187,40 +187,6 @@ impl Default for Config {
             resume_buffer: Duration::from_secs(2),
             stall_buffer: Duration::from_millis(150),
         }
-    }
-}
-
-/// The state machine; see the crate's page for its run loop.
-#[derive(Debug)]
-pub struct Planner {
-    config: Config,
-}
-
-impl Planner {
-    /// A planner for one session. The error names a controller that does not exist.
-    pub fn new(config: Config) -> Result<Self, UnknownController> {
-        Ok(Self { config })
-    }
-
-    /// Takes in one event that happened at `now`; `now` never goes back.
-    pub fn handle(&mut self, now: Duration, event: Event) {
-        let _ = (now, event, &self.config);
-    }
-
-    /// What to do next; `None` until something else happens.
-    pub fn poll(&mut self, now: Duration) -> Option<Command> {
-        let _ = now;
-        None
-    }
-
-    /// Media buffered ahead of the playhead on the track that has least of it.
-    pub fn buffer_level(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    /// The throughput that is expected now, where there is an estimate.
-    pub fn estimate(&self) -> Option<Bitrate> {
-        None
     }
 }
 

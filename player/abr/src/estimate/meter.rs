@@ -1,0 +1,112 @@
+//! One meter for all transfers: bytes against the wall-clock time in which at least one of them was past its first byte.
+
+use std::time::Duration;
+
+use super::Sample;
+use crate::planner::FetchId;
+
+/// Bytes that come within this time of the head were in flight with it: they say nothing about the rate.
+const WITH_HEAD: Duration = Duration::from_millis(2);
+
+/// So many bytes are a sample however fast they came ...
+const PLENTY: u64 = 100_000;
+/// ... but no transfer counts as faster than this: clocks and wake-ups are not that exact.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+#[derive(Clone, Copy, Debug)]
+struct Active {
+    id: FetchId,
+    started: Duration,
+    first_byte: Option<Duration>,
+    /// Bytes so far, and when they last grew.
+    bytes: u64,
+    moved: Duration,
+}
+
+/// See the module's page.
+#[derive(Clone, Debug, Default)]
+pub struct Meter {
+    active: Vec<Active>,
+    open: Sample,
+    /// Up to when busy time is counted in `open`.
+    counted: Duration,
+}
+
+impl Meter {
+    fn count_time(&mut self, now: Duration) {
+        if self.active.iter().any(|transfer| transfer.first_byte.is_some()) {
+            self.open.busy += now.saturating_sub(self.counted);
+        }
+        self.counted = now;
+    }
+
+    /// A request went out.
+    pub fn started(&mut self, id: FetchId, now: Duration) {
+        self.count_time(now);
+        self.active.push(Active { id, started: now, first_byte: None, bytes: 0, moved: now });
+    }
+
+    /// Its answer began; returns how long that took.
+    pub fn first_byte(&mut self, id: FetchId, now: Duration) -> Option<Duration> {
+        self.count_time(now);
+        let transfer = self.active.iter_mut().find(|transfer| transfer.id == id)?;
+        if transfer.first_byte.is_some() {
+            return None;
+        }
+        transfer.first_byte = Some(now);
+        transfer.moved = now;
+        Some(now.saturating_sub(transfer.started))
+    }
+
+    /// It has brought `bytes` in all.
+    pub fn progress(&mut self, id: FetchId, bytes: u64, now: Duration) {
+        self.count_time(now);
+        if let Some(transfer) = self.active.iter_mut().find(|transfer| transfer.id == id) {
+            let new = bytes.saturating_sub(transfer.bytes);
+            if transfer.first_byte.is_none() && new > 0 {
+                // Nobody said when the answer began, so all of the time counts.
+                transfer.first_byte = Some(transfer.started);
+                self.open.busy += now.saturating_sub(transfer.started);
+            }
+            let since_head = now.saturating_sub(*transfer.first_byte.get_or_insert(now));
+            let with_head = transfer.bytes == 0 && since_head <= WITH_HEAD && !since_head.is_zero();
+            if !with_head {
+                self.open.bytes += new;
+            }
+            if new > 0 {
+                transfer.bytes = bytes;
+                transfer.moved = now;
+            }
+        }
+    }
+
+    /// It is over, whichever way.
+    pub fn ended(&mut self, id: FetchId, now: Duration) {
+        self.count_time(now);
+        self.active.retain(|transfer| transfer.id != id);
+    }
+
+    /// The stretch since the last [`take`](Self::take), when it says something: at least so many bytes and so much time,
+    /// or so many bytes that the time hardly matters.
+    pub fn take(&mut self, min_bytes: u64, min_busy: Duration) -> Option<Sample> {
+        let enough = self.open.bytes >= min_bytes && self.open.busy >= min_busy || self.open.bytes >= PLENTY;
+        let sample = enough.then(|| std::mem::take(&mut self.open))?;
+        Some(Sample { busy: sample.busy.max(SHORTEST), ..sample })
+    }
+
+    /// The stretch as it stands at `now`. A request that is unanswered for longer than `ttfb` counts as time without bytes.
+    pub fn pending(&self, now: Duration, ttfb: Duration) -> Sample {
+        let mut sample = self.open;
+        if self.active.iter().any(|transfer| transfer.first_byte.is_some()) {
+            sample.busy += now.saturating_sub(self.counted);
+        } else if let Some(oldest) = self.active.iter().map(|transfer| transfer.started).min() {
+            sample.busy += now.saturating_sub(oldest).saturating_sub(ttfb);
+        }
+        sample
+    }
+
+    /// Whether anything is under way.
+    pub fn is_active(&self) -> bool {
+        !self.active.is_empty()
+    }
+}

@@ -1,0 +1,108 @@
+//! What is buffered: segment by segment, at which rung.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{RungId, Track};
+
+/// A place in the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// Media.
+    Media { rung: RungId, bytes: u64 },
+    /// Nothing can be had here: playback jumps over it.
+    Hole,
+}
+
+/// The segments of one track that are held, by number.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Buffer {
+    held: BTreeMap<u64, Held>,
+}
+
+/// The media that plays on from a position without a break.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Run {
+    /// Media that can be played, holes left out.
+    pub level: Duration,
+    /// Bytes of it.
+    pub bytes: u64,
+    /// First segment that is not held; `None` when nothing more is listed.
+    pub next: Option<u64>,
+    /// Where it ends.
+    pub end: Duration,
+}
+
+impl Buffer {
+    pub(super) fn insert(&mut self, index: u64, held: Held) {
+        self.held.insert(index, held);
+    }
+
+    pub(super) fn get(&self, index: u64) -> Option<Held> {
+        self.held.get(&index).copied()
+    }
+
+    pub(super) fn remove(&mut self, index: u64) {
+        self.held.remove(&index);
+    }
+
+    pub(super) fn rung(&self, index: u64) -> Option<RungId> {
+        match self.get(index)? {
+            Held::Media { rung, .. } => Some(rung),
+            Held::Hole => None,
+        }
+    }
+
+    /// Forgets segments that end at or before `position`.
+    pub(super) fn evict(&mut self, track: &Track, position: Duration) {
+        self.held.retain(|index, _| match track.segment(*index) {
+            Some(segment) => segment.end() > position,
+            // Not listed any more: older than what is.
+            None => *index >= track.first_index && position < Duration::MAX,
+        });
+    }
+
+    /// Forgets the segments at `rung` from `index` on; whether there were any.
+    pub(super) fn drop_rung(&mut self, rung: RungId, from: u64) -> bool {
+        let before = self.held.len();
+        self.held.retain(|index, held| {
+            *index < from || !matches!(held, Held::Media { rung: this, .. } if *this == rung)
+        });
+        self.held.len() != before
+    }
+
+    /// What plays on from `position`.
+    pub(super) fn run(&self, track: &Track, position: Duration) -> Run {
+        let Some(mut index) = track.index_at(position) else {
+            return Run { level: Duration::ZERO, bytes: 0, next: None, end: position };
+        };
+        let (mut level, mut bytes, mut end) = (Duration::ZERO, 0, position);
+        loop {
+            let Some(segment) = track.segment(index) else {
+                return Run { level, bytes, next: None, end };
+            };
+            match self.get(index) {
+                Some(Held::Media { bytes: size, .. }) => {
+                    level += segment.end().saturating_sub(segment.start.max(position)).min(segment.duration);
+                    bytes += size;
+                }
+                Some(Held::Hole) => {}
+                None => return Run { level, bytes, next: Some(index), end },
+            }
+            end = segment.end();
+            index += 1;
+        }
+    }
+
+    /// Where playback goes on from `position` when it stands in a hole: the end of the hole.
+    pub(super) fn past_hole(&self, track: &Track, position: Duration) -> Duration {
+        let mut position = position;
+        while let Some(index) = track.index_at(position)
+            && self.get(index) == Some(Held::Hole)
+            && let Some(segment) = track.segment(index)
+            && segment.end() > position
+        {
+            position = segment.end();
+        }
+        position
+    }
+}

@@ -1,0 +1,183 @@
+//! What to do about a segment that could not be had.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::Failure;
+use crate::RungId;
+
+/// First pause before a request is tried again; each further one doubles it.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+/// A server that is away for less than this is waited for, however empty the buffer is.
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+/// A rung that misses so many segments in a row is not asked again.
+const MISSES_BAN_RUNG: u32 = 3;
+/// So many segments given up in a row, with none that could be had between, end the session.
+const SKIPS_END: u32 = 8;
+
+/// What became of one segment so far.
+#[derive(Clone, Debug, Default)]
+struct Attempts {
+    /// Rungs at which the server does not have it, or has rubbish.
+    bad: Vec<RungId>,
+    /// Attempts that ended in the middle.
+    broken: u32,
+    not_before: Duration,
+}
+
+/// The failures of one track.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Failures {
+    segments: BTreeMap<u64, Attempts>,
+    /// Rungs that are not asked any more.
+    banned: Vec<RungId>,
+    misses: BTreeMap<RungId, u32>,
+    /// Failures in a row on which waiting may help, and when the first of them was.
+    row: u32,
+    since: Option<Duration>,
+    skips: u32,
+    /// The last one, in words.
+    pub last: String,
+}
+
+/// What follows from a failure.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// Try again, perhaps at another rung, not before this time.
+    Retry,
+    /// Give the segment up.
+    Skip,
+    /// Every rung is of no use.
+    Hopeless,
+}
+
+impl Failures {
+    pub(super) fn is_banned(&self, rung: RungId) -> bool {
+        self.banned.contains(&rung)
+    }
+
+    /// Bans a rung; `true` when none of `rungs` is left.
+    pub(super) fn ban(&mut self, rung: RungId, rungs: usize) -> bool {
+        if !self.is_banned(rung) {
+            self.banned.push(rung);
+        }
+        self.banned.len() >= rungs
+    }
+
+    /// When the segment may be asked for again.
+    pub(super) fn not_before(&self, index: u64) -> Duration {
+        self.segments.get(&index).map_or(Duration::ZERO, |attempts| attempts.not_before)
+    }
+
+    /// Whether the segment failed before.
+    pub(super) fn has_failed(&self, index: u64) -> bool {
+        self.segments.contains_key(&index)
+    }
+
+    /// The rung to ask for when `wanted` is wanted: itself, else the nearest below, else the nearest above that is not
+    /// known to be of no use; one lower after two attempts that broke off.
+    pub(super) fn rung_for(&self, index: u64, wanted: RungId, rungs: usize) -> Option<RungId> {
+        let attempts = self.segments.get(&index);
+        let usable = |rung: &RungId| {
+            !self.is_banned(*rung) && !attempts.is_some_and(|attempts| attempts.bad.contains(rung))
+        };
+        let step_down = attempts.map_or(0, |attempts| attempts.broken / 2) as usize;
+        let wanted = wanted.0.min(rungs.saturating_sub(1)).saturating_sub(step_down);
+        (0..=wanted).rev().map(RungId).find(usable).or_else(|| (wanted + 1..rungs).map(RungId).find(usable))
+    }
+
+    /// A download came to its end: whatever was wrong is over.
+    pub(super) fn worked(&mut self, index: u64, rung: RungId) {
+        self.row = 0;
+        self.since = None;
+        self.skips = 0;
+        self.misses.remove(&rung);
+        // A rung that lacks segment after segment while others have them is not asked any more.
+        for bad in self.segments.get(&index).map(|attempts| attempts.bad.clone()).unwrap_or_default() {
+            let misses = self.misses.entry(bad).or_default();
+            *misses += 1;
+            if *misses >= MISSES_BAN_RUNG && bad != rung && !self.banned.contains(&bad) {
+                self.banned.push(bad);
+            }
+        }
+        // Kept otherwise: it may still turn out corrupt, and its bad rungs must stay known.
+        if self.segments.get(&index).is_some_and(|attempts| attempts.bad.is_empty()) {
+            self.segments.remove(&index);
+        }
+    }
+
+    /// How long waiting has not helped.
+    pub(super) fn waiting_since(&self) -> Option<Duration> {
+        self.since
+    }
+
+    /// Whether so many segments in a row were given up that going on is of no use.
+    pub(super) fn too_many_skips(&mut self) -> bool {
+        self.skips += 1;
+        self.skips >= SKIPS_END
+    }
+
+    pub(super) fn failed(
+        &mut self,
+        now: Duration,
+        index: u64,
+        rung: RungId,
+        failure: Failure,
+        rungs: usize,
+    ) -> Verdict {
+        self.last = sentence(failure);
+        let attempts = self.segments.entry(index).or_default();
+        match failure {
+            Failure::Unplayable => {
+                if self.ban(rung, rungs) {
+                    return Verdict::Hopeless;
+                }
+                Verdict::Retry
+            }
+            Failure::Corrupt => self.missing(now, index, rung, rungs, true),
+            Failure::Status(status) if (400..500).contains(&status) && ![408, 425, 429].contains(&status) => {
+                self.missing(now, index, rung, rungs, false)
+            }
+            Failure::Network | Failure::Truncated | Failure::Status(_) => {
+                attempts.broken += 1;
+                let pause = FIRST_PAUSE.saturating_mul(1 << self.row.min(6)).min(LONGEST_PAUSE);
+                attempts.not_before = now + pause;
+                self.row += 1;
+                self.since.get_or_insert(now);
+                // A body that breaks off again and again is wrong at the server, unless everything is.
+                if failure == Failure::Truncated && attempts.broken.is_multiple_of(3) {
+                    return self.missing(now, index, rung, rungs, true);
+                }
+                Verdict::Retry
+            }
+        }
+    }
+
+    /// The segment is not to be had at this rung.
+    fn missing(&mut self, now: Duration, index: u64, rung: RungId, rungs: usize, corrupt: bool) -> Verdict {
+        let attempts = self.segments.entry(index).or_default();
+        if !attempts.bad.contains(&rung) {
+            attempts.bad.push(rung);
+        }
+        attempts.not_before = if corrupt { now + Duration::from_millis(100) } else { now };
+        if self.rung_for(index, rung, rungs).is_some() { Verdict::Retry } else { Verdict::Skip }
+    }
+
+    /// Forgets segments before `index`.
+    pub(super) fn forget_before(&mut self, index: u64) {
+        self.segments = self.segments.split_off(&index);
+    }
+}
+
+/// A failure in words.
+pub(super) fn sentence(failure: Failure) -> String {
+    match failure {
+        Failure::Network => "the server could not be reached or the connection broke off".to_owned(),
+        Failure::Status(404) => "the server does not have it (HTTP 404)".to_owned(),
+        Failure::Status(status @ (401 | 403)) => format!("the server refuses it (HTTP {status})"),
+        Failure::Status(status) => format!("the server answered with HTTP {status}"),
+        Failure::Truncated => "the download ended early".to_owned(),
+        Failure::Corrupt => "no media could be read from it".to_owned(),
+        Failure::Unplayable => "nothing here can decode it".to_owned(),
+    }
+}

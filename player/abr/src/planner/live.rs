@@ -1,0 +1,77 @@
+//! The live edge: staying at the wanted distance from it, and inside the window.
+
+use std::time::Duration;
+
+use super::{Command, Phase, Planner};
+
+/// Catch-up and slow-down rates: a change of five percent is hardly heard.
+const FASTER: f64 = 1.05;
+const SLOWER: f64 = 0.95;
+
+impl Planner {
+    /// Distance to the live edge, the listed end taken as growing steadily, and the wanted one.
+    pub(super) fn latency(&self, now: Duration) -> Option<(Duration, Duration)> {
+        let live = self.live.filter(|live| live.start_at_edge)?;
+        let segment = self.tracks.first()?.track.segments.last()?.duration;
+        let grown = now.saturating_sub(self.edge_moved).min(segment);
+        Some(((self.edge + grown).saturating_sub(self.position_at(now)), live.target_latency))
+    }
+
+    pub(super) fn follow_edge(&mut self, now: Duration) {
+        let wanted = self.wanted_live_rate(now);
+        if (wanted - self.live_rate).abs() > f64::EPSILON {
+            self.position = self.position_at(now);
+            self.anchor = self.anchor.map(|_| now);
+            self.live_rate = wanted;
+            self.say(Command::SetRate(wanted * self.rate));
+        }
+    }
+
+    fn wanted_live_rate(&self, now: Duration) -> f64 {
+        let Some((latency, target)) = self.latency(now) else { return 1.0 };
+        if self.phase != Phase::Playing || (self.rate - 1.0).abs() > f64::EPSILON {
+            return 1.0;
+        }
+        let (latency, target) = (latency.as_secs_f64(), target.as_secs_f64());
+        let segment = self
+            .tracks
+            .first()
+            .and_then(|state| state.track.segments.last())
+            .map_or(1.0, |segment| segment.duration.as_secs_f64());
+        // The listed end comes in steps of a segment, so the extrapolated one is up to that much ahead of it.
+        let late = latency - target - segment;
+        let level = self.level(self.position_at(now)).as_secs_f64();
+        let comfortable = level > (0.3 * target).max(2.0 * self.config.stall_buffer.as_secs_f64());
+        let slack = (0.15 * target).clamp(0.2, 2.0);
+        if self.live_rate > 1.0 {
+            if late > 0.0 && comfortable { FASTER } else { 1.0 }
+        } else if self.live_rate < 1.0 {
+            if latency < target && level < 0.5 * target { SLOWER } else { 1.0 }
+        } else if late > slack && comfortable {
+            FASTER
+        } else if latency < target - slack && level < 0.3 * target {
+            SLOWER
+        } else {
+            1.0
+        }
+    }
+
+    /// Jumps forward when the window has left the playhead behind.
+    pub(super) fn keep_in_window(&mut self, now: Duration) {
+        let Some(live) = self.live else { return };
+        if self.phase == Phase::Ended || self.level(self.position_at(now)) > self.config.stall_buffer {
+            return;
+        }
+        let first = self.first_position();
+        if self.position_at(now) + Duration::from_millis(100) >= first {
+            return;
+        }
+        // Not to the very first segment: it is the next to go.
+        let main = self.tracks.first().map(|state| state.track.end()).unwrap_or_default();
+        let target = main.saturating_sub(live.target_latency).max(first);
+        if self.phase == Phase::Playing && !self.paused {
+            self.say(Command::Stall);
+        }
+        self.seek(now, target);
+    }
+}

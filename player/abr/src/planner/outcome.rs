@@ -1,0 +1,147 @@
+//! How downloads end.
+
+use std::time::Duration;
+
+use super::{
+    Command, Failure, FetchId, Planner, REMEMBERED,
+    buffer::Held,
+    failures::{PATIENCE, Verdict, sentence},
+};
+use crate::{RungId, control::Delivery};
+
+impl Planner {
+    fn place_of(&self, id: FetchId) -> Option<usize> {
+        self.tracks.iter().position(|state| state.fetch.as_ref().is_some_and(|fetch| fetch.id == id))
+    }
+
+    pub(super) fn transfer_done(&mut self, now: Duration, id: FetchId, bytes: u64) {
+        let position = self.position_at(now);
+        self.bandwidth.progress(id, bytes, now);
+        self.bandwidth.ended(id, now);
+        let Some(at) = self.place_of(id) else { return };
+        let Some(state) = self.tracks.get_mut(at) else { return };
+        let Some(fetch) = state.fetch.take() else { return };
+        state.failures.worked(fetch.index, fetch.rung);
+        state.buffer.insert(fetch.index, Held::Media { rung: fetch.rung, bytes });
+        if state.done.len() >= REMEMBERED {
+            state.done.pop_front();
+        }
+        state.done.push_back((id, fetch.index, fetch.rung));
+        if state.forced.is_some_and(|(index, _)| index == fetch.index) {
+            state.forced = None;
+        }
+        if at == 0 {
+            let duration =
+                state.track.segment(fetch.index).map_or(Duration::ZERO, |segment| segment.duration);
+            let delivery = Delivery {
+                rung: fetch.rung,
+                bytes,
+                took: now.saturating_sub(fetch.asked),
+                ttfb: fetch.first_byte.unwrap_or(now).saturating_sub(fetch.asked),
+                duration,
+                buffer_before: fetch.buffer_before,
+                buffer_after: state.run(position).level,
+                replaced: fetch.replace,
+            };
+            self.controller.delivered(&delivery);
+        }
+    }
+
+    pub(super) fn transfer_failed(&mut self, now: Duration, id: FetchId, failure: Failure) {
+        self.bandwidth.ended(id, now);
+        if let Some(at) = self.place_of(id) {
+            let Some(fetch) = self.tracks.get_mut(at).and_then(|state| state.fetch.take()) else { return };
+            self.segment_failed(now, at, fetch.index, fetch.rung, failure, fetch.replace);
+            return;
+        }
+        // It arrived, and then turned out to be of no use.
+        let found = self.tracks.iter_mut().enumerate().find_map(|(at, state)| {
+            let place = state.done.iter().position(|(done, ..)| *done == id)?;
+            let (_, index, rung) = state.done.remove(place)?;
+            // Unless something better took its place meanwhile.
+            (state.buffer.rung(index) == Some(rung)).then(|| {
+                state.buffer.remove(index);
+                (at, index, rung)
+            })
+        });
+        if let Some((at, index, rung)) = found {
+            self.segment_failed(now, at, index, rung, failure, false);
+        }
+    }
+
+    pub(super) fn segment_failed(
+        &mut self,
+        now: Duration,
+        at: usize,
+        index: u64,
+        rung: RungId,
+        failure: Failure,
+        replace: bool,
+    ) {
+        let position = self.position_at(now);
+        let Some(state) = self.tracks.get_mut(at) else { return };
+        let rungs = state.track.ladder.len();
+        let kind = state.track.kind;
+        let verdict = state.failures.failed(now, index, rung, failure, rungs);
+        if state.forced.is_some_and(|(forced, _)| forced == index) {
+            state.forced = None;
+        }
+        if failure == Failure::Unplayable {
+            let from = state.track.index_at(position).unwrap_or(index);
+            state.buffer.drop_rung(rung, from);
+        }
+        match verdict {
+            Verdict::Hopeless => {
+                let reason = format!(
+                    "None of the {rungs} qualities of the {} can be decoded here. Install a decoder for this \
+                     format, or choose another stream.",
+                    Self::name(kind)
+                );
+                self.fail(now, reason);
+            }
+            // What is buffered stays.
+            Verdict::Skip if replace => {}
+            Verdict::Skip => self.skip(now, at, index, &sentence(failure)),
+            Verdict::Retry => {}
+        }
+    }
+
+    /// Gives a segment up.
+    pub(super) fn skip(&mut self, now: Duration, at: usize, index: u64, why: &str) {
+        let Some(state) = self.tracks.get_mut(at) else { return };
+        let kind = state.track.kind;
+        let rungs = state.track.ladder.len();
+        state.buffer.insert(index, Held::Hole);
+        let hopeless = state.failures.too_many_skips();
+        let qualities = if rungs > 1 { format!("at any of {rungs} qualities: ") } else { String::new() };
+        let reason = format!("{} segment {index} cannot be had {qualities}{why}", Self::name(kind));
+        self.say(Command::Skip { track: kind, index, reason });
+        if hopeless {
+            let reason = format!(
+                "Many {} segments in a row up to number {index} could not be had: {why}. Check that the stream is \
+                 still published and that you may watch it, then open it again.",
+                Self::name(kind)
+            );
+            self.fail(now, reason);
+        }
+    }
+
+    /// Ends a session for which waiting has not helped.
+    pub(super) fn give_up_session(&mut self, now: Duration) {
+        let Some(dry) = self.dry_since.filter(|_| self.is_waiting()) else { return };
+        let hopeless = self.tracks.iter().find(|state| {
+            state.failures.waiting_since().is_some_and(|since| now.saturating_sub(since) >= PATIENCE)
+                && now.saturating_sub(dry) >= PATIENCE / 3
+        });
+        if let Some(state) = hopeless {
+            let reason = format!(
+                "No {} could be loaded for {} seconds: {}. Check the network connection and that the server is \
+                 running, then open the stream again.",
+                Self::name(state.track.kind),
+                PATIENCE.as_secs(),
+                state.failures.last
+            );
+            self.fail(now, reason);
+        }
+    }
+}

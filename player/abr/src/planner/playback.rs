@@ -1,0 +1,135 @@
+//! Start, stall, resume, seek: whether pictures move.
+
+use std::time::Duration;
+
+use super::{Command, Phase, Planner};
+
+impl Planner {
+    pub(super) fn playhead(&mut self, now: Duration, position: Duration) {
+        match self.phase {
+            Phase::Playing => {
+                self.position = position;
+                self.anchor = (!self.paused).then_some(now);
+            }
+            // The clock is held: where it stands is known, and late news must not move it back.
+            Phase::Stalled => self.position = self.position.max(position),
+            // News from before a seek.
+            Phase::Waiting | Phase::Starting | Phase::Seeking | Phase::Ended | Phase::Failed => {}
+        }
+    }
+
+    /// Whether playback can go on at `position` with `need` of media, as far as there is so much.
+    pub(super) fn is_ready(&self, position: Duration, need: Duration) -> bool {
+        !self.tracks.is_empty()
+            && self.tracks.iter().all(|state| {
+                let run = state.run(position);
+                let segment = run.next.and_then(|index| state.track.segment(index));
+                match (segment, self.live) {
+                    (None, None) => true,
+                    // All that is listed is here; more will come.
+                    (None, Some(live)) => run.level >= need.min(live.target_latency / 2),
+                    // No room for more counts as enough.
+                    (Some(segment), _) => {
+                        run.level >= need
+                            || (!run.level.is_zero()
+                                && run.level + segment.duration > self.config.max_buffer.max(need))
+                    }
+                }
+            })
+    }
+
+    fn is_dry(&self, position: Duration) -> bool {
+        self.tracks.iter().any(|state| {
+            let run = state.run(position);
+            run.level < self.config.stall_buffer && (run.next.is_some() || self.live.is_some())
+        })
+    }
+
+    pub(super) fn update_playback(&mut self, now: Duration) {
+        let position = self.position_at(now);
+        match self.phase {
+            Phase::Starting if self.is_ready(self.position, self.config.start_buffer) => {
+                self.position = self.past_holes(self.position);
+                self.run_on();
+                self.say(Command::Start { position: self.position });
+            }
+            Phase::Seeking if self.is_ready(self.position, self.config.start_buffer) => {
+                self.position = self.past_holes(self.position);
+                self.run_on();
+                self.say(Command::SeekReady { position: self.position });
+            }
+            Phase::Stalled if self.is_ready(self.position, self.config.resume_buffer) => {
+                self.run_on();
+                self.say(Command::Resume);
+            }
+            Phase::Playing if !self.paused && self.is_dry(position) => {
+                self.position = position;
+                self.anchor = None;
+                self.phase = Phase::Stalled;
+                self.dry_since = Some(now);
+                self.say(Command::Stall);
+            }
+            _ => {}
+        }
+    }
+
+    fn run_on(&mut self) {
+        self.phase = Phase::Playing;
+        // The clock counts from the first report after this.
+        self.anchor = None;
+        self.dry_since = None;
+    }
+
+    fn past_holes(&self, position: Duration) -> Duration {
+        self.tracks.first().map_or(position, |state| state.buffer.past_hole(&state.track, position))
+    }
+
+    pub(super) fn seek(&mut self, now: Duration, target: Duration) {
+        match self.phase {
+            Phase::Failed => return,
+            Phase::Waiting => {
+                self.start_at = Some(target);
+                return;
+            }
+            _ => {}
+        }
+        let target = self.clamp(target);
+        let in_buffer = self.is_ready(target, self.config.start_buffer);
+        for at in 0..self.tracks.len() {
+            let Some(state) = self.tracks.get_mut(at) else { continue };
+            let run = state.run(target);
+            let wanted = state.fetch.as_ref().is_some_and(|fetch| {
+                let from = state.track.index_at(target).unwrap_or(u64::MAX);
+                if fetch.replace { in_buffer && fetch.index > from } else { run.next == Some(fetch.index) }
+            });
+            if !wanted {
+                state.forced = None;
+                self.drop_fetch(now, at, "the viewer went elsewhere");
+            }
+        }
+        self.position = target;
+        self.anchor = None;
+        if self.phase == Phase::Starting {
+            self.origin = target;
+            return;
+        }
+        if in_buffer {
+            self.run_on();
+            self.say(Command::SeekReady { position: target });
+        } else {
+            self.phase = Phase::Seeking;
+            self.origin = target;
+            self.dry_since = Some(now);
+            self.controller.restarted();
+            for state in &mut self.tracks {
+                state.hold_until = now;
+                state.idle_since = None;
+            }
+        }
+    }
+
+    /// Whether playback stands for want of media.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.phase, Phase::Starting | Phase::Seeking | Phase::Stalled)
+    }
+}

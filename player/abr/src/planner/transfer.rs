@@ -1,0 +1,91 @@
+//! A download under way.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::FetchId;
+use crate::{RungId, control::InFlight};
+
+/// The rate of a download is taken over this time.
+const RECENT: Duration = Duration::from_millis(2000);
+
+#[derive(Clone, Debug)]
+pub(super) struct Transfer {
+    pub id: FetchId,
+    pub index: u64,
+    pub rung: RungId,
+    pub replace: bool,
+    pub asked: Duration,
+    pub first_byte: Option<Duration>,
+    pub bytes: u64,
+    /// Expected in all.
+    pub size: u64,
+    /// When bytes last came.
+    pub moved: Duration,
+    /// Media ahead of the playhead when it was asked for.
+    pub buffer_before: Duration,
+    /// Time and bytes so far, a few per second.
+    points: VecDeque<(Duration, u64)>,
+}
+
+impl Transfer {
+    pub(super) fn new(id: FetchId, index: u64, rung: RungId, size: u64, now: Duration) -> Self {
+        Self {
+            id,
+            index,
+            rung,
+            replace: false,
+            asked: now,
+            first_byte: None,
+            bytes: 0,
+            size: size.max(1),
+            moved: now,
+            buffer_before: Duration::ZERO,
+            points: VecDeque::with_capacity(24),
+        }
+    }
+
+    pub(super) fn progress(&mut self, now: Duration, bytes: u64) {
+        self.first_byte.get_or_insert(now);
+        if bytes > self.bytes {
+            self.bytes = bytes;
+            self.moved = now;
+        }
+        if self.points.back().is_none_or(|(at, _)| now.saturating_sub(*at) >= Duration::from_millis(100)) {
+            self.points.push_back((now, self.bytes));
+        }
+        while self.points.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) >= RECENT) {
+            self.points.pop_front();
+        }
+    }
+
+    /// Bit/s over the last two seconds, or since its first byte; silence counts.
+    pub(super) fn recent_bps(&self, now: Duration) -> f64 {
+        let begun = self.first_byte.unwrap_or(self.asked);
+        let (from, bytes) = self
+            .points
+            .iter()
+            .copied()
+            .find(|(at, _)| now.saturating_sub(*at) <= RECENT)
+            .filter(|(at, _)| now.saturating_sub(*at) >= Duration::from_millis(500))
+            .unwrap_or_else(|| {
+                let from = now.saturating_sub(RECENT).max(begun);
+                let before = self.points.iter().rev().find(|(at, _)| *at <= from);
+                (from, before.map_or(0, |(_, bytes)| *bytes))
+            });
+        let seconds = now.saturating_sub(from).as_secs_f64();
+        if seconds > 0.0 { self.bytes.saturating_sub(bytes) as f64 * 8.0 / seconds } else { 0.0 }
+    }
+
+    /// As a controller sees it.
+    pub(super) fn in_flight(&self, now: Duration) -> InFlight {
+        InFlight {
+            rung: self.rung,
+            bytes: self.bytes,
+            // A segment that is larger than was thought still has something to come.
+            size: self.size.max(self.bytes + 1),
+            elapsed: now.saturating_sub(self.asked),
+            ttfb: self.first_byte.map(|at| at.saturating_sub(self.asked)),
+            recent_bps: self.recent_bps(now),
+        }
+    }
+}
