@@ -1,0 +1,79 @@
+//! HLS playlists (RFC 8216 and its successor 8216bis) as they are written, before they become a
+//! [`Presentation`](crate::model::Presentation).
+//!
+//! Three layers: [`lines`] brings the text into a form that m3u8-rs reads right, m3u8-rs parses the RFC 8216 core, and
+//! the layer around it walks the same lines in order for what that crate drops or misplaces: parts, preload hints,
+//! rendition reports, delta updates, server control, variables, gaps, and keys beyond the first.
+
+mod attributes;
+mod core;
+pub(crate) mod lines;
+pub mod media;
+pub mod multivariant;
+mod select;
+mod source;
+mod timeline;
+pub mod variables;
+
+pub use media::MediaPlaylist;
+pub use multivariant::Multivariant;
+pub(crate) use source::HlsSource;
+pub use variables::Variables;
+
+/// Which of the two kinds of playlist a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Multivariant,
+    Media,
+}
+
+/// Tells the kind by its tags; a playlist with tags of both kinds MUST NOT be read (RFC 8216, 4.3.4).
+pub(crate) fn kind(text: &str) -> Result<Kind, crate::Error> {
+    let mut kind = None;
+    let mut uri = false;
+    for line in lines::Lines::new(text) {
+        let found = match lines::tag(line.text) {
+            Some(("EXT-X-STREAM-INF" | "EXT-X-I-FRAME-STREAM-INF" | "EXT-X-MEDIA", _)) => Kind::Multivariant,
+            Some(("EXT-X-SESSION-DATA" | "EXT-X-SESSION-KEY", _)) => Kind::Multivariant,
+            Some((
+                "EXTINF"
+                | "EXT-X-TARGETDURATION"
+                | "EXT-X-MEDIA-SEQUENCE"
+                | "EXT-X-ENDLIST"
+                | "EXT-X-PLAYLIST-TYPE"
+                | "EXT-X-PART"
+                | "EXT-X-SKIP",
+                _,
+            )) => Kind::Media,
+            Some(_) => continue,
+            None => {
+                uri |= !line.text.starts_with('#');
+                continue;
+            }
+        };
+        match kind {
+            None => kind = Some(found),
+            Some(before) if before != found => {
+                return Err(crate::Error::syntax(
+                    line.number,
+                    format_args!(
+                        "{} does not belong here: this is a playlist of {} by the tags before it",
+                        lines::tag(line.text).map_or("the tag", |(name, _)| name),
+                        if before == Kind::Media { "segments" } else { "variants" },
+                    ),
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    kind.ok_or_else(|| {
+        crate::Error::incomplete(
+            if uri {
+                "the playlist lists addresses without EXTINF or EXT-X-STREAM-INF, so nothing is known of them"
+            } else {
+                "the playlist lists no segments and no variants"
+            },
+            "check that the stream has started and that the address is right",
+        )
+    })
+}

@@ -1,0 +1,245 @@
+//! From all that a multivariant playlist lists to the tracks that are played.
+
+use url::Url;
+
+use super::multivariant::{Media, MediaType, Multivariant, Variant};
+use crate::model::{MediaKind, Rendition, Track};
+
+/// Declared rate where the playlist gives none.
+const UNKNOWN_VIDEO_BPS: u64 = 1_500_000;
+
+/// Video codec families, the most widely playable one first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Family {
+    Avc,
+    Hevc,
+    Av1,
+    Vp9,
+    Other,
+}
+
+fn family(variant: &Variant) -> Family {
+    let codecs = variant.codecs.as_deref().unwrap_or_default();
+    let video =
+        codecs.split(',').map(str::trim).find(|codec| !is_audio_codec(codec) && !is_text_codec(codec));
+    match video.map(|codec| codec.split('.').next().unwrap_or(codec)) {
+        // Without CODECS nothing speaks against the codec that nearly all streams use.
+        None | Some("" | "avc1" | "avc3") => Family::Avc,
+        Some("hvc1" | "hev1") => Family::Hevc,
+        Some("av01") => Family::Av1,
+        Some("vp09" | "vp9" | "vp08") => Family::Vp9,
+        Some(_) => Family::Other,
+    }
+}
+
+fn is_audio_codec(codec: &str) -> bool {
+    let name = codec.split('.').next().unwrap_or(codec).to_ascii_lowercase();
+    matches!(
+        name.as_str(),
+        "mp4a"
+            | "ac-3"
+            | "ec-3"
+            | "ac-4"
+            | "opus"
+            | "flac"
+            | "fl ac"
+            | "alac"
+            | "vorbis"
+            | "mp3"
+            | "dtsc"
+            | "dtse"
+            | "dtsx"
+    )
+}
+
+fn is_text_codec(codec: &str) -> bool {
+    let name = codec.split('.').next().unwrap_or(codec);
+    matches!(name, "wvtt" | "stpp")
+}
+
+/// It has sound and no picture.
+fn is_audio_only(variant: &Variant) -> bool {
+    variant.resolution.is_none()
+        && variant.codecs.as_deref().is_some_and(|codecs| {
+            let mut codecs = codecs.split(',').map(str::trim).filter(|codec| !codec.is_empty()).peekable();
+            codecs.peek().is_some() && codecs.all(is_audio_codec)
+        })
+}
+
+/// AAC first: every platform decodes it.
+fn sound_rank(variant: &Variant) -> usize {
+    let codecs = variant.codecs.as_deref().unwrap_or_default();
+    match codecs.split(',').map(str::trim).find(|codec| is_audio_codec(codec)) {
+        None => 0,
+        Some(codec) if codec.starts_with("mp4a") => 0,
+        Some(codec) if codec.eq_ignore_ascii_case("opus") => 1,
+        Some(_) => 2,
+    }
+}
+
+/// The variants of the main track: one codec family, one rendition for each address.
+fn main_variants(all: &[Variant]) -> Vec<&Variant> {
+    let usable: Vec<&Variant> = all.iter().filter(|variant| variant.url.is_some()).collect();
+    let mut rungs: Vec<&Variant> = usable.iter().copied().filter(|variant| !is_audio_only(variant)).collect();
+    if rungs.is_empty() {
+        rungs = usable;
+    }
+    keep_if_any(&mut rungs, |variant| variant.bandwidth.is_some());
+    keep_if_any(&mut rungs, |variant| variant.video_range.as_deref().is_none_or(|range| range == "SDR"));
+    let count = |of: Family, rungs: &[&Variant]| rungs.iter().filter(|variant| family(variant) == of).count();
+    let families = [Family::Avc, Family::Hevc, Family::Av1, Family::Vp9, Family::Other];
+    let most = families.iter().map(|of| count(*of, &rungs)).max().unwrap_or(0);
+    // The most playable family wins unless another one offers more than twice its rungs.
+    let chosen = families.into_iter().find(|of| count(*of, &rungs) * 2 >= most.max(1));
+    if let Some(chosen) = chosen {
+        rungs.retain(|variant| family(variant) == chosen);
+    }
+    // The same pictures are often listed once for each sound that goes with them.
+    rungs.sort_by_key(|variant| (sound_rank(variant), variant.bandwidth));
+    let mut seen = std::collections::HashSet::new();
+    rungs.retain(|variant| seen.insert(variant.url.clone()));
+    // Redundant variants: equal but for the address. The first one listed is the preferred one.
+    rungs.sort_by_key(|variant| variant.line);
+    let mut seen = std::collections::HashSet::new();
+    rungs.retain(|variant| {
+        seen.insert((
+            variant.bandwidth,
+            variant.average_bandwidth,
+            variant.resolution,
+            variant.codecs.clone(),
+            variant.frame_rate.map(f64::to_bits),
+        ))
+    });
+    rungs
+}
+
+fn keep_if_any<T: Copy>(list: &mut Vec<T>, keep: impl Fn(T) -> bool) {
+    if list.iter().any(|item| keep(*item)) {
+        list.retain(|item| keep(*item));
+    }
+}
+
+/// The tracks of a multivariant playlist, the main one first; empty when no variant has an address.
+pub(crate) fn tracks(playlist: &Multivariant) -> Vec<Track> {
+    let variants = main_variants(&playlist.variants);
+    if variants.is_empty() {
+        return Vec::new();
+    }
+    let kind = if variants.iter().all(|variant| is_audio_only(variant)) {
+        MediaKind::Audio
+    } else {
+        MediaKind::Video
+    };
+    let mut renditions: Vec<Rendition> = variants
+        .iter()
+        .map(|variant| Rendition {
+            id: format!("v{}", variant.line),
+            bandwidth: variant.bandwidth.filter(|rate| *rate > 0).unwrap_or(UNKNOWN_VIDEO_BPS),
+            average_bandwidth: variant.average_bandwidth.filter(|rate| *rate > 0),
+            width: variant.resolution.map(|(width, _)| width),
+            height: variant.resolution.map(|(_, height)| height),
+            codecs: variant.codecs.clone(),
+            frame_rate: variant.frame_rate,
+            playlist: variant.url.clone(),
+            segments: Vec::new(),
+        })
+        .collect();
+    renditions.sort_by_key(crate::brain::rate);
+    let addresses: Vec<Option<Url>> = variants.iter().map(|variant| variant.url.clone()).collect();
+    let mut tracks = vec![Track {
+        id: "main".into(),
+        kind,
+        language: None,
+        name: "Main".into(),
+        default: true,
+        renditions,
+    }];
+    let groups = |of: fn(&Variant) -> Option<&String>| {
+        let mut groups: Vec<(String, u64)> = Vec::new();
+        let mut by_rate = variants.clone();
+        by_rate.sort_by_key(|variant| variant.bandwidth);
+        for variant in by_rate {
+            if let Some(group) = of(variant).filter(|group| !groups.iter().any(|(known, _)| known == *group))
+            {
+                groups.push((group.clone(), variant.bandwidth.unwrap_or(UNKNOWN_VIDEO_BPS)));
+            }
+        }
+        groups
+    };
+    let audio = groups(|variant| variant.audio.as_ref());
+    tracks.extend(alternatives(playlist, MediaType::Audio, &audio, &addresses));
+    let text = groups(|variant| variant.subtitles.as_ref());
+    tracks.extend(alternatives(playlist, MediaType::Subtitles, &text, &addresses));
+    tracks
+}
+
+/// One track for each language and name in `groups`; each group adds a rendition to it.
+fn alternatives(
+    playlist: &Multivariant,
+    kind: MediaType,
+    groups: &[(String, u64)],
+    main: &[Option<Url>],
+) -> Vec<Track> {
+    let of_kind: Vec<&Media> = playlist.media.iter().filter(|media| media.kind == kind).collect();
+    let mut tracks: Vec<Track> = Vec::new();
+    for (rank, (group, _)) in groups.iter().enumerate() {
+        for media in of_kind.iter().filter(|media| media.group == *group) {
+            // Without an address, or with that of a variant, its media come with the main track.
+            let Some(url) = media.url.as_ref().filter(|url| !main.contains(&Some((*url).clone()))) else {
+                continue;
+            };
+            let rendition = Rendition {
+                id: format!("{group}/{}", media.name),
+                bandwidth: rate_of(media, rank),
+                average_bandwidth: None,
+                width: None,
+                height: None,
+                codecs: None,
+                frame_rate: None,
+                playlist: Some(url.clone()),
+                segments: Vec::new(),
+            };
+            let same = |track: &&mut Track| track.name == media.name && track.language == media.language;
+            if let Some(track) = tracks.iter_mut().find(same) {
+                if !track.renditions.iter().any(|other| other.playlist.as_ref() == Some(url)) {
+                    track.renditions.push(rendition);
+                }
+                continue;
+            }
+            tracks.push(Track {
+                id: format!("{}-{}", if kind == MediaType::Audio { "audio" } else { "text" }, tracks.len()),
+                kind: if kind == MediaType::Audio { MediaKind::Audio } else { MediaKind::Text },
+                language: media.language.clone(),
+                name: media.name.clone(),
+                default: media.default,
+                renditions: vec![rendition],
+            });
+        }
+    }
+    for track in &mut tracks {
+        track.renditions.sort_by_key(crate::brain::rate);
+    }
+    // Sound is never left out: when every choice is a resource of its own and none is the default, the first one is.
+    // Where one choice has no address it is in the main segments, and is what plays by default.
+    let muxed = of_kind
+        .iter()
+        .any(|media| media.url.is_none() && groups.iter().any(|(group, _)| *group == media.group));
+    if kind == MediaType::Audio && !muxed && !tracks.iter().any(|track| track.default) {
+        if let Some(first) = tracks.first_mut() {
+            first.default = true;
+        }
+    }
+    tracks
+}
+
+/// `EXT-X-MEDIA` gives no rate. Sound is estimated by its channels and by the place of its group among the groups.
+fn rate_of(media: &Media, rank: usize) -> u64 {
+    let channels =
+        media.channels.as_deref().and_then(|channels| channels.split('/').next()?.parse::<u64>().ok());
+    let base = match (media.kind, channels) {
+        (MediaType::Subtitles, _) => 2_000,
+        (_, Some(channels)) if channels > 2 => 384_000,
+        _ => 128_000,
+    };
+    base + 64_000 * rank.min(16) as u64
+}

@@ -1,0 +1,378 @@
+//! HLS presentations as the engine loads them.
+
+use std::time::Duration;
+
+use url::Url;
+use weir_manifest::{
+    Change, Lookup, Now, Request, Source, What,
+    model::{Encryption, MediaKind, Segment},
+    to_brain_track,
+};
+
+fn url(text: &str) -> Url {
+    Url::parse(text).unwrap()
+}
+
+fn at(seconds: f64) -> Now {
+    let session = Duration::from_secs_f64(seconds);
+    Now { session, unix: Duration::from_secs(1_800_000_000) + session }
+}
+
+fn open(text: &str) -> Source {
+    Source::new(&url("https://h.example/a/master.m3u8?t=1"), text.as_bytes(), at(0.0)).unwrap()
+}
+
+fn supply(source: &mut Source, place: (usize, usize), text: &str, now: Now) -> Change {
+    let request = playlist_request(source, place, now);
+    source.supply(&request, &request.resource.url.clone(), text.as_bytes(), now).unwrap()
+}
+
+fn playlist_request(source: &mut Source, (track, rendition): (usize, usize), now: Now) -> Request {
+    if let Some(request) = source.wanted(track, rendition).pop() {
+        return request;
+    }
+    let due = source.due(&[(track, rendition)], now);
+    due.requests.into_iter().next().unwrap_or_else(|| {
+        let resource = source.presentation().tracks[track].renditions[rendition].playlist.clone().unwrap();
+        Request {
+            resource: weir_manifest::model::Resource { url: resource, range: None },
+            what: What::Playlist { track, rendition },
+            blocking: false,
+        }
+    })
+}
+
+fn segments(source: &Source, place: (usize, usize)) -> &[Segment] {
+    &source.presentation().tracks[place.0].renditions[place.1].segments
+}
+
+/// number, start in ms, discontinuity
+fn layout(source: &Source, place: (usize, usize)) -> Vec<(u64, u128, u64)> {
+    segments(source, place).iter().map(|s| (s.number, s.start.as_millis(), s.discontinuity)).collect()
+}
+
+/// A live playlist of 4 s segments `from..to`.
+fn live(from: u64, to: u64) -> String {
+    let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:{from}\n");
+    for number in from..to {
+        text.push_str(&format!("#EXTINF:4,\ns{number}.ts\n"));
+    }
+    text
+}
+
+/// The same with dates, `zero` being that of segment 0.
+fn dated(from: u64, to: u64, first_number: u64) -> String {
+    let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:{first_number}\n");
+    for number in from..to {
+        let seconds = number * 4;
+        text.push_str(&format!(
+            "#EXT-X-PROGRAM-DATE-TIME:2026-01-01T{:02}:{:02}:{:02}.000Z\n#EXTINF:4,\ns{number}.ts\n",
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60
+        ));
+    }
+    text
+}
+
+const TWO: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=3000000,RESOLUTION=1280x720\nhi.m3u8\n\
+                   #EXT-X-STREAM-INF:BANDWIDTH=800000,RESOLUTION=640x360\nlo.m3u8\n";
+
+#[test]
+fn a_multivariant_playlist_needs_only_the_chosen_rendition() {
+    let mut source = open(TWO);
+    let wanted = source.wanted(0, 0);
+    assert_eq!(wanted.len(), 1);
+    assert_eq!(wanted[0].resource.url.as_str(), "https://h.example/a/lo.m3u8");
+    supply(&mut source, (0, 0), &(live(0, 3) + "#EXT-X-ENDLIST\n"), at(1.0));
+    assert!(source.wanted(0, 0).is_empty());
+    let track = to_brain_track(&source.presentation().tracks[0], true).unwrap();
+    assert_eq!(track.ladder.rungs().iter().map(|r| r.height).collect::<Vec<_>>(), [Some(360), Some(720)]);
+    assert_eq!((track.first_index, track.segments.len()), (0, 3));
+    assert!(matches!(source.segment(0, 1, 2, at(1.0)), Lookup::Load(_)));
+    assert_eq!(source.presentation().duration, Some(Duration::from_secs(12)));
+    assert!(!source.presentation().live);
+    assert_eq!(source.due(&[(0, 0)], at(100.0)).wake_at, None);
+}
+
+#[test]
+fn numbers_and_positions_stay_when_the_window_slides() {
+    let mut source = open(TWO);
+    supply(&mut source, (0, 0), &live(100, 104), at(0.0));
+    assert!(source.presentation().live && source.presentation().start_at_edge);
+    assert_eq!(layout(&source, (0, 0)), [(100, 0, 0), (101, 4000, 0), (102, 8000, 0), (103, 12000, 0)]);
+    assert_eq!(supply(&mut source, (0, 0), &live(102, 106), at(4.0)), Change::Changed);
+    assert_eq!(layout(&source, (0, 0)), [(102, 8000, 0), (103, 12000, 0), (104, 16000, 0), (105, 20000, 0)]);
+    // Some were missed: the hole is as long as they are.
+    supply(&mut source, (0, 0), &live(108, 110), at(20.0));
+    assert_eq!(layout(&source, (0, 0)), [(108, 32000, 0), (109, 36000, 0)]);
+}
+
+#[test]
+fn reloads_after_a_target_duration_and_after_half_of_it_when_nothing_changed() {
+    let mut source = open(TWO);
+    supply(&mut source, (0, 0), &live(0, 4), at(0.0));
+    let due = source.due(&[(0, 0)], at(3.9));
+    assert!(due.requests.is_empty());
+    assert_eq!(due.wake_at, Some(Duration::from_secs(4)));
+    let due = source.due(&[(0, 0)], at(4.0));
+    assert_eq!(due.requests.len(), 1);
+    assert!(source.due(&[(0, 0)], at(4.1)).requests.is_empty(), "it is on its way already");
+    let text = live(0, 4);
+    let url = due.requests[0].resource.url.clone();
+    assert_eq!(source.supply(&due.requests[0], &url, text.as_bytes(), at(4.2)).unwrap(), Change::Unchanged);
+    assert_eq!(source.due(&[(0, 0)], at(4.3)).wake_at, Some(Duration::from_millis(6200)));
+    let due = source.due(&[(0, 0)], at(6.3));
+    source.failed(&due.requests[0], at(6.4));
+    assert_eq!(source.due(&[(0, 0)], at(6.5)).wake_at, Some(Duration::from_millis(8400)));
+}
+
+#[test]
+fn an_event_starts_at_its_beginning_and_ends_with_endlist() {
+    let mut source = open(TWO);
+    let event = |to| live(0, to).replace("#EXT-X-MEDIA-SEQUENCE:0", "#EXT-X-PLAYLIST-TYPE:EVENT");
+    supply(&mut source, (0, 0), &event(2), at(0.0));
+    let now = source.presentation();
+    assert!(now.live && !now.start_at_edge && now.duration.is_none());
+    supply(&mut source, (0, 0), &(event(3) + "#EXT-X-ENDLIST\n"), at(4.0));
+    let now = source.presentation();
+    assert!(!now.live);
+    assert_eq!((now.duration, now.reload_after), (Some(Duration::from_secs(12)), None));
+    assert_eq!(source.segment(0, 0, 3, at(5.0)), Lookup::Gone);
+}
+
+#[test]
+fn an_older_copy_from_a_cache_changes_nothing() {
+    let mut source = open(TWO);
+    supply(&mut source, (0, 0), &live(100, 104), at(0.0));
+    assert_eq!(supply(&mut source, (0, 0), &live(99, 103), at(4.0)), Change::Unchanged);
+    assert_eq!(segments(&source, (0, 0)).last().unwrap().number, 103);
+}
+
+#[test]
+fn a_restarted_playlist_goes_on_as_a_run_of_its_own_on_all_renditions() {
+    let mut source = open(TWO);
+    supply(&mut source, (0, 0), &live(100, 103), at(0.0));
+    supply(&mut source, (0, 1), &live(100, 102), at(0.0));
+    supply(&mut source, (0, 0), &live(0, 2), at(8.0));
+    assert_eq!(layout(&source, (0, 0)), [(103, 12000, 1), (104, 16000, 1)]);
+    supply(&mut source, (0, 0), &live(0, 3), at(12.0));
+    assert_eq!(layout(&source, (0, 0)), [(103, 12000, 1), (104, 16000, 1), (105, 20000, 1)]);
+    supply(&mut source, (0, 1), &live(0, 3), at(12.0));
+    assert_eq!(layout(&source, (0, 1)), layout(&source, (0, 0)));
+}
+
+#[test]
+fn renditions_agree_on_numbers_by_date_where_their_sequences_differ() {
+    let mut source = open(TWO);
+    supply(&mut source, (0, 0), &dated(100, 104, 100), at(0.0));
+    supply(&mut source, (0, 1), &dated(101, 105, 7), at(4.0));
+    assert_eq!(layout(&source, (0, 1)), [(101, 4000, 0), (102, 8000, 0), (103, 12000, 0), (104, 16000, 0)]);
+    assert_eq!(segments(&source, (0, 1))[0].media.url.path(), "/a/s101.ts");
+    supply(&mut source, (0, 1), &dated(102, 106, 8), at(8.0));
+    assert_eq!(layout(&source, (0, 1))[0], (102, 8000, 0));
+}
+
+#[test]
+fn complete_renditions_agree_by_position_where_their_sequences_differ() {
+    let mut source = open(TWO);
+    supply(&mut source, (0, 0), &(live(0, 3) + "#EXT-X-ENDLIST"), at(0.0));
+    supply(&mut source, (0, 1), &(live(1, 4) + "#EXT-X-ENDLIST"), at(0.0));
+    assert_eq!(layout(&source, (0, 0)), layout(&source, (0, 1)));
+}
+
+#[test]
+fn a_rendition_that_lags_behind_is_loaded_again() {
+    let mut source = open(TWO);
+    supply(&mut source, (0, 0), &live(100, 104), at(0.0));
+    supply(&mut source, (0, 1), &live(100, 104), at(0.0));
+    supply(&mut source, (0, 0), &live(104, 108), at(16.0));
+    assert!(matches!(source.segment(0, 1, 106, at(16.0)), Lookup::Load(_)));
+    supply(&mut source, (0, 1), &live(104, 107), at(16.1));
+    assert!(matches!(source.segment(0, 1, 106, at(16.1)), Lookup::Ready(_)));
+    assert!(matches!(source.segment(0, 1, 107, at(16.2)), Lookup::Later(_)), "not in a tight loop");
+    assert_eq!(source.segment(0, 1, 90, at(16.2)), Lookup::Gone);
+    assert!(matches!(source.segment(0, 0, 108, at(16.2)), Lookup::Later(_)));
+}
+
+const LOW_LATENCY: &str = "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:4\n\
+    #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=3.0,CAN-SKIP-UNTIL=24.0\n#EXT-X-PART-INF:PART-TARGET=1.0\n";
+
+#[test]
+fn delta_updates_take_what_they_skip_from_the_copy_before() {
+    let mut source = open(TWO);
+    let head = LOW_LATENCY;
+    let list = |from: u64, to: u64| (from..to).map(|n| format!("#EXTINF:4,\ns{n}.m4s\n")).collect::<String>();
+    let map = "#EXT-X-MAP:URI=\"init.mp4\"\n";
+    supply(&mut source, (0, 0), &format!("{head}#EXT-X-MEDIA-SEQUENCE:10\n{map}{}", list(10, 20)), at(0.0));
+    let due = source.due(&[(0, 0)], at(0.0));
+    assert_eq!(due.requests[0].resource.url.query(), Some("_HLS_msn=20&_HLS_skip=YES"));
+    assert!(due.requests[0].blocking);
+    let delta =
+        format!("{head}#EXT-X-MEDIA-SEQUENCE:11\n#EXT-X-SKIP:SKIPPED-SEGMENTS=5\n{map}{}", list(16, 21));
+    let located = due.requests[0].resource.url.clone();
+    source.supply(&due.requests[0], &located, delta.as_bytes(), at(4.0)).unwrap();
+    let numbers: Vec<_> = segments(&source, (0, 0)).iter().map(|s| (s.number, s.start.as_secs())).collect();
+    assert_eq!(numbers, (11..21).map(|n| (n, (n - 10) * 4)).collect::<Vec<_>>());
+    assert!(segments(&source, (0, 0)).iter().all(|s| s.init.is_some()));
+    // A delta for a copy that is not here: the whole is asked for, at once.
+    let delta =
+        format!("{head}#EXT-X-MEDIA-SEQUENCE:50\n#EXT-X-SKIP:SKIPPED-SEGMENTS=5\n{map}{}", list(55, 60));
+    assert_eq!(supply(&mut source, (0, 0), &delta, at(8.0)), Change::Unchanged);
+    let due = source.due(&[(0, 0)], at(8.0));
+    assert_eq!(due.requests[0].resource.url.query(), Some("_HLS_msn=21"));
+}
+
+#[test]
+fn keys_maps_ranges_and_gaps_reach_the_segments() {
+    let text = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-MAP:URI=\"i.mp4\",BYTERANGE=\"100\"\n\
+        #EXT-X-KEY:METHOD=AES-128,URI=\"k1\"\n#EXTINF:4,\n#EXT-X-BYTERANGE:50@100\nall.mp4\n\
+        #EXTINF:4,\n#EXT-X-BYTERANGE:60\nall.mp4\n#EXT-X-KEY:METHOD=AES-128,URI=\"k2\",IV=0xAB\n#EXT-X-GAP\n#EXTINF:4,\nx.mp4\n\
+        #EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://x\",KEYFORMAT=\"com.apple.streamingkeydelivery\"\n\
+        #EXT-X-KEY:METHOD=AES-128,URI=\"k3\"\n#EXTINF:4,\ny.mp4\n#EXT-X-KEY:METHOD=NONE\n#EXT-X-DISCONTINUITY\n#EXTINF:4,\nz.mp4\n\
+        #EXT-X-KEY:METHOD=SAMPLE-AES-CTR,URI=\"k\"\n#EXTINF:4,\nw.mp4\n#EXT-X-ENDLIST\n";
+    let source = open(text);
+    let all = segments(&source, (0, 0));
+    assert_eq!(all[0].init.as_ref().unwrap().range, Some(0..100));
+    assert!(
+        all.iter().all(|s| s.init.as_ref().unwrap().url.path() == "/a/i.mp4"),
+        "a map is carried forward"
+    );
+    assert_eq!((all[0].media.range.clone(), all[1].media.range.clone()), (Some(100..150), Some(150..210)));
+    assert_eq!((all[0].size, all[2].size), (Some(50), None));
+    let mut iv = [0; 16];
+    iv[15] = 7;
+    let key =
+        |name: &str, iv| Some(Encryption::Aes128 { key: url(&format!("https://h.example/a/{name}")), iv });
+    assert_eq!(all[0].encryption, key("k1", iv));
+    iv[15] = 8;
+    assert_eq!(all[1].encryption, key("k1", iv));
+    iv[15] = 0xAB;
+    assert_eq!(all[2].encryption, key("k2", iv));
+    assert!(all[2].gap && !all[1].gap && !all[3].gap);
+    iv[15] = 10;
+    assert_eq!(all[3].encryption, key("k3", iv), "of several keys the one that can be used");
+    assert_eq!((&all[4].encryption, all[4].discontinuity, all[3].discontinuity), (&None, 1, 0));
+    assert_eq!(all[5].encryption, Some(Encryption::Unsupported("SAMPLE-AES-CTR".into())));
+}
+
+#[test]
+fn durations_do_not_drift() {
+    let mut text = String::from("#EXTM3U\n#EXT-X-TARGETDURATION:4\n");
+    for number in 0..2400 {
+        text.push_str(&format!("#EXTINF:3.003,\n{number}.ts\n"));
+    }
+    let source = open(&(text + "#EXT-X-ENDLIST\n"));
+    assert_eq!(source.presentation().duration, Some(Duration::from_millis(7_207_200)));
+}
+
+const APPLE: &str = r#"#EXTM3U
+#EXT-X-VERSION:6
+#EXT-X-INDEPENDENT-SEGMENTS
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="aud1",LANGUAGE="en",NAME="English",AUTOSELECT=YES,DEFAULT=YES,CHANNELS="2",URI="a1/prog_index.m3u8"
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="aud1",LANGUAGE="de",NAME="Deutsch",AUTOSELECT=YES,DEFAULT=NO,CHANNELS="2",URI="a1de/prog_index.m3u8"
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="aud3",LANGUAGE="en",NAME="English",AUTOSELECT=YES,DEFAULT=YES,CHANNELS="6",URI="a3/prog_index.m3u8"
+#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID="cc1",LANGUAGE="en",NAME="English",INSTREAM-ID="CC1"
+#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="sub1",LANGUAGE="en",NAME="English",FORCED=NO,URI="s1/en/prog_index.m3u8"
+#EXT-X-I-FRAME-STREAM-INF:AVERAGE-BANDWIDTH=28000,BANDWIDTH=38000,CODECS="avc1.640028",RESOLUTION=640x360,URI="tp1/iframe_index.m3u8"
+#EXT-X-STREAM-INF:AVERAGE-BANDWIDTH=2168183,BANDWIDTH=2177116,CODECS="avc1.640020,mp4a.40.2",RESOLUTION=960x540,FRAME-RATE=60.000,CLOSED-CAPTIONS="cc1",AUDIO="aud1",SUBTITLES="sub1"
+v5/prog_index.m3u8
+#EXT-X-STREAM-INF:AVERAGE-BANDWIDTH=2399000,BANDWIDTH=2400000,CODECS="avc1.640020,ec-3",RESOLUTION=960x540,FRAME-RATE=60.000,AUDIO="aud3",SUBTITLES="sub1"
+v5/prog_index.m3u8
+#EXT-X-STREAM-INF:AVERAGE-BANDWIDTH=7968416,BANDWIDTH=8001098,CODECS="avc1.64002a,mp4a.40.2",RESOLUTION=1920x1080,FRAME-RATE=60.000,AUDIO="aud1",SUBTITLES="sub1"
+v9/prog_index.m3u8
+#EXT-X-STREAM-INF:AVERAGE-BANDWIDTH=900000,BANDWIDTH=950000,CODECS="hvc1.2.4.L123.B0,mp4a.40.2",RESOLUTION=960x540,AUDIO="aud1",SUBTITLES="sub1"
+hevc/prog_index.m3u8
+#EXT-X-STREAM-INF:BANDWIDTH=64000,CODECS="mp4a.40.2",AUDIO="aud1"
+audio_only/prog_index.m3u8
+"#;
+
+#[test]
+fn the_main_track_is_one_codec_family_with_each_address_once() {
+    let source = open(APPLE);
+    let tracks = &source.presentation().tracks;
+    let main: Vec<_> = tracks[0].renditions.iter().map(|r| (r.bandwidth, r.height)).collect();
+    assert_eq!(main, [(2_177_116, Some(540)), (8_001_098, Some(1080))]);
+    let audio: Vec<_> = tracks.iter().filter(|t| t.kind == MediaKind::Audio).collect();
+    assert_eq!(audio.len(), 2, "only the group of the variants that were kept");
+    assert_eq!(
+        audio.iter().map(|t| (t.name.as_str(), t.default)).collect::<Vec<_>>(),
+        [("English", true), ("Deutsch", false)]
+    );
+    assert_eq!(tracks.iter().filter(|t| t.kind == MediaKind::Text).count(), 1);
+}
+
+#[test]
+fn sound_in_the_main_segments_makes_no_track() {
+    let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"Main\",DEFAULT=YES\n\
+        #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"Comment\",URI=\"c.m3u8\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\nv.m3u8\n";
+    let source = open(text);
+    let tracks = &source.presentation().tracks;
+    assert_eq!(tracks.len(), 2);
+    assert!(!tracks[1].default, "the sound in the main segments is what plays");
+}
+
+#[test]
+fn a_stream_of_sound_alone_has_sound_as_its_main_track() {
+    let source = open("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=64000,CODECS=\"mp4a.40.2\"\nlo.m3u8\n");
+    assert_eq!(source.presentation().tracks[0].kind, MediaKind::Audio);
+    let track = to_brain_track(&source.presentation().tracks[0], true).unwrap();
+    assert_eq!(track.kind, weir_abr::TrackKind::Video);
+}
+
+#[test]
+fn variables_are_imported_into_media_playlists() {
+    let text = "#EXTM3U\n#EXT-X-DEFINE:NAME=\"host\",VALUE=\"cdn.example\"\n#EXT-X-DEFINE:QUERYPARAM=\"t\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1\nhttps://{$host}/v.m3u8?t={$t}\n";
+    let mut source = open(text);
+    assert_eq!(source.wanted(0, 0)[0].resource.url.as_str(), "https://cdn.example/v.m3u8?t=1");
+    let media =
+        "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-DEFINE:IMPORT=\"host\"\n#EXTINF:4,\nhttps://{$host}/0.ts\n";
+    supply(&mut source, (0, 0), media, at(0.0));
+    assert_eq!(segments(&source, (0, 0))[0].media.url.as_str(), "https://cdn.example/0.ts");
+}
+
+#[test]
+fn sizes_reach_the_brain_when_all_rungs_have_them() {
+    let mut source = open(TWO);
+    let ranged = |scale: u64| {
+        format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n#EXT-X-BYTERANGE:{}@0\na.mp4\n#EXTINF:4,\n#EXT-X-BYTERANGE:{}\na.mp4\n#EXT-X-ENDLIST",
+            10 * scale,
+            20 * scale
+        )
+    };
+    supply(&mut source, (0, 0), &ranged(1), at(0.0));
+    let track = |source: &Source| to_brain_track(&source.presentation().tracks[0], true).unwrap();
+    assert!(track(&source).segments[0].sizes.is_empty());
+    supply(&mut source, (0, 1), &ranged(3), at(0.0));
+    assert_eq!(*track(&source).segments[1].sizes, [20, 60]);
+}
+
+#[test]
+fn sound_and_pictures_share_one_timeline() {
+    let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"A\",DEFAULT=YES,URI=\"a.m3u8\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1000,AUDIO=\"a\"\nv.m3u8\n";
+    let mut source = open(text);
+    supply(&mut source, (0, 0), &dated(100, 104, 100), at(0.0));
+    supply(&mut source, (1, 0), &dated(101, 105, 900), at(0.0));
+    assert_eq!(layout(&source, (1, 0))[0], (900, 4000, 0));
+    let mut source = open(text);
+    supply(&mut source, (0, 0), &live(100, 104), at(0.0));
+    supply(&mut source, (1, 0), &live(102, 106), at(0.0));
+    assert_eq!(layout(&source, (1, 0))[0], (102, 8000, 0));
+}
+
+#[test]
+fn another_kind_of_answer_is_an_error_and_changes_nothing() {
+    let mut source = open(TWO);
+    supply(&mut source, (0, 0), &live(0, 4), at(0.0));
+    let due = source.due(&[(0, 0)], at(5.0));
+    for body in ["<html>busy</html>", TWO, ""] {
+        let located = due.requests[0].resource.url.clone();
+        let error = source.supply(&due.requests[0], &located, body.as_bytes(), at(5.0)).unwrap_err();
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
+    assert_eq!(segments(&source, (0, 0)).len(), 4);
+}
