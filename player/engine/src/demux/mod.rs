@@ -12,14 +12,28 @@
 //! # }
 //! ```
 
+mod boxes;
+mod chain;
+mod codec;
 mod gst_demuxer;
+mod id3;
+mod sniff;
+#[cfg(test)]
+pub(crate) mod test_media;
+#[cfg(test)]
+mod tests;
+mod ts_time;
 
 use bytes::Bytes;
 use gstreamer as gst;
 
 use crate::samples::Sample;
 
+pub use codec::{codec_name, decoder_package};
 pub use gst_demuxer::GstDemuxer;
+
+/// 33 bits at 90 kHz, nanoseconds.
+const WRAP: i64 = 95_443_717_688_889;
 
 /// An initialization segment (fMP4: `ftyp` and `moov`).
 #[derive(Clone, Debug)]
@@ -86,7 +100,14 @@ impl Demuxed {
     /// Moves a timeline that wraps by whole turns, so that it starts as near to `expected` (nanoseconds of media
     /// time) as it can.
     pub fn align(&mut self, expected: i64) {
-        let _ = expected;
+        let (Some(wrap), Some(start)) = (self.wrap, self.start()) else { return };
+        // Rounded to the nearest turn.
+        let turns = (expected.saturating_sub(start).saturating_add(wrap / 2)).div_euclid(wrap);
+        let shift = turns.saturating_mul(wrap);
+        for sample in self.streams.iter_mut().flat_map(|stream| &mut stream.samples) {
+            sample.pts = sample.pts.saturating_add(shift);
+            sample.dts = sample.dts.saturating_add(shift);
+        }
     }
 }
 

@@ -5,7 +5,10 @@
 //! Times are nanoseconds on the presentation timeline as `i64`: the priming of an audio codec lies before zero.
 
 mod buffer;
+mod run;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 use gstreamer as gst;
 
@@ -19,7 +22,7 @@ pub const SECOND: i64 = 1_000_000_000;
 pub const TOLERANCE: i64 = SECOND / 2;
 
 /// What a decoder needs beside the times.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Media {
     /// Codec, its configuration, picture size.
     pub caps: gst::Caps,
@@ -28,7 +31,7 @@ pub struct Media {
 }
 
 /// One encoded access unit. `P` is what goes to the decoder; tests put something lighter in its place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample<P = Media> {
     /// When it is shown, nanoseconds; negative before the timeline's zero.
     pub pts: i64,
