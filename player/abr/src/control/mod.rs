@@ -3,17 +3,31 @@
 //!
 //! No controller allocates when it decides.
 
+mod bba;
 mod bola;
+mod dynamic;
+mod l2a;
+mod lolp;
+mod mpc;
+mod presets;
 mod reason;
 mod registry;
+mod soda;
 mod throughput;
 mod weir;
 
 use std::{fmt, time::Duration};
 
-pub use bola::{Bola, BolaE};
+pub use bba::Bba0;
+pub use bola::{Bola, BolaE, Cap};
+pub use dynamic::{Dynamic, DynamicDash};
+pub use l2a::L2aLl;
+pub use lolp::LolPlus;
+pub use mpc::RobustMpc;
+pub use presets::{DashJs, ExoPlayer, GStreamer, HlsJs, Lowest, Shaka};
 pub use reason::Reason;
 pub use registry::{NAMES, create};
+pub use soda::Soda;
 pub use throughput::Throughput;
 pub use weir::{Weights, Weir};
 

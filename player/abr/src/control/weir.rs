@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::{Choice, Context, Controller, Reason};
-use crate::RungId;
+use crate::{RungId, estimate::Estimate};
 
 /// What is wanted, in units of the utility between the lowest rung (0) and the highest (1).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,11 +35,20 @@ const HORIZON_SECONDS: f64 = 12.0;
 const TARGET: f64 = 0.7;
 const SCENARIOS: usize = 5;
 
+/// What comes after the horizon counts for so many seconds: a change must pay within about this time.
+const OUTLOOK_SECONDS: f64 = 32.0;
+/// The long run varies less than the next download: its spread is this share.
+const OUTLOOK_SPREAD: f64 = 0.5;
+/// Level above which the buffer may be used up to stay at a rung, as a share of the largest.
+const SPARE: f64 = 0.4;
+
 /// See the module's page.
 #[derive(Clone, Debug, Default)]
 pub struct Weir {
     weights: Weights,
     utilities: Vec<f64>,
+    /// What it is worth to end the horizon at a rung.
+    outlook: Vec<f64>,
     /// Seconds to fetch: segment, rung, scenario.
     fetch: Vec<[f64; SCENARIOS]>,
 }
@@ -51,9 +60,41 @@ impl Weir {
     }
 }
 
+impl Weir {
+    /// Judges each rung as a place to go on from: stay there where the long run allows it, or change once to what it does.
+    fn look_out(&mut self, context: &Context<'_>, estimate: &Estimate, segment: f64) {
+        let segments = OUTLOOK_SECONDS / segment;
+        let mean = estimate.mean.bps() as f64;
+        let spare = (context.buffer.as_secs_f64() - SPARE * context.max_buffer.as_secs_f64()).max(0.0);
+        // What is buffered carries a rung that is a little above the link for so much longer.
+        let carried = 1.0 + spare / OUTLOOK_SECONDS;
+        let last = context.last.map_or(0, |last| last.0);
+        self.outlook.clear();
+        for rung in 0..self.utilities.len() {
+            let mut total = 0.0;
+            for quantile in estimate.quantiles {
+                let rate = mean + OUTLOOK_SPREAD * (quantile.bps() as f64 - mean);
+                let lasting = context.highest_below(rate);
+                let change = self.weights.switch
+                    + self.weights.swing * (self.utilities[rung] - self.utilities[lasting]).abs();
+                let moved = segments * self.utilities[lasting] - if lasting == rung { 0.0 } else { change };
+                let stayed = if context.bps(rung) <= rate {
+                    segments * self.utilities[rung]
+                } else {
+                    f64::NEG_INFINITY
+                };
+                total += moved.max(stayed);
+            }
+            self.outlook.push(total / SCENARIOS as f64);
+        }
+    }
+}
+
 struct Search<'a> {
     weights: Weights,
     utilities: &'a [f64],
+    outlook: &'a [f64],
+    best_outlook: f64,
     fetch: &'a [[f64; SCENARIOS]],
     durations: [f64; HORIZON],
     horizon: usize,
@@ -91,7 +132,8 @@ impl Search<'_> {
                 shortage += short * short;
                 level_sum += level;
             }
-            let total = node.total - self.weights.buffer * shortage / SCENARIOS as f64;
+            let total =
+                node.total + self.outlook[node.rung] - self.weights.buffer * shortage / SCENARIOS as f64;
             if total > self.by_first[node.first] {
                 self.by_first[node.first] = total;
             }
@@ -118,8 +160,8 @@ impl Search<'_> {
         if rung != node.rung {
             total -= self.weights.switch;
         }
-        let rest = (self.horizon - node.depth - 1) as f64;
-        // Nothing to come can earn more than 1 a segment.
+        let rest = (self.horizon - node.depth - 1) as f64 + self.best_outlook;
+        // Nothing to come can earn more than 1 a segment and the best outlook.
         if node.depth > 0 && total + rest <= self.by_first[first] {
             return;
         }
@@ -186,6 +228,7 @@ impl Controller for Weir {
                 self.fetch.push(estimate.quantiles.map(|rate| ttfb + bits / (rate.bps() as f64).max(1.0)));
             }
         }
+        self.look_out(context, &estimate, segment);
         let last =
             context.last.unwrap_or_else(|| RungId(context.highest_below(0.9 * context.estimate_bps())));
         let last = last.0.min(rungs - 1);
@@ -194,6 +237,8 @@ impl Controller for Weir {
         let mut search = Search {
             weights: self.weights,
             utilities: &self.utilities,
+            best_outlook: self.outlook.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            outlook: &self.outlook,
             fetch: &self.fetch,
             durations,
             horizon,

@@ -6,8 +6,9 @@ use super::QUANTILES;
 
 /// Ratios that are remembered.
 const WINDOW: usize = 24;
-/// What is believed before anything was measured: rather too high an expectation than too low.
-const PRIOR: [f64; 6] = [0.55, 0.75, 0.9, 1.0, 1.15, 1.4];
+/// What is believed before anything was measured: rather too high an expectation than too low. Every second measured
+/// ratio takes the place of the first that is left.
+const PRIOR: [f64; 6] = [0.55, 1.4, 0.75, 1.15, 0.9, 1.0];
 
 /// Ratios of what came to what was expected, and their quantiles.
 #[derive(Clone, Debug)]
@@ -20,8 +21,8 @@ pub struct ErrorWindow {
 impl Default for ErrorWindow {
     fn default() -> Self {
         let mut window = Self {
-            ratios: PRIOR.into_iter().collect(),
-            sorted: Vec::with_capacity(WINDOW + 1),
+            ratios: VecDeque::with_capacity(WINDOW + 1),
+            sorted: Vec::with_capacity(WINDOW + PRIOR.len()),
             quantiles: [1.0; 5],
         };
         window.update();
@@ -48,7 +49,8 @@ impl ErrorWindow {
 
     fn update(&mut self) {
         self.sorted.clear();
-        self.sorted.extend(self.ratios.iter().copied());
+        let believed = PRIOR.iter().skip(self.ratios.len() / 2);
+        self.sorted.extend(self.ratios.iter().chain(believed).copied());
         self.sorted.sort_by(f64::total_cmp);
         let top = self.sorted.len().saturating_sub(1) as f64;
         for (factor, quantile) in self.quantiles.iter_mut().zip(QUANTILES) {

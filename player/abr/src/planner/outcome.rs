@@ -89,6 +89,9 @@ impl Planner {
         if failure == Failure::Unplayable {
             let from = state.track.index_at(position).unwrap_or(index);
             state.buffer.drop_rung(rung, from);
+            if state.fetch.as_ref().is_some_and(|fetch| fetch.rung == rung) {
+                self.drop_fetch(now, at, "this quality cannot be decoded here");
+            }
         }
         match verdict {
             Verdict::Hopeless => {
