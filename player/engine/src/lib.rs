@@ -9,6 +9,7 @@ pub mod net;
 pub mod playback;
 mod player;
 pub mod samples;
+mod session;
 
 pub use player::{
     BufferedRange, DecisionView, ErrorView, Options, Player, PlotPoint, QualityView, Snapshot, State,

@@ -22,7 +22,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 
 /// Writes entries, and adds them up.
 #[derive(Debug)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     lines: Option<SyncSender<Entry>>,
     writer: Option<JoinHandle<()>>,
     lost: u64,
@@ -32,14 +32,14 @@ pub struct Recorder {
 /// The record cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("could not open {path} to write the session's record: {source}")]
-pub struct OpenError {
+pub(crate) struct OpenError {
     path: String,
     source: io::Error,
 }
 
 impl Recorder {
     /// Writes to `path`, or to standard output when it is `-`; `None` only adds up.
-    pub fn open(path: Option<&Path>) -> Result<Self, OpenError> {
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self, OpenError> {
         let silent = Self { lines: None, writer: None, lost: 0, figures: Figures::default() };
         let Some(path) = path else { return Ok(silent) };
         let out: Box<dyn Write + Send> = if path.as_os_str() == "-" {
@@ -58,7 +58,7 @@ impl Recorder {
     }
 
     /// Takes in what happened at `at` since the session's start.
-    pub fn note(&mut self, at: Duration, event: Event) {
+    pub(crate) fn note(&mut self, at: Duration, event: Event) {
         self.figures.add(at, &event);
         let Some(lines) = &self.lines else { return };
         match lines.try_send(Entry { t_ms: round(at.as_secs_f64() * 1000.0), event }) {
@@ -70,12 +70,17 @@ impl Recorder {
     }
 
     /// What the entries so far add up to.
-    pub fn figures(&self) -> &Figures {
+    pub(crate) fn figures(&self) -> &Figures {
         &self.figures
     }
 
+    /// For what no entry says.
+    pub(crate) fn figures_mut(&mut self) -> &mut Figures {
+        &mut self.figures
+    }
+
     /// Writes the summary and waits, for a bounded time, until all is written.
-    pub fn close(mut self, at: Duration, frames: (u64, u64)) {
+    pub(crate) fn close(mut self, at: Duration, frames: (u64, u64)) {
         if self.lost > 0 {
             let reason = format!("{} lines of this record were lost: its reader was too slow", self.lost);
             self.note(at, Event::Error { fatal: false, code: "record_overflow".to_owned(), reason });
@@ -122,17 +127,17 @@ pub(crate) fn millis(time: Duration) -> f64 {
 
 /// What a session adds up to.
 #[derive(Clone, Debug, Default)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// Session's start to first picture.
-    pub startup: Option<Duration>,
+    pub(crate) startup: Option<Duration>,
     /// Stalls that began.
-    pub stalls: u32,
+    pub(crate) stalls: u32,
     /// Time stalled, those that ended.
-    pub stalled: Duration,
+    pub(crate) stalled: Duration,
     /// Switches of the picture's rung.
-    pub switches: u32,
+    pub(crate) switches: u32,
     /// Media played.
-    pub played: Duration,
+    pub(crate) played: Duration,
     /// Bits of it.
     played_bits: f64,
     /// Sum of the switches' heights, in Mbit/s.
@@ -173,24 +178,24 @@ impl Figures {
     }
 
     /// `time` of media was shown at `kbps`.
-    pub fn played(&mut self, time: Duration, kbps: f64) {
+    pub(crate) fn played(&mut self, time: Duration, kbps: f64) {
         self.played += time;
         self.played_bits += time.as_secs_f64() * kbps * 1000.0;
         self.showing_kbps = Some(kbps);
     }
 
     /// Bytes that were fetched, buffered, and thrown away again.
-    pub fn wasted(&mut self, bytes: u64) {
+    pub(crate) fn wasted(&mut self, bytes: u64) {
         self.wasted += bytes;
     }
 
     /// Time stalled until `at`, a stall that goes on included.
-    pub fn stalled_at(&self, at: Duration) -> Duration {
+    pub(crate) fn stalled_at(&self, at: Duration) -> Duration {
         self.stalled + self.stalled_since.map_or(Duration::ZERO, |since| at.saturating_sub(since))
     }
 
     /// Average bitrate of what was played, in kbit/s.
-    pub fn played_kbps(&self) -> f64 {
+    pub(crate) fn played_kbps(&self) -> f64 {
         let seconds = self.played.as_secs_f64();
         if seconds > 0.0 { self.played_bits / seconds / 1000.0 } else { 0.0 }
     }
@@ -244,8 +249,9 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<Entry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 5);
-        let Event::Summary { startup_ms, rebuffer_ms, rebuffer_count, played_kbps, switches, qoe_lin, .. } =
-            lines[4].event
+        let Event::Summary {
+            startup_ms, rebuffer_ms, rebuffer_count, played_kbps, switches, qoe_lin, ..
+        } = lines[4].event
         else {
             panic!("the last line is no summary: {text}");
         };

@@ -1,6 +1,12 @@
 //! The handle that a window or a command line holds.
 
-use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
 use url::Url;
 use weir_abr::{
@@ -8,7 +14,10 @@ use weir_abr::{
     planner::{Caps, Config, QualityChoice},
 };
 
-use crate::playback::VideoFrame;
+use crate::{
+    playback::VideoFrame,
+    session::{self, SeekWish, Shared},
+};
 
 /// How to play.
 #[derive(Clone, Debug, Default)]
@@ -182,71 +191,116 @@ pub struct Snapshot {
     pub error: Option<ErrorView>,
 }
 
-/// One session.
+/// One session. Dropping it ends the session and waits until its record is complete.
+#[derive(Debug)]
 pub struct Player {
-    _private: (),
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    headless: bool,
 }
 
 /// Starts to play `url`. `wake` is called (from any thread) when there is a new frame or something to show changed.
+///
+/// A session without a window ends by itself: at the end, on an error, after [`Options::stop_after`], and on SIGINT or
+/// SIGTERM. With a window it stays for a seek back until the [`Player`] is dropped or [stopped](Player::stop).
 pub fn open(url: Url, options: Options, wake: Arc<dyn Fn() + Send + Sync>) -> Player {
-    let _ = (url, options, wake);
-    Player { _private: () }
+    let first = Snapshot {
+        quality: options.quality,
+        caps: options.caps,
+        volume: 1.0,
+        rate: 1.0,
+        ..Snapshot::default()
+    };
+    let headless = options.headless;
+    let shared = Arc::new(Shared::new(wake, first));
+    let thread = session::start(url, options, shared.clone());
+    Player { shared, thread, headless }
 }
 
 impl Player {
-    /// Goes on playing.
-    pub fn play(&self) {}
+    /// Goes on playing; after the end, from the beginning.
+    pub fn play(&self) {
+        if self.shared.snapshot().state == State::Ended {
+            self.seek(Duration::ZERO, true);
+        }
+        self.shared.wishes.put(|wishes| wishes.paused = Some(false));
+    }
 
     /// Holds.
-    pub fn pause(&self) {}
+    pub fn pause(&self) {
+        self.shared.wishes.put(|wishes| wishes.paused = Some(true));
+    }
 
     /// Goes to a place; wishes that come faster than they can be met are merged. `exact` is false while dragging.
     pub fn seek(&self, to: Duration, exact: bool) {
-        let _ = (to, exact);
+        let at = Instant::now();
+        self.shared.wishes.put(|wishes| wishes.seek = Some(SeekWish { to, exact, at }));
     }
 
-    /// 0.25 to 4.0; the pitch stays.
+    /// 0.25 to 4.0, else brought into that range; the pitch stays.
     pub fn set_rate(&self, rate: f64) {
-        let _ = rate;
+        if rate.is_finite() {
+            self.shared.wishes.put(|wishes| wishes.rate = Some(rate.clamp(0.25, 4.0)));
+        }
     }
 
-    /// 0.0 to 1.0.
+    /// 0.0 to 1.0, else brought into that range.
     pub fn set_volume(&self, volume: f64) {
-        let _ = volume;
+        if volume.is_finite() {
+            self.shared.wishes.put(|wishes| wishes.volume = Some(volume.clamp(0.0, 1.0)));
+        }
     }
 
     /// Silence without losing the volume.
     pub fn set_muted(&self, muted: bool) {
-        let _ = muted;
+        self.shared.wishes.put(|wishes| wishes.muted = Some(muted));
     }
 
     /// Auto, or one rung.
     pub fn set_quality(&self, choice: QualityChoice) {
-        let _ = choice;
+        self.shared.wishes.put(|wishes| wishes.quality = Some(choice));
     }
 
     /// Limits for Auto.
     pub fn set_caps(&self, caps: Caps) {
-        let _ = caps;
+        self.shared.wishes.put(|wishes| wishes.caps = Some(caps));
     }
 
     /// For software GL: give RGBA frames of at most this height from now on.
     pub fn set_rgba_height(&self, height: Option<u32>) {
-        let _ = height;
+        self.shared.wishes.put(|wishes| wishes.rgba_height = Some(height));
     }
 
     /// Everything to show, as of now; cheap enough to call for each drawn frame.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::default()
+        self.shared.snapshot()
     }
 
     /// The newest frame that is due, when it was not taken before.
     pub fn take_frame(&self) -> Option<VideoFrame> {
-        None
+        self.shared.take_frame()
     }
 
-    /// Blocks until the session ended, failed or reached `stop_after`, then gives its final state.
+    /// Ends the session; its record gets its summary. [`Player::wait`] says when that is done.
+    pub fn stop(&self) {
+        self.shared.wishes.put(|wishes| wishes.stop = true);
+    }
+
+    /// Blocks until the session ended, failed, was stopped or reached `stop_after`, then gives its final state. Without
+    /// a window the record is complete by then.
     pub fn wait(&self) -> Snapshot {
+        self.shared.wait(self.headless);
         self.snapshot()
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the session's thread ended in a panic");
+        }
     }
 }

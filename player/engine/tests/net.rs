@@ -14,7 +14,7 @@ fn limits() -> Limits {
 }
 
 fn ask(server: &Server, path: &str) -> Ask {
-    Ask { url: server.url(path), range: None, limit: 1 << 20, compressed: false }
+    Ask { url: server.url(path), range: None, limit: 1 << 20, compressed: false, idle: limits().idle }
 }
 
 #[tokio::test]
@@ -51,7 +51,10 @@ async fn sorts_failures_into_kinds() {
 
     let gone = server.url("/a");
     drop(server);
-    let error = http.get(Ask { url: gone, range: None, limit: 100, compressed: false }, |_| ()).await.unwrap_err();
+    let error = http
+        .get(Ask { url: gone, range: None, limit: 100, compressed: false, idle: limits().idle }, |_| ())
+        .await
+        .unwrap_err();
     assert!(matches!(error, NetError::Connect { .. } | NetError::Lost { .. }), "{error}");
     assert_eq!(error.failure(), Failure::Network);
 }
@@ -77,12 +80,13 @@ async fn a_text_is_tried_again_until_it_comes() {
     let retry = Retry { tries: 3, first: Duration::from_millis(5), longest: Duration::from_millis(20) };
     let http = Http::new(limits()).unwrap();
     let mut failures = 0;
-    let document = http.text(&server.url("/a.m3u8"), retry, |_, _| failures += 1).await.unwrap();
-    assert_eq!((document.text.as_str(), failures), ("#EXTM3U\n", 2));
+    let resource = Resource { url: server.url("/a.m3u8"), range: None };
+    let document = http.document(&resource, retry, limits().idle, |_, _| failures += 1).await.unwrap();
+    assert_eq!((document.bytes.as_ref(), failures), (&b"#EXTM3U\n"[..], 2));
     assert_eq!(document.content_type.as_deref(), Some("application/vnd.apple.mpegurl"));
 
     site.fault("/a.m3u8", Fault::Status(503), 3);
-    let error = http.text(&server.url("/a.m3u8"), retry, |_, _| ()).await.unwrap_err();
+    let error = http.document(&resource, retry, limits().idle, |_, _| ()).await.unwrap_err();
     assert_eq!(error.failure(), Failure::Status(503));
 }
 
@@ -114,7 +118,8 @@ async fn init_segment_and_key_are_fetched_once() {
     // "weir", encrypted with the key of ones and the IV of zeros.
     let cipher = {
         use aes::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
-        cbc::Encryptor::<aes::Aes128>::new(&[1; 16].into(), &[0; 16].into()).encrypt_padded_vec::<Pkcs7>(b"weir")
+        cbc::Encryptor::<aes::Aes128>::new(&[1; 16].into(), &[0; 16].into())
+            .encrypt_padded_vec::<Pkcs7>(b"weir")
     };
     site.put("/media", cipher);
     let server = Server::start(&site);

@@ -39,6 +39,8 @@ pub struct Ask {
     pub limit: u64,
     /// Let the server compress it.
     pub compressed: bool,
+    /// How long the server may be silent.
+    pub idle: Duration,
 }
 
 /// A complete body.
@@ -59,11 +61,10 @@ pub struct Body {
 impl Http {
     /// Requests `ask` and reads its body to the end. Dropping the future closes this request, and only this one.
     pub async fn get(&self, ask: Ask, mut progress: impl FnMut(Progress)) -> Result<Body, NetError> {
-        let Ask { url, range, limit, compressed } = ask;
+        let Ask { url, range, limit, compressed, idle } = ask;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(NetError::Scheme { url });
         }
-        let idle = self.limits.idle;
         let silent = || NetError::Idle { host: host_of(&url), waited: idle };
         let mut request = self.client.get(url.clone());
         request = request.header(ACCEPT_ENCODING, if compressed { "gzip" } else { "identity" });

@@ -94,6 +94,12 @@ pub enum NetError {
 }
 
 impl NetError {
+    /// The body came too slowly to be of use.
+    pub(crate) fn too_slow(url: &Url, waited: Duration) -> Self {
+        let reason = format!("its body was not complete after {} s", waited.as_secs());
+        Self::Lost { host: host_of(url), reason }
+    }
+
     /// What the brain is told.
     pub fn failure(&self) -> Failure {
         match self {

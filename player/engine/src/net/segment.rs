@@ -85,6 +85,7 @@ impl SegmentFetcher {
             range: segment.media.range.clone(),
             limit: self.http.limits.media,
             compressed: false,
+            idle: self.http.limits.idle,
         };
         let (body, init, key) = tokio::try_join!(
             self.http.get(ask, progress),
@@ -135,7 +136,8 @@ impl SegmentFetcher {
         if let Some(bytes) = self.lock().entries.get(resource) {
             return Ok(bytes.clone());
         }
-        let ask = Ask { url: resource.url.clone(), range: resource.range.clone(), limit, compressed: false };
+        let Resource { url, range } = resource.clone();
+        let ask = Ask { url, range, limit, compressed: false, idle: self.http.limits.idle };
         let body = self.http.get(ask, |_| ()).await?;
         Ok(self.lock().insert(resource.clone(), Arc::new(body.bytes)))
     }

@@ -1,10 +1,14 @@
-//! Manifests and playlists: text, retried with back-off.
+//! Manifests, playlists and segment indexes: small documents, retried with back-off.
 
-use std::{io::Read, time::Duration};
+use std::{
+    io::Read,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use url::Url;
+use weir_manifest::model::Resource;
 
 use super::{Ask, Http, NetError};
 
@@ -23,9 +27,9 @@ impl Retry {
     /// For the first load: a person is waiting for the picture or for the message.
     pub const OPEN: Self =
         Self { tries: 4, first: Duration::from_millis(300), longest: Duration::from_millis(1500) };
-    /// For a playlist in mid-play: the buffer lasts a while, and a server may be restarting.
+    /// In mid-play: whoever asked decides whether to go on asking.
     pub const PLAYING: Self =
-        Self { tries: 8, first: Duration::from_millis(300), longest: Duration::from_secs(5) };
+        Self { tries: 2, first: Duration::from_millis(300), longest: Duration::from_millis(300) };
 
     /// The wait after the `failed`th failure in a row (1 is the first); `None` when there is no further try.
     pub fn wait(&self, failed: u32) -> Option<Duration> {
@@ -36,31 +40,33 @@ impl Retry {
     }
 }
 
-/// A text and where it came from.
+/// A document and where it came from.
 #[derive(Clone, Debug)]
 pub struct Document {
     /// After redirects.
     pub url: Url,
     /// `Content-Type` without parameters, lower case.
     pub content_type: Option<String>,
-    /// Decompressed; bytes that are no UTF-8 became replacement characters.
-    pub text: String,
+    /// Decompressed.
+    pub bytes: Bytes,
     /// From the first try to the last byte.
     pub took: Duration,
 }
 
 impl Http {
-    /// Loads a text. `failed` hears of each failure that is followed by another try.
-    pub async fn text(
+    /// Loads a document. `patience` is how long the server may be silent. `failed` hears of each failure that is
+    /// followed by another try, and of the wait before it.
+    pub async fn document(
         &self,
-        url: &Url,
+        resource: &Resource,
         retry: Retry,
+        patience: Duration,
         mut failed: impl FnMut(&NetError, Duration),
     ) -> Result<Document, NetError> {
-        let from = std::time::Instant::now();
+        let from = Instant::now();
         let mut failures = 0;
         loop {
-            let error = match self.text_once(url).await {
+            let error = match self.document_once(resource, patience).await {
                 Ok(document) => return Ok(Document { took: from.elapsed(), ..document }),
                 Err(error) => error,
             };
@@ -75,16 +81,14 @@ impl Http {
         }
     }
 
-    async fn text_once(&self, url: &Url) -> Result<Document, NetError> {
+    async fn document_once(&self, resource: &Resource, patience: Duration) -> Result<Document, NetError> {
         let limit = self.limits.text;
-        let ask = Ask { url: url.clone(), range: None, limit, compressed: true };
+        let Resource { url, range } = resource.clone();
+        // Compression of a part of a file would make its range meaningless.
+        let ask = Ask { url, compressed: range.is_none(), range, limit, idle: patience };
         let body = self.get(ask, |_| ()).await?;
         let bytes = if body.gzip { gunzip(&body.url, &body.bytes, limit)? } else { body.bytes };
-        let text = match String::from_utf8_lossy(&bytes) {
-            std::borrow::Cow::Borrowed(text) => text.to_owned(),
-            std::borrow::Cow::Owned(text) => text,
-        };
-        Ok(Document { url: body.url, content_type: body.content_type, text, took: Duration::ZERO })
+        Ok(Document { url: body.url, content_type: body.content_type, bytes, took: Duration::ZERO })
     }
 }
 

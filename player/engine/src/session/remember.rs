@@ -54,7 +54,8 @@ impl Remembered {
         let Some(path) = &self.path else { return Ok(()) };
         self.hosts.insert(host.to_owned(), Seen { bps: estimate.bps(), at: now() });
         while self.hosts.len() > HOSTS {
-            let Some(oldest) = self.hosts.iter().min_by_key(|(_, seen)| seen.at).map(|(host, _)| host.clone())
+            let Some(oldest) =
+                self.hosts.iter().min_by_key(|(_, seen)| seen.at).map(|(host, _)| host.clone())
             else {
                 break;
             };

@@ -158,7 +158,8 @@ pub fn ts(site: &Site, seconds: u32, key: Option<[u8; 16]>) {
             Some(key) => {
                 // RFC 8216, 5.2: without IV the media sequence number is the IV.
                 let iv = (number as u128).to_be_bytes();
-                cbc::Encryptor::<aes::Aes128>::new(&key.into(), &iv.into()).encrypt_padded_vec::<Pkcs7>(&plain)
+                cbc::Encryptor::<aes::Aes128>::new(&key.into(), &iv.into())
+                    .encrypt_padded_vec::<Pkcs7>(&plain)
             }
         };
         site.put(&format!("/ts/high-{number}.ts"), body);

@@ -104,7 +104,8 @@ impl Site {
         match fault {
             Some(Fault::Status(code)) => status(code),
             Some(Fault::Noise) => {
-                let noise: Vec<u8> = (0..bytes.len()).map(|at| (at as u32).wrapping_mul(2_654_435_761) as u8).collect();
+                let noise: Vec<u8> =
+                    (0..bytes.len()).map(|at| (at as u32).wrapping_mul(2_654_435_761) as u8).collect();
                 whole(noise.into())
             }
             Some(Fault::Truncate) => {
@@ -153,7 +154,8 @@ impl Server {
 
     /// On a given port: a server that comes back.
     pub fn start_at(site: &Site, address: SocketAddr) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime
             .block_on(async {
                 let socket = tokio::net::TcpSocket::new_v4().unwrap();

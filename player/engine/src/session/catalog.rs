@@ -1,0 +1,157 @@
+//! The presentation as the session plays it: a main track and, beside pictures, sound of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use weir_abr::{RungId, Track, TrackKind, planner::Live};
+use weir_manifest::{
+    Lookup, Now, Source,
+    model::{MediaKind, Presentation},
+    to_brain_track,
+};
+
+/// Where a rung's segments are listed: places of track and rendition in the presentation.
+pub(crate) type Place = (usize, usize);
+
+/// Why there is nothing to play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the manifest lists neither pictures nor sound")]
+pub(crate) struct NothingToPlay;
+
+/// What is known of the presentation.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    pub(crate) source: Source,
+    main: usize,
+    audio: Option<usize>,
+    /// As the brain has them, the main one first; without segments until a playlist of each was loaded.
+    tracks: Vec<Arc<Track>>,
+}
+
+impl Catalog {
+    /// Chooses the tracks: the first with pictures (else the first with sound) and, beside pictures, sound of its own.
+    pub(crate) fn new(source: Source) -> Result<Self, NothingToPlay> {
+        let presentation = source.presentation();
+        let find = |kind: MediaKind| {
+            let all = || presentation.tracks.iter().enumerate().filter(move |(_, track)| track.kind == kind);
+            all().find(|(_, track)| track.default).or_else(|| all().next()).map(|(at, _)| at)
+        };
+        let (video, sound) = (find(MediaKind::Video), find(MediaKind::Audio));
+        let main = video.or(sound).ok_or(NothingToPlay)?;
+        let mut catalog = Self { main, audio: video.and(sound), tracks: Vec::new(), source };
+        catalog.refresh();
+        if catalog.tracks.is_empty() {
+            return Err(NothingToPlay);
+        }
+        Ok(catalog)
+    }
+
+    /// The source changed: make the brain's view anew.
+    pub(crate) fn refresh(&mut self) {
+        let presentation = self.source.presentation();
+        let brain = |at: usize| {
+            let mut track = to_brain_track(presentation.tracks.get(at)?, at == self.main)?;
+            // Sound alone is the main track where there are no pictures.
+            track.kind = if at == self.main { TrackKind::Video } else { TrackKind::Audio };
+            Some(Arc::new(track))
+        };
+        self.tracks = std::iter::once(self.main).chain(self.audio).filter_map(brain).collect();
+    }
+
+    pub(crate) fn presentation(&self) -> &Presentation {
+        self.source.presentation()
+    }
+
+    /// All tracks, the main one first.
+    pub(crate) fn tracks(&self) -> &[Arc<Track>] {
+        &self.tracks
+    }
+
+    pub(crate) fn track(&self, kind: TrackKind) -> Option<&Arc<Track>> {
+        self.tracks.iter().find(|track| track.kind == kind)
+    }
+
+    pub(crate) fn has_audio_track(&self) -> bool {
+        self.audio.is_some()
+    }
+
+    /// Segments of all tracks are known.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.tracks.iter().all(|track| !track.segments.is_empty())
+    }
+
+    /// Where `rung` is listed.
+    pub(crate) fn place(&self, kind: TrackKind, rung: RungId) -> Option<Place> {
+        let track = match kind {
+            TrackKind::Video => self.main,
+            TrackKind::Audio => self.audio?,
+        };
+        Some((track, rung.0))
+    }
+
+    /// The segment behind a number, or how to get to know it.
+    pub(crate) fn segment(&self, kind: TrackKind, rung: RungId, index: u64, now: Now) -> Lookup<'_> {
+        match self.place(kind, rung) {
+            Some((track, rendition)) => self.source.segment(track, rendition, index, now),
+            None => Lookup::Gone,
+        }
+    }
+
+    /// Where a listed segment starts and ends.
+    pub(crate) fn times(&self, kind: TrackKind, index: u64) -> Option<(Duration, Duration)> {
+        let segment = self.track(kind)?.segment(index)?;
+        Some((segment.start, segment.end()))
+    }
+
+    /// Number of the last segment, once no more will come.
+    pub(crate) fn last(&self, kind: TrackKind) -> Option<u64> {
+        let track = self.track(kind)?;
+        let count = track.segments.len() as u64;
+        (!self.presentation().live && count > 0).then(|| track.first_index + count - 1)
+    }
+
+    /// How the brain is to treat its end.
+    pub(crate) fn live(&self) -> Option<Live> {
+        let presentation = self.presentation();
+        presentation.live.then(|| Live {
+            target_latency: presentation
+                .target_latency
+                .unwrap_or(presentation.target_duration.saturating_mul(3)),
+            start_at_edge: presentation.start_at_edge,
+        })
+    }
+
+    /// From the first to the last listed picture.
+    pub(crate) fn window(&self) -> Option<(Duration, Duration)> {
+        let main = self.tracks.first()?;
+        Some((main.segments.first()?.start, main.end()))
+    }
+
+    /// How long it is, once that is known.
+    pub(crate) fn duration(&self) -> Option<Duration> {
+        let presentation = self.presentation();
+        if presentation.live {
+            return None;
+        }
+        presentation.duration.or_else(|| self.window().map(|(_, end)| end))
+    }
+
+    /// Lines of the tallest rung.
+    pub(crate) fn top_height(&self) -> Option<u32> {
+        self.tracks.first()?.ladder.rungs().iter().filter_map(|rung| rung.height).max()
+    }
+
+    /// The codecs that the manifest names, of the top rung.
+    pub(crate) fn codecs(&self) -> String {
+        let tracks = &self.presentation().tracks;
+        let named = |at: usize| tracks.get(at)?.renditions.last()?.codecs.clone();
+        let mut names: Vec<String> = Vec::new();
+        for codecs in std::iter::once(self.main).chain(self.audio).filter_map(named) {
+            for codec in codecs.split(',').map(str::trim) {
+                if !names.iter().any(|known| known == codec) {
+                    names.push(codec.to_owned());
+                }
+            }
+        }
+        names.join(", ")
+    }
+}

@@ -1,0 +1,44 @@
+//! What reaches the session from its other threads.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use weir_abr::{RungId, TrackKind, planner::FetchId};
+use weir_manifest::{Request, model::Segment};
+
+use crate::{
+    demux::{DemuxError, Demuxed, InitSegment},
+    net::{Document, NetError, Progress, SegmentBody},
+};
+
+/// Inputs that may wait. Progress is dropped when there is no room; all else waits for it.
+pub(crate) const ROOM: usize = 256;
+
+/// A segment on its way through the demuxer.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) id: FetchId,
+    pub(crate) track: TrackKind,
+    pub(crate) index: u64,
+    pub(crate) rung: RungId,
+    pub(crate) segment: Box<Segment>,
+    pub(crate) init: Option<InitSegment>,
+    pub(crate) media: Bytes,
+}
+
+/// News.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// The address that was opened gave this.
+    Manifest(Result<Document, NetError>),
+    /// A playlist or an index gave this.
+    Listed(Request, Result<Document, NetError>),
+    /// A manifest or a playlist failed and is tried again.
+    Retrying(NetError),
+    /// A segment is getting on.
+    Progress(FetchId, Instant, Progress),
+    /// A segment is complete, or failed.
+    Fetched(FetchId, Instant, Result<SegmentBody, NetError>),
+    /// A segment was taken apart, or could not be. Its media are gone by then.
+    Demuxed(Box<Job>, Result<Demuxed, DemuxError>),
+}

@@ -1,0 +1,352 @@
+//! The manifest and the playlists: first load, the ones that a choice needs, reloads on time.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use weir_abr::{
+    Bitrate, RungId, TrackKind,
+    planner::{Event, Failure, QualityChoice},
+    record,
+};
+use weir_manifest::{
+    Change, Now, Request, Source, What,
+    model::{Protocol, Resource},
+};
+
+use super::{Session, catalog::Catalog, input::Input, trouble};
+use crate::{
+    log::{millis, round, seconds},
+    net::{Document, NetError, Retry},
+};
+
+/// Without any estimate nothing above this is tried first, as in the brain.
+const BLIND: Bitrate = Bitrate::from_bps(1_000_000);
+
+/// Share of a remembered estimate on which the first playlist is chosen, as in the brain.
+const MEMORY_SHARE: f64 = 0.7;
+
+/// A live playlist that cannot be had for so long, with nothing left to play, ends the session.
+const LOST: Duration = Duration::from_secs(60);
+
+/// What is being loaded, and what for.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    loading: Vec<What>,
+    /// The brain knows the presentation.
+    announced: bool,
+    /// Rung whose playlist was loaded for the start, and those that could not be had.
+    first: Option<RungId>,
+    unavailable: Vec<RungId>,
+    /// When the source wants to be asked again.
+    wake: Option<Duration>,
+    /// Since when reloads fail.
+    failing: Option<Duration>,
+}
+
+impl Session {
+    /// The time as the manifest wants it.
+    pub(crate) fn manifest_now(&self) -> Now {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { session: self.now(), unix }
+    }
+
+    /// Loads what was opened.
+    pub(crate) fn load_manifest(&mut self) {
+        let url = self.url.clone();
+        self.note(record::Event::Request { track: None, index: None, rung: None, url: url.to_string() });
+        let (http, inbox) = (self.http.clone(), self.inbox.clone());
+        let patience = http.limits.idle;
+        self.runtime.spawn(async move {
+            let resource = Resource { url, range: None };
+            let told = inbox.clone();
+            let failed = |error: &NetError, _| {
+                let _ = told.try_send(Input::Retrying(error.clone()));
+            };
+            let result = http.document(&resource, Retry::OPEN, patience, failed).await;
+            let _ = inbox.send(Input::Manifest(result)).await;
+        });
+    }
+
+    /// What was opened is here.
+    pub(crate) fn manifest(&mut self, result: Result<Document, NetError>) {
+        let document = match result {
+            Ok(document) => document,
+            Err(error) => {
+                self.fail(trouble::net(&format!("loading the manifest {}", self.url), &error));
+                return;
+            }
+        };
+        let source = match Source::new(&document.url, &document.bytes, self.manifest_now()) {
+            Ok(source) => source,
+            Err(error) => {
+                self.fail(trouble::manifest(&format!("reading the manifest {}", document.url), &error));
+                return;
+            }
+        };
+        for warning in source.warnings() {
+            tracing::warn!(url = %document.url, line = warning.line, what = warning.what, "odd manifest");
+        }
+        let catalog = match Catalog::new(source) {
+            Ok(catalog) => catalog,
+            Err(error) => {
+                let what = format!("reading the manifest {}: {error}", document.url);
+                self.fail(trouble::view("nothing_to_play", what, "Check the stream with `weir inspect`."));
+                return;
+            }
+        };
+        let presentation = catalog.presentation();
+        let listed = catalog.is_listed();
+        let (protocol, kind) = match presentation.protocol {
+            Protocol::Hls if listed => ("hls", "media"),
+            Protocol::Hls => ("hls", "multivariant"),
+            Protocol::Dash => ("dash", "mpd"),
+        };
+        let manifest = record::Event::Manifest {
+            url: document.url.to_string(),
+            protocol: protocol.to_owned(),
+            kind: kind.to_owned(),
+            live: listed.then_some(presentation.live),
+            duration_s: catalog.duration().filter(|_| listed).map(seconds),
+            ms: millis(document.took),
+        };
+        self.media.separate_audio = catalog.has_audio_track();
+        self.view.codecs = catalog.codecs();
+        self.catalog = Some(catalog);
+        self.note(manifest);
+        self.note_ladders();
+        self.recovered();
+        self.load_first();
+        self.announce();
+        self.lists_due();
+    }
+
+    fn note_ladders(&mut self) {
+        let Some(catalog) = &self.catalog else { return };
+        let ladders: Vec<_> = catalog
+            .tracks()
+            .iter()
+            .map(|track| record::Event::Ladder {
+                track: track.kind,
+                kbps: track.ladder.rungs().iter().map(|rung| round(rung.bitrate.kbps())).collect(),
+                heights: track.ladder.rungs().iter().map(|rung| rung.height).collect(),
+            })
+            .collect();
+        for ladder in ladders {
+            self.note(ladder);
+        }
+    }
+
+    /// Loads the playlists that the first segments need, and no others: each costs a round trip.
+    fn load_first(&mut self) {
+        let Some(catalog) = &self.catalog else { return };
+        let Some(rung) = self.first_rung(catalog) else {
+            let what = format!("loading {}: none of its playlists could be had", self.url);
+            let advice = "Check that the stream is still published, then open it again.";
+            let (what, advice) = match &self.view.warning {
+                Some(last) => (format!("{what}; the last: {}", last.what), last.advice.clone()),
+                None => (what, advice.to_owned()),
+            };
+            self.fail(trouble::view("playlists_unavailable", what, &advice));
+            return;
+        };
+        let places: Vec<_> = [(TrackKind::Video, rung), (TrackKind::Audio, RungId(0))]
+            .into_iter()
+            .filter_map(|(track, rung)| catalog.place(track, rung))
+            .collect();
+        let wanted: Vec<_> = places
+            .into_iter()
+            .flat_map(|(track, rendition)| catalog.source.wanted(track, rendition))
+            .collect();
+        self.lists.first = Some(rung);
+        for request in wanted {
+            self.load(request);
+        }
+    }
+
+    /// The rung that the brain will most likely begin with.
+    fn first_rung(&self, catalog: &Catalog) -> Option<RungId> {
+        let ladder = &catalog.tracks().first()?.ladder;
+        let mut usable: Vec<RungId> =
+            (0..ladder.len()).map(RungId).filter(|rung| !self.lists.unavailable.contains(rung)).collect();
+        if let QualityChoice::Manual(rung) = self.quality
+            && usable.contains(&rung)
+        {
+            return Some(rung);
+        }
+        let below = |limit: Bitrate| move |rung: &RungId| ladder.rung(*rung).bitrate <= limit;
+        if let Some(cap) = self.caps.bitrate {
+            let allowed: Vec<_> = usable.iter().copied().filter(below(cap)).collect();
+            if !allowed.is_empty() {
+                usable = allowed;
+            }
+        }
+        let chosen = match self.remembered.get(&self.host) {
+            Some((seen, _)) => {
+                let safe = Bitrate::from_kbps(seen.kbps() * MEMORY_SHARE);
+                usable.iter().copied().filter(below(safe)).next_back()
+            }
+            None => {
+                let middle = RungId((ladder.len() - 1) / 2);
+                usable.iter().copied().filter(|rung| *rung <= middle).filter(below(BLIND)).next_back()
+            }
+        };
+        chosen.or_else(|| usable.first().copied())
+    }
+
+    /// Loads a playlist or an index, unless that is under way.
+    pub(crate) fn load(&mut self, request: Request) {
+        if self.lists.loading.contains(&request.what) {
+            return;
+        }
+        self.lists.loading.push(request.what);
+        let url = request.resource.url.to_string();
+        self.note(record::Event::Request { track: None, index: None, rung: None, url });
+        let target = self.catalog.as_ref().map_or(Duration::ZERO, |it| it.presentation().target_duration);
+        let patience = if request.blocking {
+            target.saturating_mul(3).max(self.http.limits.idle)
+        } else {
+            self.http.limits.idle
+        };
+        // Before playback someone waits for the picture or the message.
+        let retry = if self.lists.announced { Retry::PLAYING } else { Retry::OPEN };
+        let (http, inbox) = (self.http.clone(), self.inbox.clone());
+        self.runtime.spawn(async move {
+            let told = inbox.clone();
+            let failed = |error: &NetError, _| {
+                let _ = told.try_send(Input::Retrying(error.clone()));
+            };
+            let result = http.document(&request.resource, retry, patience, failed).await;
+            let _ = inbox.send(Input::Listed(request, result)).await;
+        });
+    }
+
+    /// A playlist or an index is here, or cannot be had.
+    pub(crate) fn listed(&mut self, request: &Request, result: Result<Document, NetError>) {
+        self.lists.loading.retain(|what| *what != request.what);
+        let now = self.manifest_now();
+        let Some(catalog) = &mut self.catalog else { return };
+        let url = &request.resource.url;
+        let (problem, failure) = match result {
+            Ok(document) => match catalog.source.supply(request, &document.url, &document.bytes, now) {
+                Ok(change) => {
+                    if change == Change::Changed || !self.lists.announced {
+                        catalog.refresh();
+                        let listed = record::Event::Manifest {
+                            url: document.url.to_string(),
+                            protocol: "hls".to_owned(),
+                            kind: "media".to_owned(),
+                            live: Some(catalog.presentation().live),
+                            duration_s: catalog.duration().map(seconds),
+                            ms: millis(document.took),
+                        };
+                        self.note(listed);
+                    }
+                    self.lists.failing = None;
+                    self.recovered();
+                    self.announce();
+                    self.start_waiting();
+                    self.lists_due();
+                    return;
+                }
+                Err(error) => {
+                    (trouble::manifest(&format!("reading the playlist {url}"), &error), Failure::Corrupt)
+                }
+            },
+            Err(error) => (trouble::net("loading a playlist", &error), error.failure()),
+        };
+        catalog.source.failed(request, now);
+        self.lists.failing.get_or_insert(now.session);
+        self.note_trouble(problem);
+        let (What::Playlist { track, rendition } | What::Index { track, rendition }) = request.what else {
+            self.lists_due();
+            return;
+        };
+        if self.lists.announced {
+            // A reload is asked for again by the source; a rung that was to be switched to is not to be had.
+            self.fail_waiting((track, rendition), failure);
+            self.lists_due();
+        } else if self.is_first_of_main(track, rendition) {
+            self.lists.unavailable.extend(self.lists.first);
+            self.load_first();
+        } else if let Some(problem) = self.view.warning.take() {
+            // Sound has no other rung to fall back on before it was ever heard.
+            self.fail(problem);
+        }
+    }
+
+    fn is_first_of_main(&self, track: usize, rendition: usize) -> bool {
+        let place = |rung| self.catalog.as_ref().and_then(|catalog| catalog.place(TrackKind::Video, rung));
+        self.lists.first.and_then(place) == Some((track, rendition))
+    }
+
+    /// Tells the brain and the buffers what is listed now.
+    fn announce(&mut self) {
+        let Some(catalog) = &self.catalog else { return };
+        if !catalog.is_listed() {
+            return;
+        }
+        let presentation = Event::Presentation { tracks: catalog.tracks().to_vec(), live: catalog.live() };
+        for track in [TrackKind::Video, TrackKind::Audio] {
+            if catalog.track(track).is_some() {
+                self.media.set_last(track, catalog.last(track));
+            }
+        }
+        if !std::mem::replace(&mut self.lists.announced, true) {
+            self.feed_settings();
+        }
+        self.feed(presentation);
+    }
+
+    /// What the brain has to know before it chooses for the first time.
+    fn feed_settings(&mut self) {
+        if let Some((rate, age)) = self.remembered.get(&self.host) {
+            self.feed(Event::RememberedThroughput(rate, age));
+        }
+        self.feed(Event::Quality(self.quality));
+        self.feed(Event::Caps(self.caps));
+        self.feed(Event::Rate(self.rate));
+    }
+
+    /// Asks the source what to reload, when it is time.
+    pub(crate) fn lists_tick(&mut self) {
+        if self.lists.wake.is_some_and(|wake| wake <= self.now()) {
+            self.lists_due();
+        }
+        self.start_waiting();
+        let lost = self.lists.failing.is_some_and(|since| self.now().saturating_sub(since) >= LOST);
+        if lost && self.is_stalled() && self.is_live() {
+            let what = match self.view.warning.take() {
+                Some(last) => format!("the stream's playlist cannot be loaded any more: {}", last.what),
+                None => "the stream's playlist cannot be loaded any more".to_owned(),
+            };
+            let advice = "The stream may have ended, or its server is in trouble: open it again.";
+            self.fail(trouble::view("playlist_lost", what, advice));
+        }
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.catalog.as_ref().is_some_and(|catalog| catalog.presentation().live)
+    }
+
+    fn lists_due(&mut self) {
+        let now = self.manifest_now();
+        let rung = self.view.loading.or(self.lists.first).unwrap_or(RungId(0));
+        let audio = self.view.audio_loading.unwrap_or(RungId(0));
+        let Some(catalog) = &mut self.catalog else { return };
+        if !self.lists.announced {
+            return;
+        }
+        let active: Vec<_> = [(TrackKind::Video, rung), (TrackKind::Audio, audio)]
+            .into_iter()
+            .filter_map(|(track, rung)| catalog.place(track, rung))
+            .collect();
+        let due = catalog.source.due(&active, now);
+        self.lists.wake = due.wake_at;
+        if due.change == Change::Changed {
+            catalog.refresh();
+            self.announce();
+        }
+        for request in due.requests {
+            self.load(request);
+        }
+    }
+}

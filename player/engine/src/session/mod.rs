@@ -1,0 +1,565 @@
+//! The loop that feeds the brain real events and carries its commands out.
+//!
+//! One task owns all state. Downloads run beside it on the runtime's threads, demuxers on threads of their own, the
+//! pipeline on GStreamer's; all of them reach it through bounded channels, and it never waits for any of them.
+
+mod catalog;
+mod input;
+mod lists;
+mod media;
+mod playing;
+mod remember;
+mod seeking;
+mod shared;
+mod timeline;
+mod transfers;
+mod trouble;
+mod units;
+mod view;
+mod wishes;
+
+use std::{
+    collections::VecDeque,
+    future::pending,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    runtime,
+    sync::mpsc,
+    time::{MissedTickBehavior, interval, sleep_until, timeout},
+};
+use url::Url;
+use weir_abr::{
+    TrackKind,
+    planner::{Caps, Command, Event, Failure, Planner, QualityChoice},
+    record,
+};
+
+use catalog::Catalog;
+use input::Input;
+use lists::Lists;
+use media::{Media, Outcome};
+use playing::Playing;
+use remember::Remembered;
+use seeking::Seeking;
+use transfers::Transfers;
+use view::View;
+
+pub(crate) use shared::Shared;
+pub(crate) use wishes::SeekWish;
+
+use crate::{
+    log::{Recorder, round, seconds},
+    net::{Http, Limits, SegmentFetcher},
+    playback,
+    player::{ErrorView, Options, Snapshot, State},
+};
+
+/// The session looks at the pipeline this often; every second time it writes the position down.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Played media that is kept for a jump back.
+const KEEP_BEHIND: Duration = Duration::from_secs(30);
+
+/// Starts a session in a thread of its own.
+pub(crate) fn start(url: Url, options: Options, shared: Arc<Shared>) -> Option<JoinHandle<()>> {
+    let for_thread = shared.clone();
+    let run = move || {
+        let shared = for_thread;
+        if let Err(error) = run(url, options, &shared) {
+            tracing::error!(code = error.code, what = error.what, "the session could not start");
+            let snapshot = Snapshot { state: State::Failed, error: Some(error), ..shared.snapshot() };
+            shared.publish(snapshot);
+        }
+        shared.close();
+    };
+    match thread::Builder::new().name("weir-session".to_owned()).spawn(run) {
+        Ok(thread) => Some(thread),
+        Err(error) => {
+            let what = format!("starting the session: {error}");
+            let error = trouble::view("threads", what, "Close other programs, then try again.");
+            let snapshot = Snapshot { state: State::Failed, error: Some(error), ..shared.snapshot() };
+            shared.publish(snapshot);
+            shared.close();
+            None
+        }
+    }
+}
+
+fn run(url: Url, options: Options, shared: &Arc<Shared>) -> Result<(), ErrorView> {
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("weir-net")
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            trouble::view("threads", format!("starting the network threads: {error}"), "Try again.")
+        })?;
+    let (sender, inbox) = mpsc::channel(input::ROOM);
+    let session = Session::new(url, options, shared.clone(), runtime.handle().clone(), sender)?;
+    runtime.block_on(session.run(inbox));
+    // A request that hangs must not hold the end up.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// All state of one session.
+struct Session {
+    url: Url,
+    host: String,
+    options: Options,
+    began: Instant,
+    /// Time of the newest event: time does not go back, whatever order news arrives in.
+    newest: Duration,
+    shared: Arc<Shared>,
+    runtime: runtime::Handle,
+    inbox: mpsc::Sender<Input>,
+    recorder: Recorder,
+    planner: Planner,
+    events: VecDeque<(Duration, Event)>,
+    wake: Option<Duration>,
+    http: Http,
+    fetcher: SegmentFetcher,
+    remembered: Remembered,
+    catalog: Option<Catalog>,
+    lists: Lists,
+    transfers: Transfers,
+    media: Media,
+    playing: Playing,
+    seeking: Seeking,
+    playback_events: Option<mpsc::Receiver<playback::Event>>,
+    view: View,
+    quality: QualityChoice,
+    caps: Caps,
+    volume: f64,
+    muted: bool,
+    rate: f64,
+    rgba_height: Option<u32>,
+    ticks: u64,
+    done: bool,
+}
+
+/// What woke the loop up.
+enum Woken {
+    Wishes,
+    Input(Input),
+    Playback(playback::Event),
+    Tick,
+    Brain,
+    Stop,
+}
+
+impl Session {
+    fn new(
+        url: Url,
+        options: Options,
+        shared: Arc<Shared>,
+        runtime: runtime::Handle,
+        inbox: mpsc::Sender<Input>,
+    ) -> Result<Self, ErrorView> {
+        let recorder = Recorder::open(options.events.as_deref())
+            .map_err(|error| trouble::view("record_unwritable", error.to_string(), "Give another path."))?;
+        let planner = Planner::new(options.planner.clone()).map_err(|error| {
+            trouble::view("controller_unknown", error.to_string(), "Name one of the known controllers.")
+        })?;
+        let http = Http::new(Limits::default()).map_err(|error| trouble::net("setting up HTTP", &error))?;
+        let host = url.host_str().map_or_else(String::new, |host| match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        });
+        Ok(Self {
+            host,
+            url,
+            began: Instant::now(),
+            newest: Duration::ZERO,
+            shared,
+            runtime,
+            recorder,
+            planner,
+            events: VecDeque::new(),
+            wake: None,
+            fetcher: SegmentFetcher::new(http.clone()),
+            http,
+            remembered: Remembered::load(options.state_dir.as_deref()),
+            catalog: None,
+            lists: Lists::default(),
+            transfers: Transfers::new(),
+            media: Media::new(inbox.clone()),
+            inbox,
+            playing: Playing::default(),
+            seeking: Seeking::default(),
+            playback_events: None,
+            view: View::default(),
+            quality: options.quality,
+            caps: options.caps,
+            volume: 1.0,
+            muted: false,
+            rate: 1.0,
+            rgba_height: options.rgba_height,
+            ticks: 0,
+            done: false,
+            options,
+        })
+    }
+
+    async fn run(mut self, mut inbox: mpsc::Receiver<Input>) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut stop = Box::pin(stop(self.options.stop_after, self.options.headless));
+        if let Some(start_at) = self.options.start_at {
+            self.wish_seek(SeekWish { to: start_at, exact: true, at: self.began });
+        }
+        self.load_manifest();
+        self.publish();
+        while !self.done {
+            let wake = self.wake.map(|at| self.began + at);
+            let shared = self.shared.clone();
+            let playback_events = &mut self.playback_events;
+            let woken = tokio::select! {
+                biased;
+                () = &mut stop => Woken::Stop,
+                () = shared.wishes.arrived.notified() => Woken::Wishes,
+                event = next(playback_events) => Woken::Playback(event),
+                Some(input) = inbox.recv() => Woken::Input(input),
+                _ = ticks.tick() => Woken::Tick,
+                () = until(wake) => Woken::Brain,
+            };
+            match woken {
+                Woken::Stop => self.done = true,
+                Woken::Wishes => self.take_wishes(),
+                Woken::Playback(event) => self.playback_event(event),
+                Woken::Input(input) => self.take_in(input),
+                Woken::Tick => self.tick(),
+                Woken::Brain => {
+                    self.wake = None;
+                    self.feed(Event::Wake);
+                }
+            }
+            self.think();
+            if self.has_news() {
+                self.publish();
+            }
+        }
+        self.close();
+    }
+
+    /// Time since the session's start.
+    fn now(&self) -> Duration {
+        self.began.elapsed().max(self.newest)
+    }
+
+    fn since_start(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.began)
+    }
+
+    /// Something happened that the brain should know of.
+    fn feed(&mut self, event: Event) {
+        let now = self.now();
+        self.feed_at(now, event);
+    }
+
+    fn feed_at(&mut self, at: Duration, event: Event) {
+        self.newest = self.newest.max(at);
+        self.events.push_back((self.newest, event));
+    }
+
+    /// Lets the brain think about what happened, and does what it says.
+    fn think(&mut self) {
+        while let Some((at, event)) = self.events.pop_front() {
+            self.planner.handle(at, event);
+            while let Some(command) = self.planner.poll(at) {
+                self.carry_out(command);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Fetch { id, track, index, rung, replace, decision } => {
+                let now = self.now();
+                self.view.decided(now, &decision);
+                self.note(record::Event::Decision {
+                    track,
+                    index,
+                    rung,
+                    estimate_kbps: decision.estimate.map(|estimate| round(estimate.kbps())),
+                    buffer_s: seconds(decision.buffer),
+                    rule: decision.rule.to_owned(),
+                    reason: decision.reason,
+                    scores: decision.scores.into_iter().map(round).collect(),
+                });
+                self.fetch(id, track, index, rung, replace);
+            }
+            Command::Abandon { id, reason } => self.abandon(id, reason),
+            Command::Skip { track, index, reason } => {
+                if let Some(times) = self.catalog.as_ref().and_then(|catalog| catalog.times(track, index)) {
+                    self.media.skip(track, index, times);
+                }
+                self.note(record::Event::Skip { track, index, reason });
+            }
+            Command::Start { position } => self.start(position),
+            Command::Stall => self.stall(),
+            Command::Resume => self.resume(),
+            Command::SeekReady { position } => self.seek_ready(position),
+            Command::SetRate(rate) => {
+                self.shared.playback(|playback| playback.set_rate(rate));
+                self.note(record::Event::Rate { rate });
+            }
+            Command::Fail { reason } => {
+                // The brain knows what it gave up, the last failure why.
+                let view = match self.view.warning.take() {
+                    Some(last) => ErrorView { what: format!("{reason} Last: {}", last.what), ..last },
+                    None => trouble::view("unplayable", reason, "Open the stream again, or choose another."),
+                };
+                self.fail(view);
+            }
+            Command::WakeAt(at) => self.wake = Some(at),
+        }
+    }
+
+    fn take_in(&mut self, input: Input) {
+        match input {
+            Input::Manifest(result) => self.manifest(result),
+            Input::Listed(request, result) => self.listed(&request, result),
+            Input::Retrying(error) => self.note_trouble(trouble::net("loading a playlist", &error)),
+            Input::Progress(id, at, step) => self.progress(id, at, step),
+            Input::Fetched(id, at, result) => self.fetched(id, at, result),
+            Input::Demuxed(job, result) => match result {
+                Ok(demuxed) => {
+                    if let Some(damage) = &demuxed.damage {
+                        tracing::warn!(index = job.index, %damage, "damaged segment");
+                    }
+                    let bytes = self.media.held.get(&(job.track, job.index)).map_or(0, |held| held.bytes);
+                    if self.media.insert(job, demuxed) == Outcome::TooLate {
+                        self.recorder.figures_mut().wasted(bytes);
+                    }
+                    self.prepare();
+                }
+                Err(error) => {
+                    let doing = format!("reading {} segment {}", transfers::name(job.track), job.index);
+                    self.note_trouble(trouble::demux(&doing, &error));
+                    self.media.held.remove(&(job.track, job.index));
+                    self.feed(Event::TransferFailed(job.id, Failure::Corrupt));
+                }
+            },
+        }
+    }
+
+    fn take_wishes(&mut self) {
+        let wishes = self.shared.wishes.take();
+        self.done |= wishes.stop;
+        if let Some(paused) = wishes.paused {
+            self.set_paused(paused);
+        }
+        if let Some(seek) = wishes.seek {
+            self.wish_seek(seek);
+        }
+        if let Some(volume) = wishes.volume {
+            self.volume = volume;
+            self.shared.playback(|playback| playback.set_volume(volume));
+        }
+        if let Some(muted) = wishes.muted {
+            self.muted = muted;
+            self.shared.playback(|playback| playback.set_muted(muted));
+        }
+        if let Some(rate) = wishes.rate {
+            self.rate = rate;
+            self.shared.playback(|playback| playback.set_rate(rate));
+            self.note(record::Event::Rate { rate });
+            self.feed(Event::Rate(rate));
+        }
+        if let Some(height) = wishes.rgba_height {
+            self.rgba_height = height;
+            self.shared.playback(|playback| playback.set_rgba_height(height));
+        }
+        let asked = wishes.quality.is_some() || wishes.caps.is_some();
+        if let Some(quality) = wishes.quality {
+            self.quality = quality;
+            self.feed(Event::Quality(quality));
+        }
+        if let Some(caps) = wishes.caps {
+            self.caps = caps;
+            self.feed(Event::Caps(caps));
+        }
+        if asked {
+            self.note_quality();
+        }
+        self.view.changed = true;
+    }
+
+    fn note_quality(&mut self) {
+        let track = self.catalog.as_ref().and_then(|catalog| catalog.track(TrackKind::Video));
+        let choice = match self.quality {
+            QualityChoice::Auto => "auto".to_owned(),
+            QualityChoice::Manual(rung) => {
+                track.map_or_else(|| format!("rung {}", rung.0), |track| track.ladder.rung(rung).label())
+            }
+        };
+        self.note(record::Event::Quality {
+            choice,
+            cap_kbps: self.caps.bitrate.map(|cap| round(cap.kbps())),
+            cap_height: self.caps.height,
+        });
+    }
+
+    fn tick(&mut self) {
+        self.ticks += 1;
+        self.look_at_playback();
+        self.watch_seek();
+        self.lists_tick();
+        if self.ticks.is_multiple_of(2) {
+            if self.playing.visible && !self.playing.ended {
+                let position = record::Event::Position {
+                    pos_s: seconds(self.playing.position),
+                    buffer_s: seconds(self.planner.buffer_level()),
+                    height: self.playing.showing.map_or(0, |showing| showing.height),
+                };
+                self.note(position);
+            }
+            self.publish();
+        }
+        if self.ticks.is_multiple_of(5) {
+            self.plot();
+        }
+        if self.ticks.is_multiple_of(20) {
+            self.tell_drops();
+            self.evict();
+        }
+    }
+
+    /// Drops what was played a while ago, and tells the brain.
+    fn evict(&mut self) {
+        let Some(before) = self.playing.position.checked_sub(KEEP_BEHIND) else { return };
+        for (track, last) in self.media.evict(before) {
+            let end =
+                self.catalog.as_ref().and_then(|catalog| catalog.times(track, last)).map(|(_, end)| end);
+            self.feed(Event::Evicted(track, end.unwrap_or(before)));
+        }
+    }
+
+    /// Writes an entry, as of now.
+    fn note(&mut self, event: record::Event) {
+        let now = self.now();
+        self.note_at(now, event);
+    }
+
+    fn note_at(&mut self, at: Duration, event: record::Event) {
+        self.recorder.note(at, event);
+    }
+
+    /// A fault that is being dealt with.
+    fn note_trouble(&mut self, trouble: ErrorView) {
+        tracing::warn!(code = trouble.code, what = trouble.what, "going on");
+        self.note(record::Event::Error {
+            fatal: false,
+            code: trouble.code.clone(),
+            reason: trouble.what.clone(),
+        });
+        self.view.changed |= self.view.warning.as_ref().is_none_or(|known| known.code != trouble.code);
+        self.view.warning = Some(trouble);
+    }
+
+    /// Things work again.
+    fn recovered(&mut self) {
+        self.view.changed |= self.view.warning.take().is_some();
+    }
+
+    /// Nothing more can be played.
+    fn fail(&mut self, error: ErrorView) {
+        if self.view.error.is_some() {
+            return;
+        }
+        tracing::error!(code = error.code, what = error.what, "cannot go on");
+        self.end_stall();
+        self.note(record::Event::Error {
+            fatal: true,
+            code: error.code.clone(),
+            reason: format!("{} {}", error.what, error.advice),
+        });
+        self.view.error = Some(error);
+        self.view.warning = None;
+        self.abandon_all();
+        self.drive();
+        self.done |= self.options.headless;
+    }
+
+    fn is_over(&self) -> bool {
+        self.view.error.is_some()
+    }
+
+    /// Stops everything, and writes the last lines.
+    fn close(mut self) {
+        self.abandon_all();
+        let now = self.now();
+        if let Some(estimate) = self.planner.memory().map(|memory| memory.rate)
+            && let Err(error) = self.remembered.put(&self.host, estimate)
+        {
+            tracing::warn!(%error, "the throughput could not be remembered");
+        }
+        self.publish();
+        let counts = self.playing.counts;
+        self.recorder.close(now, (counts.shown + counts.dropped, counts.dropped));
+        // Waits for the pipeline's threads; the record is on disk by then.
+        drop(self.shared.set_playback(None));
+    }
+}
+
+/// Ends when it is time to stop: after `after`, or, without a window to close, on SIGINT or SIGTERM.
+async fn stop(after: Option<Duration>, on_signals: bool) {
+    let signals = async {
+        if on_signals {
+            signal().await;
+        } else {
+            pending::<()>().await;
+        }
+    };
+    match after {
+        Some(after) => {
+            // A time-out is what is waited for here, and a signal ends it early.
+            let _ = timeout(after, signals).await;
+        }
+        None => signals.await,
+    }
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // Without handlers the signals end the process as they always did.
+        _ => pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        pending().await
+    }
+}
+
+async fn next(events: &mut Option<mpsc::Receiver<playback::Event>>) -> playback::Event {
+    match events {
+        Some(receiver) => match receiver.recv().await {
+            Some(event) => event,
+            None => pending().await,
+        },
+        None => pending().await,
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,87 @@
+//! From media time to presentation time, one map for each discontinuity.
+
+use std::collections::BTreeMap;
+
+use weir_manifest::model::Segment;
+
+use super::units::nanos;
+use crate::demux::{Demuxed, StreamKind};
+
+/// Playlists round, and may be off by a little in all; more than this and the segment is from another timeline that
+/// nobody announced.
+const ASTRAY: i64 = 10 * crate::samples::SECOND;
+
+/// Maps kept: a live stream with a break every few minutes must not grow.
+const KEPT: usize = 64;
+
+/// The maps known so far: what to take off media time, in nanoseconds.
+#[derive(Debug, Default)]
+pub(crate) struct Timeline {
+    maps: BTreeMap<u64, i64>,
+}
+
+/// Whether a segment found its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placed {
+    /// Its samples are on the presentation timeline now.
+    Yes,
+    /// The map of its discontinuity is still to come, from the main track.
+    NotYet,
+}
+
+impl Timeline {
+    /// Puts `demuxed` on the presentation timeline. Only the main track (`anchors`) sets a map: sound that starts a few
+    /// milliseconds apart from the picture has to stay apart from it.
+    pub(crate) fn place(&mut self, segment: &Segment, demuxed: &mut Demuxed, anchors: bool) -> Placed {
+        let listed = nanos(segment.start);
+        let known = match segment.media_time_offset {
+            Some(seconds) => Some((seconds * crate::samples::SECOND as f64) as i64),
+            None => self.maps.get(&segment.discontinuity).copied(),
+        };
+        if !demuxed.timed {
+            let start = demuxed.start().unwrap_or(0);
+            shift(demuxed, start - listed);
+            return Placed::Yes;
+        }
+        if let Some(offset) = known {
+            demuxed.align(listed + offset);
+        }
+        let Some(start) = anchor(demuxed) else { return Placed::Yes };
+        let offset = match known {
+            Some(offset) if (start - offset - listed).abs() <= ASTRAY => offset,
+            Some(_) => {
+                tracing::warn!(
+                    number = segment.number,
+                    "the segment's time stamps do not follow on: placed by the manifest"
+                );
+                start - listed
+            }
+            None if anchors => {
+                self.maps.insert(segment.discontinuity, start - listed);
+                while self.maps.len() > KEPT {
+                    self.maps.pop_first();
+                }
+                start - listed
+            }
+            None => return Placed::NotYet,
+        };
+        shift(demuxed, offset);
+        Placed::Yes
+    }
+}
+
+/// Time that stands for the segment's start: its first picture, else its first sound.
+fn anchor(demuxed: &Demuxed) -> Option<i64> {
+    let video = demuxed.streams.iter().find(|stream| stream.kind == StreamKind::Video);
+    match video {
+        Some(video) => video.samples.iter().map(|sample| sample.pts).min(),
+        None => demuxed.start(),
+    }
+}
+
+fn shift(demuxed: &mut Demuxed, by: i64) {
+    for sample in demuxed.streams.iter_mut().flat_map(|stream| &mut stream.samples) {
+        sample.pts = sample.pts.saturating_sub(by);
+        sample.dts = sample.dts.saturating_sub(by);
+    }
+}

@@ -1,0 +1,292 @@
+//! Downloads under way, from the brain's command to the demuxer.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use tokio::task::AbortHandle;
+use weir_abr::{
+    RungId, TrackKind,
+    planner::{Event, Failure, FetchId},
+    record,
+};
+use weir_manifest::{Lookup, model::Segment};
+
+use super::{
+    Session,
+    input::{Input, Job},
+    media::Held,
+    trouble,
+};
+use crate::{
+    demux::InitSegment,
+    log::{millis, round, seconds},
+    net::{NetError, Progress, SegmentBody},
+};
+
+/// A segment that takes longer than this in all, and a multiple of its length, is given up: a server that sends a byte
+/// now and then is as good as dead.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// A segment that is not listed yet is waited for so long, beside three target durations.
+const LISTING: Duration = Duration::from_secs(5);
+
+/// One download.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    track: TrackKind,
+    index: u64,
+    rung: RungId,
+    replace: bool,
+    /// When the brain asked for it.
+    asked: Duration,
+    /// When the request went out; `None` while its playlist is being loaded.
+    started: Option<Duration>,
+    first_byte: Option<Duration>,
+    bytes: u64,
+    segment: Option<Box<Segment>>,
+    task: Option<AbortHandle>,
+}
+
+impl Transfer {
+    pub(crate) fn is_for(&self, track: TrackKind) -> bool {
+        self.track == track
+    }
+}
+
+/// All downloads.
+pub(crate) type Transfers = HashMap<FetchId, Transfer>;
+
+impl Session {
+    /// The brain wants a segment.
+    pub(crate) fn fetch(&mut self, id: FetchId, track: TrackKind, index: u64, rung: RungId, replace: bool) {
+        if track == TrackKind::Video {
+            self.view.loading = Some(rung);
+        } else {
+            self.view.audio_loading = Some(rung);
+        }
+        let asked = self.now();
+        self.transfers.insert(
+            id,
+            Transfer {
+                track,
+                index,
+                rung,
+                replace,
+                asked,
+                started: None,
+                first_byte: None,
+                bytes: 0,
+                segment: None,
+                task: None,
+            },
+        );
+        self.start_transfer(id);
+    }
+
+    /// Sends the request of a download, as soon as it is known what to request.
+    fn start_transfer(&mut self, id: FetchId) {
+        let manifest_now = self.manifest_now();
+        let now = self.now();
+        let (Some(transfer), Some(catalog)) = (self.transfers.get_mut(&id), &self.catalog) else { return };
+        let waited = now.saturating_sub(transfer.asked);
+        let segment = match catalog.segment(transfer.track, transfer.rung, transfer.index, manifest_now) {
+            Lookup::Ready(segment) if !segment.gap => Box::new(segment.clone()),
+            Lookup::Load(request) => {
+                self.load(request);
+                return;
+            }
+            Lookup::Later(_)
+                if waited < LISTING + catalog.presentation().target_duration.saturating_mul(3) =>
+            {
+                // Looked at again with each tick and each change.
+                return;
+            }
+            Lookup::Ready(_) | Lookup::Later(_) | Lookup::Gone => {
+                self.transfer_failed(id, Failure::Status(404));
+                return;
+            }
+        };
+        transfer.started = Some(now);
+        transfer.segment = Some(segment.clone());
+        let request = record::Event::Request {
+            track: Some(transfer.track),
+            index: Some(transfer.index),
+            rung: Some(transfer.rung),
+            url: segment.media.url.to_string(),
+        };
+        let (fetcher, inbox) = (self.fetcher.clone(), self.inbox.clone());
+        let task = self.runtime.spawn(async move {
+            let progress = |step| {
+                // The next one says more: nothing is lost when there is no room.
+                let _ = inbox.try_send(Input::Progress(id, Instant::now(), step));
+            };
+            let longest = LONGEST + segment.duration.saturating_mul(20);
+            let result = tokio::time::timeout(longest, fetcher.fetch(&segment, progress)).await;
+            let result = result.unwrap_or_else(|_| Err(NetError::too_slow(&segment.media.url, longest)));
+            // The session is gone when this fails, and nobody asks.
+            let _ = inbox.send(Input::Fetched(id, Instant::now(), result)).await;
+        });
+        transfer.task = Some(task.abort_handle());
+        self.note(request);
+        self.feed(Event::TransferStarted(id));
+    }
+
+    /// Looks again at the downloads whose segment was not listed.
+    pub(crate) fn start_waiting(&mut self) {
+        let waiting: Vec<_> = self
+            .transfers
+            .iter()
+            .filter(|(_, transfer)| transfer.started.is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in waiting {
+            self.start_transfer(id);
+        }
+    }
+
+    /// Downloads that wait for the playlist at `place` fail with it.
+    pub(crate) fn fail_waiting(&mut self, place: super::catalog::Place, failure: Failure) {
+        let Some(catalog) = &self.catalog else { return };
+        let waiting: Vec<_> = self
+            .transfers
+            .iter()
+            .filter(|(_, transfer)| {
+                transfer.started.is_none() && catalog.place(transfer.track, transfer.rung) == Some(place)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in waiting {
+            self.transfer_failed(id, failure);
+        }
+    }
+
+    fn transfer_failed(&mut self, id: FetchId, failure: Failure) {
+        if let Some(transfer) = self.transfers.remove(&id) {
+            let reason =
+                format!("{} segment {} could not be had: {failure:?}", name(transfer.track), transfer.index);
+            self.note_trouble(trouble::view("segment_unlisted", reason, "Check the stream's playlists."));
+            self.feed(Event::TransferFailed(id, failure));
+        }
+    }
+
+    /// A download got on.
+    pub(crate) fn progress(&mut self, id: FetchId, at: Instant, step: Progress) {
+        let at = self.since_start(at);
+        let Some(transfer) = self.transfers.get_mut(&id) else { return };
+        match step {
+            Progress::Head => {
+                transfer.first_byte = Some(at);
+                self.feed_at(at, Event::FirstByte(id));
+            }
+            Progress::Bytes(bytes) => {
+                self.view.received += bytes.saturating_sub(transfer.bytes);
+                transfer.bytes = bytes;
+                self.feed_at(at, Event::TransferProgress(id, bytes));
+            }
+        }
+    }
+
+    /// A download came to its end.
+    pub(crate) fn fetched(&mut self, id: FetchId, at: Instant, result: Result<SegmentBody, NetError>) {
+        let at = self.since_start(at);
+        let Some(transfer) = self.transfers.remove(&id) else { return };
+        let body = match result {
+            Ok(body) => body,
+            Err(error) => {
+                let doing = format!("loading {} segment {}", name(transfer.track), transfer.index);
+                if transfer.bytes > 0 {
+                    self.note(record::Event::Abort {
+                        track: transfer.track,
+                        index: transfer.index,
+                        rung: transfer.rung,
+                        bytes: transfer.bytes,
+                        reason: error.to_string(),
+                    });
+                }
+                self.note_trouble(trouble::net(&doing, &error));
+                self.feed_at(at, Event::TransferFailed(id, error.failure()));
+                return;
+            }
+        };
+        let (Some(segment), Some(started)) = (transfer.segment, transfer.started) else { return };
+        self.view.received += body.transferred.saturating_sub(transfer.bytes);
+        self.recovered();
+        let held = Held { id, rung: transfer.rung, bytes: body.transferred };
+        if let Some(before) = self.media.held.insert((transfer.track, transfer.index), held) {
+            self.recorder.figures_mut().wasted(before.bytes);
+        }
+        self.feed_at(at, Event::TransferDone(id, body.transferred));
+        let first_byte = transfer.first_byte.unwrap_or(started + body.first_byte);
+        let kbps = self.kbps(transfer.track, transfer.rung);
+        self.note_at(
+            at,
+            record::Event::Segment {
+                track: transfer.track,
+                index: transfer.index,
+                rung: transfer.rung,
+                kbps,
+                bytes: body.transferred,
+                ms: millis(at.saturating_sub(started)),
+                ttfb_ms: millis(first_byte.saturating_sub(started)),
+                start_s: seconds(segment.start),
+                duration_s: seconds(segment.duration),
+                replaced: transfer.replace,
+                buffer_s: seconds(self.planner.buffer_level()),
+            },
+        );
+        let job = Box::new(Job {
+            id,
+            track: transfer.track,
+            index: transfer.index,
+            rung: transfer.rung,
+            segment,
+            init: body.init.map(|bytes| InitSegment { bytes: bytes.as_ref().clone() }),
+            media: body.media,
+        });
+        if !self.media.demux(job) {
+            self.feed(Event::TransferFailed(id, Failure::Corrupt));
+        }
+    }
+
+    /// The brain gives a download up.
+    pub(crate) fn abandon(&mut self, id: FetchId, reason: String) {
+        let Some(transfer) = self.transfers.remove(&id) else { return };
+        if let Some(task) = transfer.task {
+            task.abort();
+        }
+        self.note(record::Event::Abort {
+            track: transfer.track,
+            index: transfer.index,
+            rung: transfer.rung,
+            bytes: transfer.bytes,
+            reason,
+        });
+    }
+
+    /// Stops everything.
+    pub(crate) fn abandon_all(&mut self) {
+        for (_, transfer) in self.transfers.drain() {
+            if let Some(task) = transfer.task {
+                task.abort();
+            }
+        }
+    }
+
+    /// Bitrate of a rung, in kbit/s.
+    pub(crate) fn kbps(&self, track: TrackKind, rung: RungId) -> f64 {
+        self.catalog
+            .as_ref()
+            .and_then(|catalog| catalog.track(track))
+            .map_or(0.0, |track| round(track.ladder.rung(rung).bitrate.kbps()))
+    }
+}
+
+/// What people call a track.
+pub(crate) fn name(track: TrackKind) -> &'static str {
+    match track {
+        TrackKind::Video => "video",
+        TrackKind::Audio => "audio",
+    }
+}
