@@ -1,0 +1,286 @@
+//! From the body of a create request to a stream.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::source;
+use crate::app::{App, CreateError};
+use crate::catalog::{CatalogError, Made, Source, Stream, valid_id};
+use crate::http::Problem;
+use crate::http::problem::FieldError;
+use crate::jobs::StartError;
+use crate::ladder::Profile;
+
+/// Longest title in characters.
+const LONGEST_TITLE: usize = 200;
+
+/// A create request whose fields are of the right form; the source is not checked against the policy yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// The wished id.
+    pub id: Option<String>,
+    /// The title.
+    pub title: Option<String>,
+    /// Where it comes from.
+    pub source: Source,
+    /// Its ladder.
+    pub profile: Profile,
+}
+
+impl Draft {
+    /// Reads a JSON body.
+    ///
+    /// # Errors
+    /// 422 with every field that is not right.
+    pub fn parse(body: &Value) -> Result<Self, Problem> {
+        let Some(body) = body.as_object() else {
+            return Err(Problem::bad_request("The body must be a JSON object."));
+        };
+        let mut errors = Vec::new();
+        for name in body.keys() {
+            if !["id", "title", "mode", "source", "profile"].contains(&name.as_str()) {
+                let known = "known are id, title, mode, source and profile";
+                errors.push(FieldError::new(
+                    "body",
+                    format!("has an unknown field \"{}\"; {known}", short(name)),
+                ));
+            }
+        }
+        let id = text(body, "id", "id", &mut errors);
+        if let Some(id) = &id
+            && !valid_id(id)
+        {
+            errors.push(FieldError::new("id", "must be 1 to 64 of a-z, 0-9 and '-', and not start with '-'"));
+        }
+        if id.as_deref() == Some("create") {
+            errors.push(FieldError::new("id", "\"create\" is taken by the API"));
+        }
+        let title = text(body, "title", "title", &mut errors);
+        if let Some(title) = &title {
+            errors.extend(check_title(title).err());
+        }
+        match body.get("mode") {
+            None | Some(Value::Null) => {}
+            Some(mode) if mode == "vod" => {}
+            Some(_) => errors.push(FieldError::new("mode", "must be \"vod\"")),
+        }
+        let source = match body.get("source") {
+            Some(Value::Object(source)) => read_source(source, &mut errors),
+            _ => {
+                errors.push(FieldError::new(
+                    "source",
+                    "is needed, as {\"type\": \"file\", \"path\": \"film.mp4\"}",
+                ));
+                None
+            }
+        };
+        let profile = match body.get("profile") {
+            None | Some(Value::Null) => Profile::default(),
+            Some(value) => serde_json::from_value(value.clone()).unwrap_or_else(|error| {
+                errors.push(FieldError::new("profile", error.to_string()));
+                Profile::default()
+            }),
+        };
+        if let Err(why) = profile.check() {
+            errors.push(FieldError::new("profile", why));
+        }
+        match source {
+            Some(source) if errors.is_empty() => Ok(Self { id, title, source, profile }),
+            _ => Err(Problem::fields(&errors)),
+        }
+    }
+
+    /// The id: the wished one, or one made of the title.
+    fn id(&self) -> String {
+        if let Some(id) = &self.id {
+            return id.clone();
+        }
+        let plain = slug(self.title.as_deref().unwrap_or("stream"));
+        let random = uuid::Uuid::new_v4().simple().to_string();
+        format!("{plain}-{}", random.get(..6).unwrap_or("0"))
+    }
+}
+
+/// Makes the stream of a draft.
+///
+/// # Errors
+/// 409 when the id is taken, 422 when the source is refused, 503 when too much waits.
+pub async fn publish(
+    app: &Arc<App>,
+    draft: Draft,
+    key: Option<String>,
+) -> Result<(Arc<Stream>, Made), Problem> {
+    let id = draft.id();
+    let title = draft.title.clone().filter(|title| !title.trim().is_empty()).unwrap_or_else(|| id.clone());
+    let source = source::check(app, draft.source).await.map_err(|error| Problem::fields(&[error]))?;
+    app.create(Stream::new(id, title.trim(), source, draft.profile), key).await.map_err(refusal)
+}
+
+fn refusal(error: CreateError) -> Problem {
+    match error {
+        CreateError::Catalog(error @ CatalogError::Exists(_)) => {
+            Problem::new(StatusCode::CONFLICT, "id-taken", "The id is taken", format!("{error}."))
+        }
+        CreateError::Start(StartError::Invalid(why)) => Problem::fields(&[FieldError::new("source", why)]),
+        CreateError::Start(error @ (StartError::QueueFull(_) | StartError::Stopping)) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Too much to do", format!("{error}."))
+        }
+        error => {
+            tracing::error!(%error, "cannot create a stream");
+            Problem::internal("storing the stream")
+        }
+    }
+}
+
+/// Checks a title.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_title(title: &str) -> Result<(), FieldError> {
+    if title.chars().count() > LONGEST_TITLE {
+        return Err(FieldError::new("title", format!("must have at most {LONGEST_TITLE} characters")));
+    }
+    if title.chars().any(char::is_control) {
+        return Err(FieldError::new("title", "must not hold control characters"));
+    }
+    Ok(())
+}
+
+fn read_source(body: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<Source> {
+    let before = errors.len();
+    let kind = text(body, "type", "source.type", errors).unwrap_or_default();
+    let known: &[&str] = match kind.as_str() {
+        "file" => &["type", "path"],
+        "url" => &["type", "url"],
+        "upload" => &["type", "upload"],
+        "testcard" => &["type", "height", "duration_s", "frame_rate"],
+        _ => {
+            errors.push(FieldError::new(
+                "source.type",
+                "must be \"file\", \"url\", \"upload\" or \"testcard\"",
+            ));
+            return None;
+        }
+    };
+    for name in body.keys().filter(|name| !known.contains(&name.as_str())) {
+        let list = known.join(", ");
+        errors.push(FieldError::new(
+            "source",
+            format!("has an unknown field \"{}\"; known are {list}", short(name)),
+        ));
+    }
+    let mut needed = |name: &str, field: &'static str| {
+        let value = text(body, name, field, errors);
+        if value.is_none() {
+            errors.push(FieldError::new(field, "is needed"));
+        }
+        value.unwrap_or_default()
+    };
+    let source = match kind.as_str() {
+        "file" => Source::File { path: needed("path", "source.path") },
+        "url" => Source::Url { url: needed("url", "source.url") },
+        "upload" => Source::Upload { upload: needed("upload", "source.upload") },
+        _ => Source::TestCard {
+            height: number(body, "height", "source.height", 720.0, errors) as u32,
+            duration_s: number(body, "duration_s", "source.duration_s", 60.0, errors),
+            frame_rate: number(body, "frame_rate", "source.frame_rate", 30.0, errors),
+        },
+    };
+    (errors.len() == before).then_some(source)
+}
+
+fn text(
+    body: &Map<String, Value>,
+    name: &str,
+    field: &'static str,
+    errors: &mut Vec<FieldError>,
+) -> Option<String> {
+    match body.get(name) {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(_) => {
+            errors.push(FieldError::new(field, "must be a string"));
+            None
+        }
+    }
+}
+
+fn number(
+    body: &Map<String, Value>,
+    name: &str,
+    field: &'static str,
+    default: f64,
+    errors: &mut Vec<FieldError>,
+) -> f64 {
+    match body.get(name) {
+        None | Some(Value::Null) => default,
+        Some(value) => value.as_f64().unwrap_or_else(|| {
+            errors.push(FieldError::new(field, "must be a number"));
+            default
+        }),
+    }
+}
+
+/// Part of a name that came from outside, fit for a message.
+fn short(name: &str) -> String {
+    name.chars().take(40).collect()
+}
+
+/// Letters and digits of a title in lower case, the rest as single '-'.
+fn slug(title: &str) -> String {
+    let mut text = String::new();
+    for c in title.chars().take(80) {
+        if c.is_ascii_alphanumeric() {
+            text.push(c.to_ascii_lowercase());
+        } else if !text.is_empty() && !text.ends_with('-') {
+            text.push('-');
+        }
+    }
+    let plain: String = text.trim_matches('-').chars().take(48).collect();
+    let plain = plain.trim_end_matches('-');
+    if plain.is_empty() { "stream".to_owned() } else { plain.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn fields(body: &Value) -> String {
+        Draft::parse(body).unwrap_err().detail().to_owned()
+    }
+
+    #[test]
+    fn a_minimal_body_is_enough() {
+        let draft = Draft::parse(&json!({"source": {"type": "testcard"}})).unwrap();
+        assert_eq!(draft.source, Source::TestCard { height: 720, duration_s: 60.0, frame_rate: 30.0 });
+        assert!(valid_id(&draft.id()));
+    }
+
+    #[test]
+    fn every_wrong_field_is_named() {
+        let detail = fields(&json!({
+            "id": "Not/Good", "title": 5, "mode": "live", "colour": "red",
+            "source": {"type": "file", "url": "x"}, "profile": {"rungs": []},
+        }));
+        for part in ["id: ", "title: ", "mode: ", "colour", "source.path: ", "\"url\"", "profile"] {
+            assert!(detail.contains(part), "{part} in {detail}");
+        }
+        assert!(fields(&json!({"source": {"type": "tape"}})).contains("source.type"));
+        assert!(fields(&json!({"source": "film.mp4"})).contains("source: "));
+        assert!(fields(&json!({"source": {"type": "testcard", "height": "tall"}})).contains("source.height"));
+        assert!(fields(&json!({"id": "create", "source": {"type": "testcard"}})).contains("taken"));
+    }
+
+    #[test]
+    fn titles_become_ids() {
+        let rows =
+            [("Big Buck Bunny", "big-buck-bunny"), ("  ¿Qué? ", "qu"), ("日本", "stream"), ("a--b", "a-b")];
+        for (title, expected) in rows {
+            assert_eq!(slug(title), expected);
+        }
+        assert!(valid_id(&slug(&"x-".repeat(100))));
+    }
+}

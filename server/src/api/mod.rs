@@ -1,0 +1,51 @@
+//! The JSON API: what an admin or a program asks about streams, and how it changes them.
+
+pub mod auth;
+mod create;
+mod events;
+mod source;
+mod streams;
+mod system;
+mod upload;
+mod view;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+
+use crate::app::App;
+
+pub use create::{Draft, publish};
+pub use source::check as check_source;
+pub use upload::sweep as sweep_uploads;
+pub(crate) use upload::{check_room, store_whole};
+pub use view::{StreamView, view};
+
+/// Largest JSON body in bytes.
+const JSON_LIMIT: usize = 64 * 1024;
+
+/// Routes of the API and of operations.
+pub fn routes() -> Router<Arc<App>> {
+    let uploads = Router::new()
+        .route("/api/upload", post(upload::receive))
+        .route(
+            "/api/upload/{id}",
+            axum::routing::patch(upload::resume).head(upload::offset).delete(upload::discard),
+        )
+        // Their own cap is the configured one, checked before the first byte and at each one.
+        .layer(DefaultBodyLimit::disable());
+    Router::new()
+        .route("/api/streams", get(streams::list))
+        .route("/api/stream/create", post(streams::create))
+        .route("/api/stream/{id}", get(streams::one).patch(streams::patch).delete(streams::delete))
+        .route("/api/events", get(events::events))
+        .route("/api/time", get(system::time))
+        .route("/healthz", get(system::healthz))
+        .route("/readyz", get(system::readyz))
+        .route("/metrics", get(system::metrics))
+        .route("/openapi.json", get(system::openapi))
+        .layer(DefaultBodyLimit::max(JSON_LIMIT))
+        .merge(uploads)
+}

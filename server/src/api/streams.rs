@@ -1,0 +1,232 @@
+//! `/api/streams` and `/api/stream/...`
+
+use std::sync::Arc;
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::create::{Draft, check_title, publish};
+use super::view::{StreamView, view};
+use crate::app::{App, DeleteError};
+use crate::catalog::{CatalogError, Made, State as StreamState, Stream};
+use crate::deliver::extract::StreamId;
+use crate::http::problem::FieldError;
+use crate::http::{Entity, Problem};
+
+/// Streams on a page of the list, unless asked otherwise.
+const PER_PAGE: usize = 50;
+/// Most that can be asked for.
+const MOST_PER_PAGE: usize = 200;
+
+/// `GET /api/streams?state=&q=&page=&per_page=`
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let filter = Filter::parse(query.as_deref().unwrap_or(""))?;
+    let admin = app.gate.is_admin(&headers);
+    let body = views(&app, admin, move |streams| {
+        let matching: Vec<_> = streams.into_iter().filter(|stream| filter.matches(stream)).collect();
+        let total = matching.len();
+        let from = (filter.page - 1).saturating_mul(filter.per_page);
+        (matching.into_iter().skip(from).take(filter.per_page).collect(), (total, filter.page))
+    })
+    .await?;
+    let (items, (total, page)) = body;
+    let text = json!({"items": items, "total": total, "page": page}).to_string();
+    Ok(Entity::text(text, "application/json").answer(&method, &headers))
+}
+
+/// Views of the streams that `select` takes, made off the async threads since posters are looked for on disk.
+pub(super) async fn views<T: Send + 'static>(
+    app: &Arc<App>,
+    admin: bool,
+    select: impl FnOnce(Vec<Arc<Stream>>) -> (Vec<Arc<Stream>>, T) + Send + 'static,
+) -> Result<(Vec<StreamView>, T), Problem> {
+    let app = Arc::clone(app);
+    tokio::task::spawn_blocking(move || {
+        let (streams, rest) = select(app.catalog.list());
+        (streams.iter().map(|stream| view(&app, stream, admin)).collect(), rest)
+    })
+    .await
+    .map_err(|_| Problem::internal("listing the streams"))
+}
+
+struct Filter {
+    state: Option<StreamState>,
+    words: Option<String>,
+    page: usize,
+    per_page: usize,
+}
+
+impl Filter {
+    fn parse(query: &str) -> Result<Self, Problem> {
+        let mut filter = Self { state: None, words: None, page: 1, per_page: PER_PAGE };
+        for (key, value) in url::form_urlencoded::parse(query.as_bytes()).take(64) {
+            match &*key {
+                "state" if !value.is_empty() => {
+                    let known = StreamState::parse(&value).ok_or_else(|| {
+                        Problem::bad_request("\"state\" must be queued, packaging, ready or failed.")
+                    })?;
+                    filter.state = Some(known);
+                }
+                "q" => filter.words = Some(value.to_lowercase()),
+                "page" => filter.page = positive(&value, "page", usize::MAX)?,
+                "per_page" => filter.per_page = positive(&value, "per_page", MOST_PER_PAGE)?,
+                _ => {}
+            }
+        }
+        Ok(filter)
+    }
+
+    fn matches(&self, stream: &Stream) -> bool {
+        let words = self.words.as_deref().unwrap_or("");
+        self.state.is_none_or(|state| state == stream.state)
+            && (stream.id.contains(words) || stream.title.to_lowercase().contains(words))
+    }
+}
+
+fn positive(text: &str, name: &str, most: usize) -> Result<usize, Problem> {
+    match text.parse() {
+        Ok(value) if (1..=most).contains(&value) => Ok(value),
+        _ if most == usize::MAX => Err(Problem::bad_request(format!("\"{name}\" must be 1 or more."))),
+        _ => Err(Problem::bad_request(format!("\"{name}\" must be 1 to {most}."))),
+    }
+}
+
+/// `POST /api/stream/create`
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let draft = Draft::parse(&json_body(&headers, body)?)?;
+    let key = match headers.get("idempotency-key") {
+        None => None,
+        Some(key) => {
+            let key = key.to_str().ok().filter(|key| (1..=128).contains(&key.len()));
+            let why = || Problem::bad_request("Idempotency-Key must be 1 to 128 visible ASCII characters.");
+            Some(key.ok_or_else(why)?.to_owned())
+        }
+    };
+    let (stream, made) = publish(&app, draft, key).await?;
+    let status = if made == Made::New { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(view(&app, &stream, true)))
+        .into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/api/stream/{}", stream.id)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// `GET /api/stream/{id}`
+pub(super) async fn one(
+    State(app): State<Arc<App>>,
+    StreamId(id): StreamId,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let stream = app.catalog.get(&id).ok_or_else(|| Problem::no_stream(&id))?;
+    let text = json!(view(&app, &stream, app.gate.is_admin(&headers))).to_string();
+    Ok(Entity::text(text, "application/json").answer(&method, &headers))
+}
+
+/// `PATCH /api/stream/{id}`: a merge patch (RFC 7396) of the title.
+pub(super) async fn patch(
+    State(app): State<Arc<App>>,
+    StreamId(id): StreamId,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let body = json_body(&headers, body)?;
+    let Some(body) = body.as_object() else {
+        return Err(Problem::bad_request("The body must be a JSON object."));
+    };
+    let mut errors = Vec::new();
+    let mut title = None;
+    for (name, value) in body {
+        match (name.as_str(), value) {
+            ("title", Value::String(text)) if !text.trim().is_empty() => {
+                errors.extend(check_title(text).err());
+                title = Some(text.trim().to_owned());
+            }
+            ("title", _) => errors.push(FieldError::new("title", "must be a string that is not empty")),
+            _ => errors.push(FieldError::new(
+                "body",
+                "only the title can be changed; create another stream instead",
+            )),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(Problem::fields(&errors));
+    }
+    let changed = match title {
+        Some(title) => app.catalog.update(&id, move |stream| stream.title = title).await,
+        None => app.catalog.get(&id).ok_or(CatalogError::Missing(id)),
+    };
+    let stream = changed.map_err(|error| catalog_problem(&error))?;
+    Ok(axum::Json(view(&app, &stream, true)).into_response())
+}
+
+/// `DELETE /api/stream/{id}`
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    StreamId(id): StreamId,
+) -> Result<StatusCode, Problem> {
+    match app.delete(&id).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(DeleteError::Catalog(error)) => Err(catalog_problem(&error)),
+        Err(error @ DeleteError::Busy(_)) => {
+            Err(Problem::new(StatusCode::CONFLICT, "busy", "Still packaging", format!("{error}.")))
+        }
+        Err(error) => {
+            tracing::error!(stream = id, %error, "cannot delete a stream");
+            Err(Problem::internal("deleting the stream's files"))
+        }
+    }
+}
+
+fn catalog_problem(error: &CatalogError) -> Problem {
+    match error {
+        CatalogError::Missing(id) => Problem::no_stream(id),
+        error => {
+            tracing::error!(%error, "the catalogue failed");
+            Problem::internal("changing the catalogue")
+        }
+    }
+}
+
+/// A JSON body that says that it is one. The type is demanded because a web page may send any other to us without
+/// asking first.
+fn json_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Value, Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    if kind != "application/json" && !(kind.starts_with("application/") && kind.ends_with("+json")) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "Not JSON",
+            "Send the body as Content-Type: application/json.",
+        ));
+    }
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let limit = super::JSON_LIMIT;
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large",
+                "The body is too large",
+                format!("A JSON body may have at most {limit} bytes."),
+            )
+        }
+        _ => Problem::bad_request("The body could not be read to its end."),
+    })?;
+    serde_json::from_slice(&body)
+        .map_err(|error| Problem::bad_request(format!("The body is not JSON: {error}.")))
+}

@@ -1,0 +1,93 @@
+//! Operations: health, metrics, time, the API's description.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+
+use crate::app::App;
+use crate::catalog::{State as StreamState, unix_ms};
+use crate::deliver::dash::date_time;
+use crate::http::{Entity, Problem};
+
+/// The API's description, kept by hand and compared with the router by a test.
+pub(super) const OPENAPI: &str = include_str!("openapi.json");
+
+/// `GET /healthz`: the process answers.
+pub(super) async fn healthz() -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], "ok\n").into_response()
+}
+
+/// `GET /readyz`: the catalogue answers and nobody has asked the server to stop.
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    if app.stop.is_cancelled() || !app.catalog.healthy().await {
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not-ready",
+            "Not ready",
+            "The server is stopping or its catalogue does not answer.",
+        ));
+    }
+    Ok(([(header::CACHE_CONTROL, "no-store")], "ready\n").into_response())
+}
+
+/// `GET /api/time`: the server's clock, for players that align theirs.
+pub(super) async fn time() -> Response {
+    let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    (headers, date_time(unix_ms())).into_response()
+}
+
+/// `GET /openapi.json`
+pub(super) async fn openapi(method: Method, headers: HeaderMap) -> Response {
+    Entity::text(OPENAPI, "application/json").answer(&method, &headers)
+}
+
+/// `GET /metrics` in Prometheus' text form; one series a stream, none a session.
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let streams = app.catalog.list();
+    let mut text = String::new();
+    let mut family = |name: &str, kind: &str, help: &str, rows: Vec<(String, f64)>| {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in rows {
+            let _ = writeln!(text, "{name}{labels} {value}");
+        }
+    };
+    family(
+        "weir_uptime_seconds",
+        "gauge",
+        "Seconds since the server started.",
+        vec![(String::new(), app.started.elapsed().as_secs_f64())],
+    );
+    let states = [StreamState::Queued, StreamState::Packaging, StreamState::Ready, StreamState::Failed];
+    let by_state = states.map(|state| {
+        let count = streams.iter().filter(|stream| stream.state == state).count();
+        (format!("{{state=\"{}\"}}", state.name()), count as f64)
+    });
+    family("weir_streams", "gauge", "Streams by state.", by_state.to_vec());
+    let counts: Vec<_> = streams.iter().map(|stream| (&stream.id, app.viewers.count(&stream.id))).collect();
+    // Ids are of a-z, 0-9 and '-', so labels need no escaping.
+    let rows = |value: &dyn Fn(&crate::viewers::Count) -> f64| {
+        counts.iter().map(|(id, count)| (format!("{{stream=\"{id}\"}}"), value(count))).collect()
+    };
+    family("weir_viewers", "gauge", "Viewers now.", rows(&|c| c.current as f64));
+    family(
+        "weir_viewers_peak",
+        "gauge",
+        "Most viewers at one time since the start.",
+        rows(&|c| c.peak as f64),
+    );
+    family("weir_viewers_total", "counter", "Viewers since the start.", rows(&|c| c.total as f64));
+    family(
+        "weir_watch_seconds_total",
+        "counter",
+        "Seconds watched since the start.",
+        rows(&|c| c.watch_seconds),
+    );
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (headers, text).into_response()
+}

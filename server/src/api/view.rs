@@ -1,0 +1,157 @@
+//! A stream as the API shows it.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::catalog::{Source, State, Stream};
+use crate::deliver::dash::date_time;
+use crate::jobs::JobState;
+use crate::store::TrackKind;
+use crate::viewers::Count;
+
+/// A stream with everything that is known about it now.
+#[derive(Debug, Clone, Serialize)]
+pub struct StreamView {
+    /// Its id.
+    pub id: String,
+    /// Its name for people.
+    pub title: String,
+    /// How far it is.
+    pub state: State,
+    /// Share of the packaging that is done, 0.0 to 1.0.
+    pub progress: f64,
+    /// Whether a player would find something now.
+    pub playable: bool,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What went wrong without ending the packaging.
+    pub warnings: Vec<String>,
+    /// Length in seconds: of the source once known, else of what is finished.
+    pub duration_s: Option<f64>,
+    /// Where it comes from; only the type for those without the token.
+    pub source: Value,
+    /// Its renditions, lowest first, sound last.
+    pub renditions: Vec<RenditionView>,
+    /// Who watches.
+    pub viewers: Count,
+    /// When it was created, as `xs:dateTime` in UTC.
+    pub created_at: String,
+    /// When its state changed last.
+    pub updated_at: String,
+    /// Where to find it.
+    pub urls: Urls,
+}
+
+/// A rendition as the API shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RenditionView {
+    /// Its name, as in `?rung=`.
+    pub name: String,
+    /// Picture or sound.
+    pub kind: TrackKind,
+    /// RFC 6381.
+    pub codecs: String,
+    /// Pixels; 0 for sound.
+    pub width: u32,
+    /// Pixels; 0 for sound.
+    pub height: u32,
+    /// Pictures a second; 0 for sound.
+    pub frame_rate: f64,
+    /// What the encoder was asked for, in bit/s.
+    pub bandwidth: u64,
+    /// Measured average in bit/s.
+    pub average_bandwidth: Option<u64>,
+    /// Measured peak of a segment in bit/s.
+    pub peak_bandwidth: Option<u64>,
+    /// Finished segments.
+    pub segments: usize,
+}
+
+/// A stream's addresses on this server.
+#[derive(Debug, Clone, Serialize)]
+pub struct Urls {
+    /// Watch page for browsers, progressive stream for the rest.
+    pub page: String,
+    /// HLS.
+    pub hls: String,
+    /// DASH.
+    pub dash: String,
+    /// Thumbnail; absent until there is one.
+    pub poster: Option<String>,
+}
+
+/// A stream as it is now. `admin` sees where it comes from.
+///
+/// Looks for the poster's file, so call it from a blocking thread or for few streams at a time.
+pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
+    let job = app.job(&stream.id);
+    let media = app.media(&stream.id);
+    let renditions = media.as_ref().map(|media| media.renditions()).unwrap_or_default();
+    let finished = renditions.iter().map(|r| r.end_seconds()).fold(0.0, f64::max);
+    let known = job.as_ref().and_then(|job| job.duration_s);
+    let progress = match (stream.state, &job) {
+        (State::Ready, _) => 1.0,
+        (_, Some(job)) => {
+            let part = f64::from(job.progress.clamp(0.0, 1.0));
+            // A download is a part of the way, and says so rather than to start twice from nothing.
+            match (job.state, &stream.source) {
+                (JobState::Fetching, _) => part * 0.2,
+                (_, Source::Url { .. }) => 0.2 + part * 0.8,
+                _ => part,
+            }
+        }
+        (_, None) => 0.0,
+    };
+    let base = format!("/stream/{}", stream.id);
+    let has_poster = media.as_ref().is_some_and(|media| media.folder().join("poster.jpg").exists());
+    StreamView {
+        id: stream.id.clone(),
+        title: stream.title.clone(),
+        state: stream.state,
+        progress: (progress * 1000.0).round() / 1000.0,
+        playable: media.as_ref().is_some_and(|media| media.edge().borrow().playable()),
+        error: stream.error.clone(),
+        warnings: job.map(|job| job.warnings).unwrap_or_default(),
+        duration_s: known.or_else(|| (finished > 0.0).then_some(finished)),
+        source: if admin { json!(stream.source) } else { json!({"type": kind(&stream.source)}) },
+        renditions: renditions
+            .iter()
+            .map(|r| {
+                let info = r.info();
+                let rate = f64::from(info.frame_rate.0) / f64::from(info.frame_rate.1.max(1));
+                RenditionView {
+                    name: info.name.clone(),
+                    kind: info.kind,
+                    codecs: info.codecs.clone(),
+                    width: info.width,
+                    height: info.height,
+                    frame_rate: (rate * 1000.0).round() / 1000.0,
+                    bandwidth: info.bandwidth,
+                    average_bandwidth: r.average_bandwidth(),
+                    peak_bandwidth: r.peak_bandwidth(),
+                    segments: r.len(),
+                }
+            })
+            .collect(),
+        viewers: app.viewers.count(&stream.id),
+        created_at: date_time(stream.created_ms),
+        updated_at: date_time(stream.updated_ms),
+        urls: Urls {
+            hls: format!("{base}/hls/master.m3u8"),
+            dash: format!("{base}/dash/manifest.mpd"),
+            poster: has_poster.then(|| format!("{base}/poster.jpg")),
+            page: base,
+        },
+    }
+}
+
+/// A source's type as the API names it.
+pub fn kind(source: &Source) -> &'static str {
+    match source {
+        Source::File { .. } => "file",
+        Source::Url { .. } => "url",
+        Source::Upload { .. } => "upload",
+        Source::TestCard { .. } => "testcard",
+    }
+}

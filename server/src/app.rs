@@ -1,0 +1,348 @@
+//! The parts of a running server, and what is done to a stream as a whole.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use axum::http::HeaderMap;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::api::auth::Gate;
+use crate::catalog::{Catalog, CatalogError, Made, Source, State, Stream};
+use crate::config::Config;
+use crate::deliver::hls;
+use crate::deliver::rendered::Rendered;
+use crate::ingest::{FetchPolicy, PublicInternet, SourceSpec, TestCardSpec};
+use crate::jobs::{JobManager, JobOptions, JobState, JobStatus, StartError};
+use crate::store::{Store, StreamStore};
+use crate::viewers::{Clock, Viewers};
+
+/// Everything that a request may need; handlers share it.
+#[derive(Debug)]
+pub struct App {
+    /// The settings.
+    pub config: Config,
+    /// Which streams exist.
+    pub catalog: Catalog,
+    /// Their media.
+    pub store: Arc<Store>,
+    /// Who watches.
+    pub viewers: Arc<Viewers>,
+    /// Who may write.
+    pub gate: Gate,
+    /// Playlists as they were last rendered.
+    pub rendered: Rendered,
+    /// Cancelled when the server stops: answers without an end of their own must end then.
+    pub stop: CancellationToken,
+    /// When the server started.
+    pub started: Instant,
+    jobs: JobManager,
+    policy: Arc<dyn FetchPolicy>,
+}
+
+/// Downloads from anywhere that http reaches: for networks whose sources are at home.
+#[derive(Debug)]
+struct AnyAddress(PublicInternet);
+
+impl FetchPolicy for AnyAddress {
+    fn allow_url(&self, url: &Url) -> Result<(), String> {
+        self.0.allow_url(url)
+    }
+
+    fn allow_address(&self, _: IpAddr) -> bool {
+        true
+    }
+
+    fn max_bytes(&self) -> u64 {
+        self.0.max_bytes
+    }
+}
+
+impl App {
+    /// Opens the data folder and takes up what was left unfinished.
+    ///
+    /// # Errors
+    /// When the data folder, its catalogue or its token cannot be used.
+    pub async fn open(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Self>> {
+        let data = config.data.clone();
+        std::fs::create_dir_all(data.join("uploads"))
+            .with_context(|| format!("cannot create the data folder {}", data.display()))?;
+        let catalog = Catalog::open(&data).await.with_context(|| format!("opening {}", data.display()))?;
+        let folder = data.clone();
+        let store = tokio::task::spawn_blocking(move || Store::open(&folder)).await??;
+        let store = Arc::new(store);
+        let public = PublicInternet { max_bytes: config.max_source };
+        let policy: Arc<dyn FetchPolicy> =
+            if config.allow_private_sources { Arc::new(AnyAddress(public)) } else { Arc::new(public) };
+        let options =
+            JobOptions { parallel: config.jobs, fetch_policy: Arc::clone(&policy), ..JobOptions::default() };
+        let gate = Gate::open(&config)?;
+        let app = Arc::new(Self {
+            jobs: JobManager::new(Arc::clone(&store), options),
+            viewers: Arc::new(Viewers::new(clock, gate.secret())),
+            gate,
+            catalog,
+            store,
+            rendered: Rendered::default(),
+            stop: CancellationToken::new(),
+            started: Instant::now(),
+            policy,
+            config,
+        });
+        app.take_up().await;
+        Ok(app)
+    }
+
+    /// Counts viewers of every stream and restarts unfinished jobs, oldest first.
+    async fn take_up(self: &Arc<Self>) {
+        let mut streams = self.catalog.list();
+        streams.reverse();
+        for stream in streams {
+            self.count_viewers(&stream);
+            // Read back now, so that the first viewer does not wait for it.
+            let (store, id) = (Arc::clone(&self.store), stream.id.clone());
+            if tokio::task::spawn_blocking(move || store.get(&id)).await.is_err() {
+                tracing::error!(stream = stream.id, "reading the stream back failed");
+            }
+            if stream.state.unfinished()
+                && let Err(error) = self.package(&stream)
+            {
+                self.fail(&stream.id, error.to_string()).await;
+            }
+        }
+    }
+
+    fn count_viewers(&self, stream: &Stream) {
+        let target = hls::target_seconds(stream.profile.segment_ms);
+        self.viewers.open(&stream.id, Duration::from_secs(u64::from(target)));
+    }
+
+    /// Adds a stream and starts to package it.
+    ///
+    /// # Errors
+    /// See [`CreateError`].
+    pub async fn create(
+        self: &Arc<Self>,
+        stream: Stream,
+        key: Option<String>,
+    ) -> Result<(Arc<Stream>, Made), CreateError> {
+        let (stream, made) = self.catalog.create(stream, key).await?;
+        if made == Made::Before {
+            return Ok((stream, made));
+        }
+        self.count_viewers(&stream);
+        if let Err(error) = self.package(&stream) {
+            // Nobody shall find a stream that the answer says was refused.
+            self.viewers.close(&stream.id);
+            self.catalog.delete(&stream.id).await?;
+            return Err(error.into());
+        }
+        tracing::info!(stream = stream.id, source = ?stream.source, "created");
+        Ok((stream, made))
+    }
+
+    /// Removes a stream, its job, its media and its viewers.
+    ///
+    /// # Errors
+    /// When there is none, or its files cannot be removed.
+    pub async fn delete(&self, id: &str) -> Result<(), DeleteError> {
+        let stream = self.catalog.get(id).ok_or_else(|| CatalogError::Missing(id.to_owned()))?;
+        self.viewers.close(id);
+        if !self.jobs.cancel_and_wait(id).await {
+            return Err(DeleteError::Busy(id.to_owned()));
+        }
+        // First the catalogue: what it does not list is not served, whatever lies on the disk.
+        self.catalog.delete(id).await?;
+        self.rendered.forget(id);
+        let (store, name) = (Arc::clone(&self.store), id.to_owned());
+        let upload = match &stream.source {
+            Source::Upload { upload } => Some(self.upload_path(upload)),
+            _ => None,
+        };
+        tokio::task::spawn_blocking(move || {
+            if let Some(path) = upload
+                && let Err(error) = std::fs::remove_file(&path)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(path = %path.display(), %error, "cannot delete an upload");
+            }
+            store.remove(&name)
+        })
+        .await
+        .map_err(|_| CatalogError::Closed)??;
+        tracing::info!(stream = id, "deleted");
+        Ok(())
+    }
+
+    /// Where an upload lies; `id` is one that this server gave out.
+    pub fn upload_path(&self, id: &str) -> PathBuf {
+        self.config.data.join("uploads").join(id)
+    }
+
+    /// Where downloads may come from.
+    pub fn policy(&self) -> &dyn FetchPolicy {
+        self.policy.as_ref()
+    }
+
+    /// The job's progress, when one was started since the server's start.
+    pub fn job(&self, id: &str) -> Option<JobStatus> {
+        self.jobs.status(id)
+    }
+
+    /// A stream's media, when it has any.
+    pub fn media(&self, id: &str) -> Option<Arc<StreamStore>> {
+        self.store.get(id)
+    }
+
+    /// The client's address: the socket's, or the one that a trusted proxy names.
+    pub fn client_address(&self, socket: IpAddr, headers: &HeaderMap) -> IpAddr {
+        if !self.config.trusted_proxies.contains(&socket) {
+            return socket;
+        }
+        // The last entry is the one that our proxy wrote; those before it are the client's claims.
+        headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|entry| entry.trim().parse().ok())
+            .next_back()
+            .unwrap_or(socket)
+    }
+
+    /// Stops the jobs; what they finished stays and is continued at the next start.
+    pub async fn stop_jobs(&self) {
+        let jobs = self.jobs.clone();
+        if tokio::task::spawn_blocking(move || jobs.shutdown()).await.is_err() {
+            tracing::error!("stopping the packaging jobs failed");
+        }
+    }
+
+    fn package(self: &Arc<Self>, stream: &Stream) -> Result<(), StartError> {
+        let source = self.source_spec(&stream.source)?;
+        let mut status = self.jobs.start(&stream.id, source, stream.profile.clone())?;
+        let (app, id) = (Arc::clone(self), stream.id.clone());
+        tokio::spawn(async move {
+            let mut known = State::Queued;
+            loop {
+                let now = status.borrow_and_update().clone();
+                match now.state {
+                    JobState::Queued => {}
+                    JobState::Fetching | JobState::Packaging => {
+                        if known != State::Packaging {
+                            known = State::Packaging;
+                            app.record(&id, State::Packaging, None).await;
+                        }
+                    }
+                    JobState::Done => return app.record(&id, State::Ready, None).await,
+                    JobState::Failed => {
+                        return app.fail(&id, now.error.unwrap_or_else(|| "packaging failed".into())).await;
+                    }
+                    // The stream is being deleted, or the server stops and will go on at its next start.
+                    JobState::Cancelled => return,
+                }
+                if status.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn fail(&self, id: &str, why: String) {
+        self.record(id, State::Failed, Some(why)).await;
+    }
+
+    async fn record(&self, id: &str, state: State, error: Option<String>) {
+        let change = move |stream: &mut Stream| {
+            stream.state = state;
+            stream.error = error;
+        };
+        match self.catalog.update(id, change).await {
+            Ok(_) | Err(CatalogError::Missing(_)) => {}
+            Err(error) => tracing::error!(stream = id, %error, "cannot store the stream's state"),
+        }
+    }
+
+    fn source_spec(&self, source: &Source) -> Result<SourceSpec, StartError> {
+        Ok(match source {
+            Source::File { path } => {
+                SourceSpec::File { path: Path::new(path).to_owned(), remove_when_done: false }
+            }
+            Source::Upload { upload } => {
+                SourceSpec::File { path: self.upload_path(upload), remove_when_done: true }
+            }
+            Source::Url { url } => SourceSpec::Url {
+                url: Url::parse(url).map_err(|error| StartError::Invalid(format!("source.url: {error}")))?,
+            },
+            Source::TestCard { height, duration_s, frame_rate } => SourceSpec::TestCard(TestCardSpec {
+                duration_ms: (duration_s * 1000.0).round() as u64,
+                frame_rate: fraction(*frame_rate),
+                lines: *height,
+                ..TestCardSpec::default()
+            }),
+        })
+    }
+}
+
+/// A frame rate as people write it as an exact fraction: 29.97 is 30000/1001.
+fn fraction(rate: f64) -> (u32, u32) {
+    let whole = rate.round();
+    if (rate - whole).abs() < 0.001 {
+        (whole as u32, 1)
+    } else if (rate - whole * 1000.0 / 1001.0).abs() < 0.006 {
+        (whole as u32 * 1000, 1001)
+    } else {
+        ((rate * 1000.0).round() as u32, 1000)
+    }
+}
+
+/// Why a stream could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// The catalogue refused or failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Its packaging could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// Why a stream could not be removed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeleteError {
+    /// The catalogue refused or failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Its packaging would not stop.
+    #[error("the packaging of \"{0}\" has not stopped yet; try again in a moment")]
+    Busy(String),
+    /// Its files are still there.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frame_rates_become_the_fractions_that_they_stand_for() {
+        let rows = [
+            (25.0, (25, 1)),
+            (29.97, (30_000, 1001)),
+            (23.976, (24_000, 1001)),
+            (59.94, (60_000, 1001)),
+            (60.0, (60, 1)),
+            (12.5, (12_500, 1000)),
+        ];
+        for (rate, expected) in rows {
+            assert_eq!(fraction(rate), expected, "{rate}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The catalogue's SQL.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::{CatalogError, Made, State, Stream, unix_ms};
+
+/// Version of the schema below, kept in `user_version`.
+const VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE stream (
+    id TEXT PRIMARY KEY NOT NULL,
+    title TEXT NOT NULL,
+    state TEXT NOT NULL,
+    source TEXT NOT NULL,
+    profile TEXT NOT NULL,
+    error TEXT,
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL
+) STRICT;
+CREATE TABLE idempotency (
+    key TEXT PRIMARY KEY NOT NULL,
+    stream TEXT NOT NULL,
+    made_ms INTEGER NOT NULL
+) STRICT;
+PRAGMA user_version = 1;
+";
+
+/// Idempotency keys are kept for a day.
+const KEY_LIFE_MS: u64 = 86_400_000;
+
+const COLUMNS: &str = "id, title, state, source, profile, error, created_ms, updated_ms";
+
+/// Sets the connection up and brings the schema to this version.
+pub(super) fn prepare(db: &mut Connection) -> Result<(), CatalogError> {
+    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    // Each commit reaches the disk: what the API confirmed is there after a power cut.
+    db.pragma_update(None, "synchronous", "FULL")?;
+    let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match version {
+        0 => {
+            let change = db.transaction()?;
+            change.execute_batch(SCHEMA)?;
+            change.commit()?;
+            Ok(())
+        }
+        VERSION => Ok(()),
+        newer => Err(CatalogError::Database(rusqlite::Error::FromSqlConversionFailure(
+            0,
+            Type::Integer,
+            format!("its schema is of version {newer}, this program knows {VERSION}").into(),
+        ))),
+    }
+}
+
+pub(super) fn ping(db: &mut Connection) -> Result<(), CatalogError> {
+    Ok(db.query_row("SELECT count(*) FROM stream LIMIT 1", [], |_| Ok(()))?)
+}
+
+pub(super) fn all(db: &mut Connection) -> Result<Vec<Stream>, CatalogError> {
+    let mut query = db.prepare(&format!("SELECT {COLUMNS} FROM stream"))?;
+    let rows = query.query_map([], read)?.collect::<Result<Vec<_>, _>>()?;
+    Ok(rows)
+}
+
+fn one(db: &Connection, id: &str) -> Result<Option<Stream>, CatalogError> {
+    Ok(db.query_row(&format!("SELECT {COLUMNS} FROM stream WHERE id = ?1"), [id], read).optional()?)
+}
+
+pub(super) fn create(
+    db: &mut Connection,
+    stream: Stream,
+    key: Option<&str>,
+) -> Result<(Stream, Made), CatalogError> {
+    let change = db.transaction()?;
+    change.execute(
+        "DELETE FROM idempotency WHERE made_ms < ?1",
+        [int(unix_ms().saturating_sub(KEY_LIFE_MS))],
+    )?;
+    if let Some(key) = key {
+        let earlier: Option<String> = change
+            .query_row("SELECT stream FROM idempotency WHERE key = ?1", [key], |row| row.get(0))
+            .optional()?;
+        if let Some(earlier) = earlier
+            && let Some(stream) = one(&change, &earlier)?
+        {
+            return Ok((stream, Made::Before));
+        }
+    }
+    if one(&change, &stream.id)?.is_some() {
+        return Err(CatalogError::Exists(stream.id));
+    }
+    write(&change, &stream)?;
+    if let Some(key) = key {
+        change.execute(
+            "INSERT OR REPLACE INTO idempotency (key, stream, made_ms) VALUES (?1, ?2, ?3)",
+            params![key, stream.id, int(unix_ms())],
+        )?;
+    }
+    change.commit()?;
+    Ok((stream, Made::New))
+}
+
+pub(super) fn delete(db: &mut Connection, id: &str) -> Result<bool, CatalogError> {
+    let change = db.transaction()?;
+    change.execute("DELETE FROM idempotency WHERE stream = ?1", [id])?;
+    let gone = change.execute("DELETE FROM stream WHERE id = ?1", [id])? > 0;
+    change.commit()?;
+    Ok(gone)
+}
+
+pub(super) fn update(
+    db: &mut Connection,
+    id: &str,
+    change: impl FnOnce(&mut Stream),
+) -> Result<Stream, CatalogError> {
+    let work = db.transaction()?;
+    let mut stream = one(&work, id)?.ok_or_else(|| CatalogError::Missing(id.to_owned()))?;
+    change(&mut stream);
+    id.clone_into(&mut stream.id);
+    stream.updated_ms = unix_ms();
+    write(&work, &stream)?;
+    work.commit()?;
+    Ok(stream)
+}
+
+fn write(db: &Connection, stream: &Stream) -> Result<(), CatalogError> {
+    db.execute(
+        &format!("INSERT OR REPLACE INTO stream ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
+        params![
+            stream.id,
+            stream.title,
+            stream.state.name(),
+            serde_json::to_string(&stream.source)?,
+            serde_json::to_string(&stream.profile)?,
+            stream.error,
+            int(stream.created_ms),
+            int(stream.updated_ms),
+        ],
+    )?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Stream> {
+    let wrong = |column: usize, why: String| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, why.into())
+    };
+    let state: String = row.get(2)?;
+    let source: String = row.get(3)?;
+    let profile: String = row.get(4)?;
+    Ok(Stream {
+        id: row.get(0)?,
+        title: row.get(1)?,
+        state: State::parse(&state).ok_or_else(|| wrong(2, format!("unknown state \"{state}\"")))?,
+        source: serde_json::from_str(&source).map_err(|e| wrong(3, e.to_string()))?,
+        profile: serde_json::from_str(&profile).map_err(|e| wrong(4, e.to_string()))?,
+        error: row.get(5)?,
+        created_ms: row.get::<_, i64>(6)?.unsigned_abs(),
+        updated_ms: row.get::<_, i64>(7)?.unsigned_abs(),
+    })
+}
+
+fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,213 @@
+//! Settings: flags over environment over a TOML file over defaults.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+use crate::http::Limits;
+
+/// What the command line, the environment and the file may set; each says nothing about what it leaves out.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Options {
+    /// Folder for everything that the server keeps [default: data]
+    #[arg(long, env = "WEIR_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Address to listen on; port 0 lets the system choose [default: 127.0.0.1:8080]
+    #[arg(long, env = "WEIR_LISTEN", value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Folder whose video files may be published by path; may be given several times
+    #[arg(long = "allow-path", env = "WEIR_ALLOW_PATH", value_name = "DIR", value_delimiter = ':')]
+    pub allow_path: Vec<PathBuf>,
+    /// Let sources be fetched from loopback, private and link-local addresses
+    #[arg(long, env = "WEIR_ALLOW_PRIVATE_SOURCES")]
+    pub allow_private_sources: bool,
+    /// Token that writes must carry as `Authorization: Bearer`. Without it writes are open on a loopback address, and
+    /// on any other a token is made at the first start and kept in DIR/token
+    #[arg(long, env = "WEIR_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Largest upload or download in megabytes (10^6 bytes) [default: 20000]
+    #[arg(long, env = "WEIR_MAX_SOURCE_MB", value_name = "MB")]
+    pub max_source_mb: Option<u64>,
+    /// Disk space in megabytes that uploads leave free [default: 1000]
+    #[arg(long, env = "WEIR_DISK_RESERVE_MB", value_name = "MB")]
+    pub disk_reserve_mb: Option<u64>,
+    /// Streams that are packaged at the same time [default: 1]
+    #[arg(long, env = "WEIR_JOBS", value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Connections at the same time [default: 10000]
+    #[arg(long, env = "WEIR_MAX_CONNECTIONS", value_name = "N")]
+    pub max_connections: Option<usize>,
+    /// Connections at the same time from one address [default: 1024]
+    #[arg(long, env = "WEIR_MAX_CONNECTIONS_PER_IP", value_name = "N")]
+    pub max_connections_per_ip: Option<usize>,
+    /// Address of a reverse proxy whose X-Forwarded-For is believed; may be given several times
+    #[arg(long = "trusted-proxy", env = "WEIR_TRUSTED_PROXY", value_name = "IP", value_delimiter = ',')]
+    pub trusted_proxy: Vec<IpAddr>,
+    /// Form of the log on standard error [default: text]
+    #[arg(long, env = "WEIR_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Publish sample streams when there is none yet
+    #[arg(long, env = "WEIR_DEMO")]
+    pub demo: bool,
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Settings with every question answered.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Folder for everything that the server keeps.
+    pub data: PathBuf,
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Folders whose files may be published, canonical.
+    pub roots: Vec<PathBuf>,
+    /// Whether sources may come from addresses that are not public.
+    pub allow_private_sources: bool,
+    /// The configured token.
+    pub token: Option<String>,
+    /// Largest upload or download in bytes.
+    pub max_source: u64,
+    /// Disk space in bytes that uploads leave free.
+    pub disk_reserve: u64,
+    /// Streams that are packaged at the same time.
+    pub jobs: usize,
+    /// What a connection may cost.
+    pub limits: Limits,
+    /// Reverse proxies whose word on the client's address is taken.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Form of the log.
+    pub log_format: LogFormat,
+    /// Publish sample streams when there is none yet.
+    pub demo: bool,
+}
+
+impl Options {
+    /// Reads a TOML file with the same names as the flags.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds a name or a value that is not known.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the settings in {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("the settings in {} are not right", path.display()))
+    }
+
+    /// Fills what this leaves open from `other`.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let list = |own: Vec<_>, others| if own.is_empty() { others } else { own };
+        Self {
+            data: self.data.or(other.data),
+            listen: self.listen.or(other.listen),
+            allow_path: list(self.allow_path, other.allow_path),
+            allow_private_sources: self.allow_private_sources || other.allow_private_sources,
+            token: self.token.or(other.token),
+            max_source_mb: self.max_source_mb.or(other.max_source_mb),
+            disk_reserve_mb: self.disk_reserve_mb.or(other.disk_reserve_mb),
+            jobs: self.jobs.or(other.jobs),
+            max_connections: self.max_connections.or(other.max_connections),
+            max_connections_per_ip: self.max_connections_per_ip.or(other.max_connections_per_ip),
+            trusted_proxy: if self.trusted_proxy.is_empty() {
+                other.trusted_proxy
+            } else {
+                self.trusted_proxy
+            },
+            log_format: self.log_format.or(other.log_format),
+            demo: self.demo || other.demo,
+        }
+    }
+
+    /// Answers every question.
+    ///
+    /// # Errors
+    /// When a value is out of range or an allowed folder does not exist.
+    pub fn resolve(self) -> anyhow::Result<Config> {
+        let roots = self
+            .allow_path
+            .iter()
+            .map(|path| {
+                let real = path.canonicalize().with_context(|| {
+                    format!("cannot use the allowed folder {}: it must exist", path.display())
+                })?;
+                anyhow::ensure!(real.is_dir(), "the allowed path {} is not a folder", path.display());
+                Ok(real)
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let positive = |name: &str, value: Option<usize>, default: usize| {
+            let value = value.unwrap_or(default);
+            anyhow::ensure!(value > 0, "{name} must be at least 1");
+            Ok(value)
+        };
+        let megabytes = |value: Option<u64>, default: u64| value.unwrap_or(default).saturating_mul(1_000_000);
+        if let Some(token) = &self.token {
+            anyhow::ensure!(token.len() >= 16, "the token must have at least 16 characters");
+        }
+        let limits = Limits::default();
+        Ok(Config {
+            data: self.data.unwrap_or_else(|| PathBuf::from("data")),
+            listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            roots,
+            allow_private_sources: self.allow_private_sources,
+            token: self.token,
+            max_source: megabytes(self.max_source_mb, 20_000),
+            disk_reserve: megabytes(self.disk_reserve_mb, 1_000),
+            jobs: positive("jobs", self.jobs, 1)?,
+            limits: Limits {
+                connections: positive("max-connections", self.max_connections, limits.connections)?,
+                per_address: positive(
+                    "max-connections-per-ip",
+                    self.max_connections_per_ip,
+                    limits.per_address,
+                )?,
+                ..limits
+            },
+            trusted_proxies: self.trusted_proxy,
+            log_format: self.log_format.unwrap_or(LogFormat::Text),
+            demo: self.demo,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_file_and_defaults_fill_the_rest() {
+        let file: Options =
+            toml::from_str("listen = \"127.0.0.1:9000\"\njobs = 2\nmax-source-mb = 5").unwrap();
+        let flags = Options { jobs: Some(3), ..Options::default() };
+        let config = flags.or(file).resolve().unwrap();
+        assert_eq!((config.listen.port(), config.jobs, config.max_source), (9000, 3, 5_000_000));
+        assert_eq!(config.data, PathBuf::from("data"));
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_an_error() {
+        let error = toml::from_str::<Options>("lisen = \"127.0.0.1:9000\"").unwrap_err().to_string();
+        assert!(error.contains("lisen"), "{error}");
+    }
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        let error = Options { jobs: Some(0), ..Options::default() }.resolve().unwrap_err().to_string();
+        assert!(error.contains("jobs"), "{error}");
+        let missing = Options { allow_path: vec!["/no/such/folder".into()], ..Options::default() };
+        assert!(missing.resolve().unwrap_err().to_string().contains("/no/such/folder"));
+        let short = Options { token: Some("short".into()), ..Options::default() };
+        assert!(short.resolve().unwrap_err().to_string().contains("16"));
+    }
+}

@@ -1,0 +1,46 @@
+//! Cross-origin rules: media and read-only answers are for every page, writes for our own.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+const METHODS: &str = "GET, HEAD, OPTIONS";
+const REQUEST_HEADERS: &str = "Range, If-None-Match, If-Range, CMCD-Object, CMCD-Request, CMCD-Session, \
+    CMCD-Status, X-Playback-Session-Id";
+const EXPOSED: &str = "Accept-Ranges, Content-Length, Content-Range, Date, ETag, Retry-After";
+
+/// Answers preflights and marks every answer as readable from anywhere.
+pub async fn layer(request: Request, next: Next) -> Response {
+    if request.method() == Method::OPTIONS {
+        return preflight();
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    allow(headers);
+    put(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    put(headers, HeaderName::from_static("timing-allow-origin"), "*");
+    put(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    response
+}
+
+fn preflight() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    allow(headers);
+    put(headers, header::ALLOW, METHODS);
+    put(headers, header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+    put(headers, header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
+    put(headers, header::ACCESS_CONTROL_MAX_AGE, "86400");
+    response
+}
+
+fn allow(headers: &mut HeaderMap) {
+    put(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
+    headers.insert(name, HeaderValue::from_static(value));
+}

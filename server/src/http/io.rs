@@ -1,0 +1,172 @@
+//! A connection's own timers, below HTTP: a head that drips, a reader that does not read.
+//!
+//! hyper's header timer also runs while a kept-alive connection waits for its next request, so it cannot be both
+//! strict on slow heads and patient with idle players. This wrapper is strict on heads; hyper's is the idle limit.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Head {
+    /// Between requests: the next byte starts a head.
+    Idle,
+    /// A head has begun and must be complete by then.
+    Reading(Instant),
+    /// A request is being answered.
+    Answering,
+    /// HTTP/2 has timers of its own.
+    Multiplexed,
+}
+
+/// What the connection's service tells its socket.
+#[derive(Debug)]
+pub struct ConnectionTimers {
+    head: Mutex<Head>,
+    head_limit: Duration,
+    stall_ms: AtomicU64,
+}
+
+impl ConnectionTimers {
+    /// A fresh connection: its first head must be there within `head_limit`; a peer that takes no byte for `stall`
+    /// is dropped.
+    pub fn new(head_limit: Duration, stall: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            head: Mutex::new(Head::Reading(Instant::now() + head_limit)),
+            head_limit,
+            stall_ms: AtomicU64::new(stall.as_millis() as u64),
+        })
+    }
+
+    /// Allows this connection's reader to rest longer, as a paused player of a progressive stream does.
+    pub fn allow_stall(&self, stall: Duration) {
+        self.stall_ms.fetch_max(stall.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// A request's head is complete.
+    pub fn request_begins(&self, multiplexed: bool) {
+        self.set(if multiplexed { Head::Multiplexed } else { Head::Answering });
+    }
+
+    /// The answer is out.
+    pub fn request_ends(&self) {
+        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        if *head == Head::Answering {
+            *head = Head::Idle;
+        }
+    }
+
+    fn set(&self, value: Head) {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = value;
+    }
+
+    fn bytes_came(&self) {
+        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        if *head == Head::Idle {
+            *head = Head::Reading(Instant::now() + self.head_limit);
+        }
+    }
+
+    fn head_deadline(&self) -> Option<Instant> {
+        match *self.head.lock().unwrap_or_else(PoisonError::into_inner) {
+            Head::Reading(deadline) => Some(deadline),
+            Head::Idle | Head::Answering | Head::Multiplexed => None,
+        }
+    }
+
+    fn stall(&self) -> Duration {
+        Duration::from_millis(self.stall_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// A socket with those timers.
+pub(crate) struct TimedStream {
+    inner: TcpStream,
+    timers: Arc<ConnectionTimers>,
+    read_timer: Option<Pin<Box<Sleep>>>,
+    write_timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl TimedStream {
+    pub(crate) fn new(inner: TcpStream, timers: Arc<ConnectionTimers>) -> Self {
+        Self { inner, timers, read_timer: None, write_timer: None }
+    }
+
+    fn watch_write<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.write_timer = None;
+            return result;
+        }
+        let stall = self.timers.stall();
+        let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        if timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no data")));
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for TimedStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        if let Poll::Ready(result) = Pin::new(&mut this.inner).poll_read(cx, buf) {
+            if buf.filled().len() > before {
+                this.timers.bytes_came();
+            }
+            return Poll::Ready(result);
+        }
+        let Some(deadline) = this.timers.head_deadline() else {
+            this.read_timer = None;
+            return Poll::Pending;
+        };
+        let timer = this.read_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        if timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the request's head did not come in time",
+            )));
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for TimedStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.watch_write(cx, result)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        this.watch_write(cx, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}

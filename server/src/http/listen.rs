@@ -1,0 +1,250 @@
+//! The accept loop: HTTP/1.1 and HTTP/2 with timers and caps, and an orderly end.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::io::{ConnectionTimers, TimedStream};
+
+/// What a connection may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A request's head must be complete within this time.
+    pub head: Duration,
+    /// A kept-alive connection without a request is closed after this time.
+    pub idle: Duration,
+    /// A connection whose peer takes no data for this long is closed.
+    pub stall: Duration,
+    /// Largest head in bytes (at least 8192).
+    pub head_bytes: usize,
+    /// Connections at the same time, all in all.
+    pub connections: usize,
+    /// Connections at the same time from one address.
+    pub per_address: usize,
+    /// Time that open requests get at the end before they are cut.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            stall: Duration::from_secs(30),
+            head_bytes: 32 * 1024,
+            connections: 10_000,
+            per_address: 1_024,
+            grace: Duration::from_secs(8),
+        }
+    }
+}
+
+/// Who is at the other end; handlers find it among the request's extensions.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Address of the socket's other end.
+    pub address: SocketAddr,
+    /// Timers of the connection.
+    pub timers: Arc<ConnectionTimers>,
+}
+
+/// A bound socket that is ready to serve.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    limits: Limits,
+}
+
+impl Listener {
+    /// Binds `address`; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// When the address is taken or not ours.
+    pub async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address, limits })
+    }
+
+    /// The address that it is bound to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is cancelled, then lets open requests finish within the grace time.
+    pub async fn serve(self, router: Router, stop: CancellationToken) {
+        let graceful = GracefulShutdown::new();
+        let places = Arc::new(Places::default());
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.idle)
+            .max_buf_size(self.limits.head_bytes.max(8192))
+            .keep_alive(true);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_header_list_size(self.limits.head_bytes as u32)
+            .max_concurrent_streams(128)
+            .keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(20));
+        loop {
+            let (socket, address) = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.socket.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        // Out of descriptors is the usual cause: give others time to close.
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        continue;
+                    }
+                },
+            };
+            let Some(place) = places.take(address.ip(), &self.limits) else {
+                tokio::spawn(turn_away(socket));
+                continue;
+            };
+            if let Err(error) = socket.set_nodelay(true) {
+                tracing::debug!(%error, %address, "cannot set TCP_NODELAY");
+            }
+            let timers = ConnectionTimers::new(self.limits.head, self.limits.stall);
+            let peer = Peer { address, timers: Arc::clone(&timers) };
+            let router = router.clone();
+            let service =
+                hyper::service::service_fn(move |request| answer(router.clone(), peer.clone(), request));
+            let io = TokioIo::new(TimedStream::new(socket, timers));
+            let connection = graceful.watch(builder.serve_connection(io, service).into_owned());
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, %address, "connection ended early");
+                }
+                drop(place);
+            });
+        }
+        drop(self.socket);
+        if tokio::time::timeout(self.limits.grace, graceful.shutdown()).await.is_err() {
+            tracing::warn!(seconds = self.limits.grace.as_secs(), "cutting the requests that are still open");
+        }
+    }
+}
+
+async fn answer(
+    router: Router,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Result<Response<CountedBody>, Infallible> {
+    let timers = Arc::clone(&peer.timers);
+    timers.request_begins(request.version() == hyper::Version::HTTP_2);
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(peer);
+    let response = router.oneshot(request).await?;
+    Ok(response.map(|body| CountedBody { body, _end: RequestEnd(timers) }))
+}
+
+/// Too many connections: says so and closes, without reading a byte.
+async fn turn_away(mut socket: TcpStream) {
+    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
+        Content-Length: 0\r\n\r\n";
+    let sent = tokio::time::timeout(Duration::from_secs(1), async {
+        socket.write_all(ANSWER).await?;
+        socket.shutdown().await
+    });
+    if !matches!(sent.await, Ok(Ok(()))) {
+        tracing::debug!("a connection past the cap left before its answer");
+    }
+}
+
+/// Open connections by address.
+#[derive(Debug, Default)]
+struct Places(Mutex<(usize, HashMap<IpAddr, usize>)>);
+
+/// One connection's place; free again when dropped.
+#[derive(Debug)]
+struct Place {
+    places: Arc<Places>,
+    address: IpAddr,
+}
+
+impl Places {
+    fn take(self: &Arc<Self>, address: IpAddr, limits: &Limits) -> Option<Place> {
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, by_address) = &mut *guard;
+        let here = by_address.get(&address).copied().unwrap_or(0);
+        if *all >= limits.connections || here >= limits.per_address {
+            return None;
+        }
+        *all += 1;
+        by_address.insert(address, here + 1);
+        Some(Place { places: Arc::clone(self), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut guard = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, by_address) = &mut *guard;
+        *all = all.saturating_sub(1);
+        if let Some(here) = by_address.get_mut(&self.address) {
+            *here -= 1;
+            if *here == 0 {
+                by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+struct RequestEnd(Arc<ConnectionTimers>);
+
+impl Drop for RequestEnd {
+    fn drop(&mut self) {
+        self.0.request_ends();
+    }
+}
+
+/// A response body that tells the connection when it is over.
+struct CountedBody {
+    body: Body,
+    _end: RequestEnd,
+}
+
+impl http_body::Body for CountedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

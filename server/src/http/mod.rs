@@ -1,0 +1,16 @@
+//! HTTP itself: the accept loop with its timers, conditional and range responses, problem documents.
+//!
+//! Nothing here knows what a stream is.
+
+pub mod accept;
+pub mod body;
+pub mod cors;
+pub mod entity;
+mod io;
+pub mod listen;
+pub mod problem;
+
+pub use entity::Entity;
+pub use io::ConnectionTimers;
+pub use listen::{Limits, Listener, Peer};
+pub use problem::Problem;
