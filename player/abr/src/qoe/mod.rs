@@ -9,4 +9,4 @@ mod session;
 
 pub use figures::Figures;
 pub use p1203::{P1203, P1203Segment, P1203Stream, Stalling, Viewing};
-pub use session::{Download, Played, Session, Stall};
+pub use session::{Download, Played, Reader, Session, Stall};

@@ -65,7 +65,7 @@ pub struct Session {
     pub failed: bool,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Buffered {
     rung: RungId,
     kbps: f64,
@@ -98,8 +98,9 @@ impl Session {
     }
 }
 
-#[derive(Default)]
-struct Reader {
+/// Reads a record entry by entry, while it is being written.
+#[derive(Debug, Default)]
+pub struct Reader {
     session: Session,
     held: BTreeMap<(TrackKind, u64), Buffered>,
     expected: BTreeMap<u64, Option<f64>>,
@@ -109,7 +110,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(&mut self, entry: &Entry) {
+    /// Takes in the next entry, in order of time.
+    pub fn read(&mut self, entry: &Entry) {
         self.last_ms = entry.t_ms;
         match &entry.event {
             Event::Ladder { track: TrackKind::Video, kbps, heights } => {
@@ -198,7 +200,8 @@ impl Reader {
         }
     }
 
-    fn finish(mut self) -> Session {
+    /// What was read; a stall that goes on counts up to the last entry.
+    pub fn finish(mut self) -> Session {
         if let Some((pos_s, since)) = self.stall.take() {
             self.session.stalls.push(Stall { pos_s, ms: self.last_ms - since });
         }
