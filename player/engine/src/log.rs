@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use weir_abr::record::{Entry, Event};
+use weir_abr::{
+    qoe::{self, Reader},
+    record::{Entry, Event},
+};
 
 /// Lines that may wait for a slow reader: about ten minutes' worth.
 const WAITING: usize = 8192;
@@ -27,6 +30,7 @@ pub(crate) struct Recorder {
     writer: Option<JoinHandle<()>>,
     lost: u64,
     figures: Figures,
+    reader: Reader,
 }
 
 /// The record cannot be written.
@@ -40,7 +44,7 @@ pub(crate) struct OpenError {
 impl Recorder {
     /// Writes to `path`, or to standard output when it is `-`; `None` only adds up.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, OpenError> {
-        let silent = Self { lines: None, writer: None, lost: 0, figures: Figures::default() };
+        let silent = Self { lines: None, writer: None, lost: 0, figures: Figures::default(), reader: Reader::default() };
         let Some(path) = path else { return Ok(silent) };
         let out: Box<dyn Write + Send> = if path.as_os_str() == "-" {
             Box::new(io::stdout())
@@ -60,8 +64,10 @@ impl Recorder {
     /// Takes in what happened at `at` since the session's start.
     pub(crate) fn note(&mut self, at: Duration, event: Event) {
         self.figures.add(at, &event);
+        let entry = Entry { t_ms: round(at.as_secs_f64() * 1000.0), event };
+        self.reader.read(&entry);
         let Some(lines) = &self.lines else { return };
-        match lines.try_send(Entry { t_ms: round(at.as_secs_f64() * 1000.0), event }) {
+        match lines.try_send(entry) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => self.lost += 1,
             // The reader is gone (a closed pipe): go on without a record.
@@ -74,19 +80,15 @@ impl Recorder {
         &self.figures
     }
 
-    /// For what no entry says.
-    pub(crate) fn figures_mut(&mut self) -> &mut Figures {
-        &mut self.figures
-    }
-
     /// Writes the summary and waits, for a bounded time, until all is written.
     pub(crate) fn close(mut self, at: Duration, frames: (u64, u64)) {
         if self.lost > 0 {
             let reason = format!("{} lines of this record were lost: its reader was too slow", self.lost);
             self.note(at, Event::Error { fatal: false, code: "record_overflow".to_owned(), reason });
         }
-        let summary = self.figures.summary(at, frames);
-        self.note(at, summary);
+        let session = std::mem::take(&mut self.reader).finish();
+        let (frames, dropped) = frames;
+        self.note(at, rounded(qoe::Figures::of(&session).summary(dropped, frames)));
         self.lines = None;
         let Some(writer) = self.writer.take() else { return };
         let deadline = Instant::now() + CLOSING;
@@ -110,6 +112,38 @@ fn write_lines(entries: &Receiver<Entry>, out: Box<dyn Write + Send>) {
     }
 }
 
+/// The summary with its figures to thousandths.
+fn rounded(event: Event) -> Event {
+    match event {
+        Event::Summary {
+            startup_ms,
+            rebuffer_ms,
+            rebuffer_count,
+            played_s,
+            played_kbps,
+            switches,
+            qoe_lin,
+            dropped_frames,
+            frames,
+            bytes,
+            wasted_bytes,
+        } => Event::Summary {
+            startup_ms: startup_ms.map(round),
+            rebuffer_ms: round(rebuffer_ms),
+            rebuffer_count,
+            played_s: round(played_s),
+            played_kbps: round(played_kbps),
+            switches,
+            qoe_lin: qoe_lin.map(round),
+            dropped_frames,
+            frames,
+            bytes,
+            wasted_bytes,
+        },
+        other => other,
+    }
+}
+
 /// To thousandths: more digits than any measurement here has, fewer than a bare f64 prints.
 pub(crate) fn round(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
@@ -125,36 +159,21 @@ pub(crate) fn millis(time: Duration) -> f64 {
     round(time.as_secs_f64() * 1000.0)
 }
 
-/// What a session adds up to.
-#[derive(Clone, Debug, Default)]
+/// What a window shows of a session's quality while it goes on.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Figures {
-    /// Session's start to first picture.
-    pub(crate) startup: Option<Duration>,
     /// Stalls that began.
     pub(crate) stalls: u32,
     /// Time stalled, those that ended.
-    pub(crate) stalled: Duration,
+    stalled: Duration,
+    stalled_since: Option<Duration>,
     /// Switches of the picture's rung.
     pub(crate) switches: u32,
-    /// Media played.
-    pub(crate) played: Duration,
-    /// Bits of it.
-    played_bits: f64,
-    /// Sum of the switches' heights, in Mbit/s.
-    switched_mbps: f64,
-    /// Bitrate of the picture at the sink, in kbit/s.
-    showing_kbps: Option<f64>,
-    stalled_since: Option<Duration>,
-    bytes: u64,
-    wasted: u64,
 }
 
 impl Figures {
     fn add(&mut self, at: Duration, event: &Event) {
         match event {
-            Event::FirstFrame { .. } => {
-                self.startup.get_or_insert(at);
-            }
             Event::StallStart { .. } => {
                 self.stalls += 1;
                 self.stalled_since = Some(at);
@@ -164,72 +183,21 @@ impl Figures {
                     self.stalled += at.saturating_sub(since);
                 }
             }
-            Event::Switch { from_kbps, to_kbps, .. } => {
-                self.switches += 1;
-                self.switched_mbps += (to_kbps - from_kbps).abs() / 1000.0;
-            }
-            Event::Segment { bytes, .. } => self.bytes += bytes,
-            Event::Abort { bytes, .. } => {
-                self.bytes += bytes;
-                self.wasted += bytes;
-            }
+            Event::Switch { .. } => self.switches += 1,
             _ => {}
         }
-    }
-
-    /// `time` of media was shown at `kbps`.
-    pub(crate) fn played(&mut self, time: Duration, kbps: f64) {
-        self.played += time;
-        self.played_bits += time.as_secs_f64() * kbps * 1000.0;
-        self.showing_kbps = Some(kbps);
-    }
-
-    /// Bytes that were fetched, buffered, and thrown away again.
-    pub(crate) fn wasted(&mut self, bytes: u64) {
-        self.wasted += bytes;
     }
 
     /// Time stalled until `at`, a stall that goes on included.
     pub(crate) fn stalled_at(&self, at: Duration) -> Duration {
         self.stalled + self.stalled_since.map_or(Duration::ZERO, |since| at.saturating_sub(since))
     }
-
-    /// Average bitrate of what was played, in kbit/s.
-    pub(crate) fn played_kbps(&self) -> f64 {
-        let seconds = self.played.as_secs_f64();
-        if seconds > 0.0 { self.played_bits / seconds / 1000.0 } else { 0.0 }
-    }
-
-    fn summary(&self, at: Duration, (frames, dropped): (u64, u64)) -> Event {
-        Event::Summary {
-            startup_ms: self.startup.map(millis),
-            rebuffer_ms: millis(self.stalled_at(at)),
-            rebuffer_count: self.stalls,
-            played_s: seconds(self.played),
-            played_kbps: round(self.played_kbps()),
-            switches: self.switches,
-            qoe_lin: self.startup.map(|_| round(self.yin_linear(at))),
-            dropped_frames: dropped,
-            frames,
-            bytes: self.bytes,
-            wasted_bytes: self.wasted,
-        }
-    }
-
-    /// Linear QoE of Yin et al., "A Control-Theoretic Approach for Dynamic Adaptive Video Streaming over HTTP"
-    /// (SIGCOMM 2015), section 3.1, per played second: mean Mbit/s, less the switches, less the stalls.
-    fn yin_linear(&self, at: Duration) -> f64 {
-        let played = self.played.as_secs_f64();
-        if played <= 0.0 {
-            return 0.0;
-        }
-        let stalled = self.stalled_at(at).as_secs_f64();
-        (self.played_bits / 1e6 - self.switched_mbps - stalled) / played
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use weir_abr::{RungId, TrackKind};
+
     use super::*;
 
     #[test]
@@ -238,27 +206,42 @@ mod tests {
         let path = folder.path().join("events.jsonl");
         let mut recorder = Recorder::open(Some(&path)).unwrap();
         let at = Duration::from_millis;
+        let segment = |index: u64, kbps: f64| Event::Segment {
+            track: TrackKind::Video,
+            index,
+            rung: RungId(index as usize),
+            kbps,
+            bytes: 1000,
+            ms: 100.0,
+            ttfb_ms: 10.0,
+            start_s: index as f64 * 2.0,
+            duration_s: 2.0,
+            replaced: false,
+            buffer_s: 2.0,
+        };
+        let position = |pos_s: f64| Event::Position { pos_s, buffer_s: 1.0, height: 360 };
+        recorder.note(at(300), segment(0, 1000.0));
+        recorder.note(at(310), segment(1, 3000.0));
         recorder.note(at(400), Event::FirstFrame { height: 360 });
-        recorder.figures.played(at(2000), 1000.0);
+        recorder.note(at(400), position(0.0));
+        recorder.note(at(2400), position(2.0));
         recorder.note(at(2400), Event::StallStart { pos_s: 2.0 });
         recorder.note(at(2900), Event::StallEnd { pos_s: 2.0, ms: 500.0 });
         recorder.note(at(2900), Event::Switch { from_kbps: 1000.0, to_kbps: 3000.0, pos_s: 2.0 });
-        recorder.figures.played(at(2000), 3000.0);
+        recorder.note(at(4900), position(4.0));
+        assert_eq!(recorder.figures().stalled_at(at(4900)), at(500));
         recorder.close(at(4900), (120, 3));
 
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<Entry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines.len(), 5);
-        let Event::Summary {
-            startup_ms, rebuffer_ms, rebuffer_count, played_kbps, switches, qoe_lin, ..
-        } = lines[4].event
+        assert_eq!(lines.len(), 10);
+        let Event::Summary { startup_ms, rebuffer_ms, rebuffer_count, played_kbps, switches, frames, .. } =
+            lines[9].event
         else {
             panic!("the last line is no summary: {text}");
         };
         assert_eq!((startup_ms, rebuffer_ms, rebuffer_count), (Some(400.0), 500.0, 1));
-        assert_eq!((played_kbps, switches), (2000.0, 1));
-        // 8 Mbit played, a switch of 2 Mbit/s, 0.5 s stalled, over 4 s.
-        assert_eq!(qoe_lin, Some(1.375));
+        assert_eq!((played_kbps, switches, frames), (2000.0, 1, 120));
     }
 
     #[test]

@@ -60,7 +60,6 @@ fn demux(demuxer: &mut Option<GstDemuxer>, job: &mut Job) -> Result<Demuxed, Dem
 pub(crate) struct Held {
     pub(crate) id: FetchId,
     pub(crate) rung: RungId,
-    pub(crate) bytes: u64,
 }
 
 /// What became of a segment that was taken apart.

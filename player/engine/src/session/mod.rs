@@ -332,9 +332,9 @@ impl Session {
                     if let Some(damage) = &demuxed.damage {
                         tracing::warn!(index = job.index, %damage, "damaged segment");
                     }
-                    let bytes = self.media.held.get(&(job.track, job.index)).map_or(0, |held| held.bytes);
+                    let index = job.index;
                     if self.media.insert(job, demuxed) == Outcome::TooLate {
-                        self.recorder.figures_mut().wasted(bytes);
+                        tracing::debug!(index, "came too late to replace what was playing");
                     }
                     self.prepare();
                 }

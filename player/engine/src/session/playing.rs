@@ -305,12 +305,6 @@ impl Session {
         let Some(position) = position.filter(|_| self.playing.visible && !self.is_seeking()) else { return };
         let before = std::mem::replace(&mut self.playing.position, position);
         let moved = position.saturating_sub(before);
-        if moved > Duration::ZERO && moved < Duration::from_secs(2) {
-            // Without pictures the sound's rung counts.
-            let rung = self.playing.showing.map_or(self.view.loading, |showing| Some(showing.rung));
-            let kbps = rung.map_or(0.0, |rung| self.kbps(TrackKind::Video, rung));
-            self.recorder.figures_mut().played(moved, kbps);
-        }
         if moved > Duration::ZERO {
             self.playing.nudges = 0;
         }

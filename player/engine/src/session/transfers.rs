@@ -213,10 +213,8 @@ impl Session {
         let (Some(segment), Some(started)) = (transfer.segment, transfer.started) else { return };
         self.view.received += body.transferred.saturating_sub(transfer.bytes);
         self.recovered();
-        let held = Held { id, rung: transfer.rung, bytes: body.transferred };
-        if let Some(before) = self.media.held.insert((transfer.track, transfer.index), held) {
-            self.recorder.figures_mut().wasted(before.bytes);
-        }
+        let held = Held { id, rung: transfer.rung };
+        self.media.held.insert((transfer.track, transfer.index), held);
         self.feed_at(at, Event::TransferDone(id, body.transferred));
         let first_byte = transfer.first_byte.unwrap_or(started + body.first_byte);
         let kbps = self.kbps(transfer.track, transfer.rung);

@@ -1,0 +1,276 @@
+//! Whole sessions without a window, against a server that misbehaves.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::{
+    media::{self, HIGH, LOW},
+    open, play,
+    server::{Fault, Server, Site},
+    wait_until,
+};
+use weir_abr::{RungId, planner::QualityChoice};
+use weir_engine::{Options, State};
+
+/// A stream of `seconds` with both rungs, and its server.
+fn fmp4(seconds: u32) -> (Site, Server) {
+    let site = Site::default();
+    media::fmp4(&site, &[LOW, HIGH], seconds);
+    let server = Server::start(&site);
+    (site, server)
+}
+
+fn low() -> Options {
+    Options { quality: QualityChoice::Manual(RungId(0)), ..Options::default() }
+}
+
+#[test]
+fn plays_fmp4_with_separate_audio_to_the_end_without_a_stall() {
+    let (site, server) = fmp4(6);
+    let (last, record) = play(&server.url("/fmp4/master.m3u8"), Options::default());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+
+    let summary = record.one("summary");
+    assert_eq!(summary["rebuffer_count"], 0, "{summary}");
+    assert!(summary["played_s"].as_f64().unwrap() > 5.0, "{summary}");
+    let end = record.one("ended")["pos_s"].as_f64().unwrap();
+    assert!((5.5..6.3).contains(&end), "ended at {end}");
+    // One playlist of each kind before the first segment, and nothing else.
+    let requests = site.requests();
+    let first = requests.iter().position(|path| path.ends_with(".m4s")).unwrap();
+    let lists = requests[..first].iter().filter(|path| path.ends_with(".m3u8")).count();
+    assert_eq!(lists, 3, "{requests:?}");
+    // Real time: the clock of the sinks, not of the decoder.
+    let positions = record.numbers("position", "pos_s");
+    assert!(positions.len() > 40, "{positions:?}");
+    assert!(positions.is_sorted(), "{positions:?}");
+    let fields = ["pos_s", "buffer_s", "height"];
+    assert!(record.all("position").iter().all(|entry| fields.iter().all(|field| entry.get(field).is_some())));
+    assert!([90, 180].contains(&record.one("first_frame")["height"].as_u64().unwrap()));
+}
+
+#[test]
+fn plays_muxed_transport_streams_to_the_end() {
+    let site = Site::default();
+    media::ts(&site, 6, None);
+    let server = Server::start(&site);
+    let (last, record) = play(&server.url("/ts/master.m3u8"), Options::default());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert_eq!(record.one("summary")["rebuffer_count"], 0);
+    assert_eq!(record.one("first_frame")["height"], 180);
+    assert!(last.codecs.contains("AAC"), "sound of the same segments is played: {}", last.codecs);
+}
+
+#[test]
+fn plays_segments_that_are_encrypted_with_aes_128() {
+    let site = Site::default();
+    media::ts(&site, 4, Some(*b"sixteen byte key"));
+    let server = Server::start(&site);
+    let (last, record) = play(&server.url("/ts/master.m3u8"), Options::default());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert_eq!(record.one("summary")["rebuffer_count"], 0);
+    assert_eq!(site.requests().iter().filter(|path| path.ends_with("key.bin")).count(), 1);
+}
+
+#[test]
+fn a_segment_that_is_missing_at_one_rung_is_played_at_another() {
+    let (site, server) = fmp4(5);
+    site.fault("/low-2.m4s", Fault::Status(404), u32::MAX);
+    let (last, record) = play(&server.url("/fmp4/master.m3u8"), low());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert!(site.requests().iter().any(|path| path.ends_with("/high-2.m4s")), "{:?}", site.requests());
+    assert!(record.all("skip").is_empty());
+    assert!(!record.all("switch").is_empty());
+}
+
+#[test]
+fn a_segment_that_is_missing_at_all_rungs_is_jumped_over() {
+    let (site, server) = fmp4(5);
+    site.fault("-2.m4s", Fault::Status(404), u32::MAX);
+    let (last, record) = play(&server.url("/fmp4/master.m3u8"), Options::default());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert!(record.all("skip").iter().any(|skip| skip["index"] == 2), "{:#?}", record.all("skip"));
+}
+
+#[test]
+fn truncated_and_corrupt_segments_are_fetched_again() {
+    let (site, server) = fmp4(5);
+    site.fault("/low-1.m4s", Fault::Truncate, 1);
+    site.fault("/low-3.m4s", Fault::Noise, 1);
+    let (last, record) = play(&server.url("/fmp4/master.m3u8"), low());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert!(record.all("skip").is_empty(), "{:#?}", record.all("skip"));
+    assert!(record.all("error").iter().all(|error| error["fatal"] == false));
+    assert!(record.all("error").len() >= 2);
+}
+
+#[test]
+fn a_dead_server_gives_one_message_that_names_it() {
+    let site = Site::default();
+    let server = Server::start(&site);
+    let url = server.url("/fmp4/master.m3u8");
+    let host = server.address.to_string();
+    drop(server);
+    let from = Instant::now();
+    let (last, record) = play(&url, Options::default());
+    assert_eq!(last.state, State::Failed);
+    let error = last.error.unwrap();
+    assert_eq!(error.code, "server_unreachable");
+    assert!(error.what.contains(&host), "{}", error.what);
+    assert!(!error.advice.is_empty());
+    let fatal: Vec<_> = record.all("error").into_iter().filter(|error| error["fatal"] == true).collect();
+    assert_eq!(fatal.len(), 1);
+    assert!(from.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn what_is_no_manifest_is_said_to_be_none() {
+    let site = Site::default();
+    site.put("/page.html", "<html>hello</html>");
+    let server = Server::start(&site);
+    let (last, _) = play(&server.url("/page.html"), Options::default());
+    assert_eq!(last.error.map(|error| error.code).as_deref(), Some("manifest_invalid"));
+    let (last, _) = play(&server.url("/none.m3u8"), Options::default());
+    assert_eq!(last.error.map(|error| error.code).as_deref(), Some("manifest_status"));
+}
+
+#[test]
+fn a_variant_whose_playlist_is_gone_is_left_for_another() {
+    let (site, server) = fmp4(4);
+    site.fault("/low.m3u8", Fault::Status(404), u32::MAX);
+    let (last, _) = play(&server.url("/fmp4/master.m3u8"), Options::default());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+}
+
+#[test]
+fn seeks_inside_and_outside_the_buffer_land_where_they_were_sent() {
+    let (_site, server) = fmp4(12);
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events.jsonl");
+    let options = Options {
+        planner: weir_abr::planner::Config {
+            max_buffer: Duration::from_secs(4),
+            ..weir_abr::planner::Config::default()
+        },
+        ..low()
+    };
+    let player = open(&server.url("/fmp4/master.m3u8"), &events, options);
+    wait_until(&player, "playback", |snapshot| snapshot.position > Duration::from_millis(500));
+    player.seek(Duration::from_millis(9200), true);
+    wait_until(&player, "the place outside the buffer", |snapshot| {
+        snapshot.state == State::Playing && snapshot.position > Duration::from_millis(9300)
+    });
+    player.seek(Duration::from_millis(400), true);
+    wait_until(&player, "the place in the buffer", |snapshot| {
+        snapshot.state == State::Playing
+            && (Duration::from_millis(450)..Duration::from_secs(5)).contains(&snapshot.position)
+    });
+    player.stop();
+    player.wait();
+    drop(player);
+
+    let record = support::Record::read(&events);
+    let seeks = record.all("seek");
+    assert_eq!(seeks.len(), 2, "{seeks:#?}");
+    for (seek, wanted) in seeks.iter().zip([9.2, 0.4]) {
+        let landed = seek["to_s"].as_f64().unwrap();
+        // Within one frame.
+        assert!((landed - wanted).abs() <= 1.01 / f64::from(media::FPS), "{seek}");
+    }
+    assert_eq!(seeks[0]["in_buffer"], false);
+    assert_eq!(seeks[1]["in_buffer"], true);
+}
+
+#[test]
+fn pauses_and_goes_on() {
+    let (_site, server) = fmp4(6);
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events.jsonl");
+    let player = open(&server.url("/fmp4/master.m3u8"), &events, low());
+    wait_until(&player, "playback", |snapshot| snapshot.position > Duration::from_millis(500));
+    player.pause();
+    let paused = wait_until(&player, "the pause", |snapshot| snapshot.state == State::Paused);
+    std::thread::sleep(Duration::from_millis(600));
+    let still = player.snapshot();
+    assert!(still.position.saturating_sub(paused.position) < Duration::from_millis(200), "it went on");
+    player.play();
+    let last = player.wait();
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    drop(player);
+    let record = support::Record::read(&events);
+    assert_eq!(record.all("paused").len(), 2);
+    assert_eq!(record.one("summary")["rebuffer_count"], 0, "a pause is no stall");
+}
+
+#[test]
+fn an_event_that_still_grows_is_played_from_its_beginning_to_its_end() {
+    let (site, server) = fmp4(8);
+    // Everybody's playlist grows by a segment a second, three are there from the start.
+    let from = Instant::now();
+    for name in ["low", "high", "audio"] {
+        let path = format!("/fmp4/{name}.m3u8");
+        let whole = site.text(&path).replace("PLAYLIST-TYPE:VOD", "PLAYLIST-TYPE:EVENT");
+        site.put_dynamic(&path, move || {
+            let there = 3 + from.elapsed().as_secs() as usize;
+            let total = whole.matches("#EXTINF").count();
+            if there >= total {
+                return whole.clone();
+            }
+            let mut seen = 0;
+            let listed = whole.lines().take_while(|line| {
+                seen += usize::from(line.starts_with("#EXTINF"));
+                seen <= there && !line.starts_with("#EXT-X-ENDLIST")
+            });
+            listed.map(|line| format!("{line}\n")).collect()
+        });
+    }
+    let (last, record) = play(&server.url("/fmp4/master.m3u8"), Options::default());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    let positions = record.numbers("position", "pos_s");
+    assert!(positions.first().is_some_and(|first| *first < 1.0), "{positions:?}");
+    let end = record.one("ended")["pos_s"].as_f64().unwrap();
+    assert!(end > 7.5, "ended at {end}");
+}
+
+#[test]
+fn survives_a_server_that_is_killed_and_comes_back() {
+    let (site, server) = fmp4(10);
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events.jsonl");
+    let options = Options {
+        planner: weir_abr::planner::Config {
+            max_buffer: Duration::from_secs(3),
+            ..weir_abr::planner::Config::default()
+        },
+        ..low()
+    };
+    let player = open(&server.url("/fmp4/master.m3u8"), &events, options);
+    wait_until(&player, "playback", |snapshot| snapshot.position > Duration::from_millis(800));
+    let address = server.address;
+    drop(server);
+    wait_until(&player, "the fault to be noticed", |snapshot| snapshot.warning.is_some());
+    let _server = Server::start_at(&site, address);
+    let last = player.wait();
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+}
+
+#[test]
+fn the_next_session_knows_what_the_network_gave() {
+    let (_site, server) = fmp4(3);
+    let state = tempfile::tempdir().unwrap();
+    let options = || Options { state_dir: Some(state.path().to_owned()), ..Options::default() };
+    play(&server.url("/fmp4/master.m3u8"), options());
+    let (_, record) = play(&server.url("/fmp4/master.m3u8"), options());
+    let first = record.all("decision")[0];
+    assert!(first["estimate_kbps"].as_f64().is_some_and(|estimate| estimate > 0.0), "{first}");
+}
+
+#[test]
+fn the_record_is_complete_after_stop_after() {
+    let (_site, server) = fmp4(6);
+    let options = Options { stop_after: Some(Duration::from_secs(2)), ..Options::default() };
+    let (_, record) = play(&server.url("/fmp4/master.m3u8"), options);
+    assert!(record.all("ended").is_empty());
+    assert_eq!(record.0.last().unwrap()["event"], "summary");
+}
