@@ -9,7 +9,7 @@ use super::{
     presets::{DashJs, ExoPlayer, GStreamer, HlsJs, Lowest, Shaka},
     soda::Soda,
     throughput::Throughput,
-    weir::Weir,
+    weir::{Weights, Weir},
 };
 use crate::planner::UnknownController;
 
@@ -39,8 +39,11 @@ pub const NAMES: &[&str] = &[
 ];
 
 /// The controller of this name; the error lists the names that exist.
+///
+/// `weir` takes other [`Weights`] behind a colon: `weir:switch=0.1/stall=3`.
 pub fn create(name: &str) -> Result<Box<dyn Controller>, UnknownController> {
     Ok(match name {
+        weighted if weighted.starts_with("weir:") => Box::new(weigh(weighted).ok_or_else(|| unknown(name))?),
         "weir" => Box::new(Weir::default()),
         "throughput" => Box::new(Throughput::default()),
         "bola-basic" => Box::new(Bola::basic()),
@@ -62,6 +65,19 @@ pub fn create(name: &str) -> Result<Box<dyn Controller>, UnknownController> {
         "exoplayer" => Box::new(ExoPlayer),
         "gstreamer" => Box::new(GStreamer),
         "lowest" => Box::new(Lowest),
-        _ => return Err(UnknownController(name.to_owned(), NAMES.join(", "))),
+        _ => return Err(unknown(name)),
     })
+}
+
+fn unknown(name: &str) -> UnknownController {
+    UnknownController(name.to_owned(), NAMES.join(", "))
+}
+
+fn weigh(name: &str) -> Option<Weir> {
+    let mut weights = Weights::default();
+    for setting in name.strip_prefix("weir:")?.split('/').filter(|setting| !setting.is_empty()) {
+        let (key, value) = setting.split_once('=')?;
+        weights.set(key, value.parse().ok()?).then_some(())?;
+    }
+    Some(Weir::with_weights(weights))
 }

@@ -20,23 +20,43 @@ pub struct Weights {
     pub stall: f64,
     /// Cost of a buffer that ends empty instead of at its target.
     pub buffer: f64,
+    /// What comes after the horizon counts for so many seconds: a change must pay within about this time.
+    pub outlook: f64,
+    /// Share of the expected rate that the long run may use.
+    pub share: f64,
+    /// Level that the buffer is steered to, as a share of the largest.
+    pub target: f64,
+}
+
+impl Weights {
+    /// Sets one by its name; `false` when there is none of this name.
+    pub fn set(&mut self, name: &str, value: f64) -> bool {
+        let field = match name {
+            "switch" => &mut self.switch,
+            "swing" => &mut self.swing,
+            "stall" => &mut self.stall,
+            "buffer" => &mut self.buffer,
+            "outlook" => &mut self.outlook,
+            "share" => &mut self.share,
+            "target" => &mut self.target,
+            _ => return false,
+        };
+        *field = value;
+        value.is_finite() && value >= 0.0
+    }
 }
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { switch: 0.3, swing: 2.0, stall: 1.5, buffer: 2.0 }
+        Self { switch: 0.3, swing: 2.0, stall: 1.5, buffer: 2.0, outlook: 32.0, share: 1.0, target: 0.7 }
     }
 }
 
 /// Segments that are planned for at most, and their total length in seconds at most.
 const HORIZON: usize = 4;
 const HORIZON_SECONDS: f64 = 12.0;
-/// Level that the buffer is steered to, as a share of the largest.
-const TARGET: f64 = 0.7;
 const SCENARIOS: usize = 5;
 
-/// What comes after the horizon counts for so many seconds: a change must pay within about this time.
-const OUTLOOK_SECONDS: f64 = 32.0;
 /// The long run varies less than the next download: its spread is this share.
 const OUTLOOK_SPREAD: f64 = 0.5;
 /// Level above which the buffer may be used up to stay at a rung, as a share of the largest.
@@ -63,27 +83,24 @@ impl Weir {
 impl Weir {
     /// Judges each rung as a place to go on from: stay there where the long run allows it, or change once to what it does.
     fn look_out(&mut self, context: &Context<'_>, estimate: &Estimate, segment: f64) {
-        let segments = OUTLOOK_SECONDS / segment;
+        let segments = self.weights.outlook / segment;
         let mean = estimate.mean.bps() as f64;
         let spare = (context.buffer.as_secs_f64() - SPARE * context.max_buffer.as_secs_f64()).max(0.0);
         // What is buffered carries a rung that is a little above the link for so much longer.
-        let carried = 1.0 + spare / OUTLOOK_SECONDS;
+        let carried = 1.0 + spare / self.weights.outlook.max(1.0);
         let last = context.last.map_or(0, |last| last.0);
         self.outlook.clear();
         for rung in 0..self.utilities.len() {
             let mut total = 0.0;
             for quantile in estimate.quantiles {
-                let rate = mean + OUTLOOK_SPREAD * (quantile.bps() as f64 - mean);
+                let rate = self.weights.share * (mean + OUTLOOK_SPREAD * (quantile.bps() as f64 - mean));
                 let lasting = context.highest_below(rate);
                 let change = self.weights.switch
                     + self.weights.swing * (self.utilities[rung] - self.utilities[lasting]).abs();
                 let moved = segments * self.utilities[lasting] - if lasting == rung { 0.0 } else { change };
-                let stayed = if context.bps(rung) <= rate {
-                    segments * self.utilities[rung]
-                } else {
-                    f64::NEG_INFINITY
-                };
-                total += moved.max(stayed);
+                let reach = if rung <= last { rate * carried } else { rate };
+                let stays = context.bps(rung) <= reach;
+                total += if stays { moved.max(segments * self.utilities[rung]) } else { moved };
             }
             self.outlook.push(total / SCENARIOS as f64);
         }
@@ -242,7 +259,7 @@ impl Controller for Weir {
             fetch: &self.fetch,
             durations,
             horizon,
-            target: TARGET * max_buffer,
+            target: self.weights.target * max_buffer,
             max_buffer,
             rate: context.rate.max(0.1),
             best: f64::NEG_INFINITY,
