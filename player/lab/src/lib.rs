@@ -5,7 +5,13 @@
 //!
 //! It never decodes media and needs neither GStreamer nor a display.
 
+pub mod commands;
+pub mod content;
+pub mod experiment;
+pub mod figures;
 pub mod options;
 pub mod proxy;
 pub mod rng;
+pub mod sabre;
+pub mod sim;
 pub mod trace;

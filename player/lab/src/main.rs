@@ -14,6 +14,8 @@ struct Cli {
 enum Command {
     /// Shape the traffic between any player and a server by a network trace, without root.
     Proxy(weir_lab::proxy::ProxyArgs),
+    #[command(flatten)]
+    Lab(weir_lab::commands::Command),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -23,5 +25,6 @@ fn main() -> anyhow::Result<()> {
         .init();
     match Cli::parse().command {
         Command::Proxy(args) => weir_lab::proxy::run(args),
+        Command::Lab(command) => weir_lab::commands::run(command),
     }
 }

@@ -1,0 +1,30 @@
+//! The lab's commands, for its own binary and for `weir lab`.
+
+mod sim;
+
+use clap::Subcommand;
+
+pub use sim::SimArgs;
+
+/// What the lab can do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run the player's brain over network traces, thousands of times faster than real time.
+    Sim(SimArgs),
+}
+
+/// Runs a command; results go to stdout.
+pub fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Sim(args) => sim::run(&args),
+    }
+}
+
+/// Writes to stdout; a reader that has had enough is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(Into::into),
+    }
+}

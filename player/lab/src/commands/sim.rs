@@ -1,0 +1,124 @@
+//! `sim`: an experiment from the command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::print;
+use crate::{
+    content::Spec,
+    experiment::{self, Half, Options, Progress, Set, Suite, trace_files},
+    options,
+    sim::{LiveEdge, Transport},
+    trace,
+};
+
+/// What `sim` runs.
+#[derive(Args, Debug)]
+pub struct SimArgs {
+    /// Trace files or folders, in any known format. Each file is a set of its own in the results.
+    #[arg(long, num_args = 1.., required_unless_present = "suite", value_name = "PATH")]
+    pub traces: Vec<PathBuf>,
+    /// Run the sets of a suite file instead, or `reference` for those of the published tables.
+    #[arg(long, conflicts_with = "traces", value_name = "FILE")]
+    pub suite: Option<String>,
+    /// Folder to which paths in a suite are relative.
+    #[arg(long, env = "WEIR_TRACES", default_value = ".", value_name = "DIR")]
+    pub root: PathBuf,
+    /// Only sets of the suite whose names contain one of these.
+    #[arg(long, value_delimiter = ',', requires = "suite")]
+    pub sets: Vec<String>,
+    /// Controllers, comma-separated; all when left out.
+    #[arg(long, value_delimiter = ',')]
+    pub algorithms: Vec<String>,
+    /// `FILE.json` (a Sabre movie), `cbr:KBPS,.../SEGMENT/LENGTH` or `vbr:...[/seed=N][/spread=X]`.
+    #[arg(long, default_value = "vbr:300,750,1200,1850,2850,4300/4s/300s")]
+    pub content: Spec,
+    /// Largest buffers in seconds, comma-separated.
+    #[arg(long, value_delimiter = ',', default_value = "25")]
+    pub buffer: Vec<f64>,
+    /// Only traces on which the lowest rung alone stalls for 2 % of the time at most.
+    #[arg(long)]
+    pub feasible: bool,
+    /// Use every other trace only: tune on one half, judge on the other.
+    #[arg(long, value_enum, default_value_t = Half::All)]
+    pub half: Half,
+    /// Hide segment sizes from the player, as a plain HLS playlist does.
+    #[arg(long)]
+    pub hide_sizes: bool,
+    /// Model TCP slow start.
+    #[arg(long)]
+    pub slow_start: bool,
+    /// Standing queue of a saturated link, e.g. `100ms`.
+    #[arg(long, value_parser = options::duration, value_name = "TIME")]
+    pub queue: Option<Duration>,
+    /// Publish the content live, with this target latency.
+    #[arg(long, value_parser = options::duration, value_name = "TIME")]
+    pub live: Option<Duration>,
+    /// Folder for results.json and results.csv; made if missing.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &SimArgs) -> anyhow::Result<()> {
+    for buffer in &args.buffer {
+        anyhow::ensure!(
+            buffer.is_finite() && (1.0..=3600.0).contains(buffer),
+            "--buffer {buffer}: wanted seconds between 1 and 3600"
+        );
+    }
+    let mut sets = load_sets(args)?;
+    for set in &mut sets {
+        if args.feasible {
+            set.keep_feasible();
+        }
+        set.keep_half(args.half);
+    }
+    sets.retain(|set| !set.traces.is_empty());
+    anyhow::ensure!(!sets.is_empty(), "no trace is left to run");
+    let algorithms = if args.algorithms.is_empty() {
+        weir_abr::control::NAMES.iter().map(|name| (*name).to_owned()).collect()
+    } else {
+        args.algorithms.clone()
+    };
+    let options = Options {
+        algorithms,
+        transport: Transport {
+            slow_start: args.slow_start,
+            queue_ms: args.queue.map_or(0.0, |queue| queue.as_secs_f64() * 1000.0),
+        },
+        hide_sizes: args.hide_sizes,
+        live: args.live.map(|target_latency| LiveEdge { target_latency, head_start: target_latency * 2 }),
+    };
+    let rows = experiment::run(&sets, &options, &Progress::new("sessions"))?;
+    if let Some(out) = &args.out {
+        std::fs::create_dir_all(out).with_context(|| format!("making the folder {}", out.display()))?;
+        experiment::write_json(&out.join("results.json"), &rows)?;
+        experiment::write_csv(&out.join("results.csv"), &rows)?;
+    }
+    print(&experiment::plain(&rows))
+}
+
+fn load_sets(args: &SimArgs) -> anyhow::Result<Vec<Set>> {
+    if let Some(suite) = &args.suite {
+        let mut suite = if suite == "reference" { Suite::reference()? } else { Suite::read(suite.as_ref())? };
+        if !args.sets.is_empty() {
+            suite.sets.retain(|set| args.sets.iter().any(|name| set.name.contains(name.as_str())));
+        }
+        return suite.load(&args.root);
+    }
+    let content = args.content.load(std::path::Path::new(""))?;
+    let mut sets = Vec::new();
+    for path in &args.traces {
+        for file in trace_files(path)? {
+            sets.push(Set {
+                name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+                traces: trace::read(&file)?,
+                content: content.clone(),
+                buffers: args.buffer.clone(),
+            });
+        }
+    }
+    Ok(sets)
+}
