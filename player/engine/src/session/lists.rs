@@ -141,7 +141,7 @@ impl Session {
         let Some(rung) = self.first_rung(catalog) else {
             let what = format!("loading {}: none of its playlists could be had", self.url);
             let advice = "Check that the stream is still published, then open it again.";
-            let (what, advice) = match &self.view.warning {
+            let (what, advice) = match &self.view.last_trouble {
                 Some(last) => (format!("{what}; the last: {}", last.what), last.advice.clone()),
                 None => (what, advice.to_owned()),
             };
@@ -256,7 +256,7 @@ impl Session {
         catalog.source.failed(request, now);
         self.lists.failing.get_or_insert(now.session);
         self.note_trouble(problem);
-        let (What::Playlist { track, rendition } | What::Index { track, rendition }) = request.what else {
+        let (What::Playlist { track, rendition, .. } | What::Index { track, rendition, .. }) = request.what else {
             self.lists_due();
             return;
         };
@@ -267,7 +267,7 @@ impl Session {
         } else if self.is_first_of_main(track, rendition) {
             self.lists.unavailable.extend(self.lists.first);
             self.load_first();
-        } else if let Some(problem) = self.view.warning.take() {
+        } else if let Some(problem) = self.view.last_trouble.take() {
             // Sound has no other rung to fall back on before it was ever heard.
             self.fail(problem);
         }
@@ -314,7 +314,7 @@ impl Session {
         self.start_waiting();
         let lost = self.lists.failing.is_some_and(|since| self.now().saturating_sub(since) >= LOST);
         if lost && self.is_stalled() && self.is_live() {
-            let what = match self.view.warning.take() {
+            let what = match self.view.last_trouble.take() {
                 Some(last) => format!("the stream's playlist cannot be loaded any more: {}", last.what),
                 None => "the stream's playlist cannot be loaded any more".to_owned(),
             };

@@ -310,7 +310,7 @@ impl Session {
             }
             Command::Fail { reason } => {
                 // The brain knows what it gave up, the last failure why.
-                let view = match self.view.warning.take() {
+                let view = match self.view.last_trouble.take() {
                     Some(last) => ErrorView { what: format!("{reason} Last: {}", last.what), ..last },
                     None => trouble::view("unplayable", reason, "Open the stream again, or choose another."),
                 };
@@ -459,6 +459,7 @@ impl Session {
             reason: trouble.what.clone(),
         });
         self.view.changed |= self.view.warning.as_ref().is_none_or(|known| known.code != trouble.code);
+        self.view.last_trouble = Some(trouble.clone());
         self.view.warning = Some(trouble);
     }
 

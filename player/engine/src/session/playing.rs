@@ -22,6 +22,9 @@ const EVENTS: usize = 256;
 /// Playback that should move and does not is helped on after so long.
 const STUCK: Duration = Duration::from_secs(4);
 
+/// A pipeline that shows nothing for so long after it was told where to begin never will.
+const FIRST_PICTURE: Duration = Duration::from_secs(30);
+
 /// So far it is then moved: past a damaged picture, not past a scene.
 const NUDGE: Duration = Duration::from_millis(200);
 
@@ -41,8 +44,8 @@ pub(crate) struct Showing {
 pub(crate) struct Playing {
     /// The brain said start, at this place.
     pub(crate) start: Option<Duration>,
-    /// The pipeline was told where to begin.
-    prepared: bool,
+    /// When the pipeline was told where to begin.
+    prepared: Option<Duration>,
     /// The first picture (or sound) was there.
     pub(crate) visible: bool,
     pub(crate) paused: bool,
@@ -80,7 +83,7 @@ impl Session {
     /// Sets the pipeline up as soon as there is a place to start at and it is known what streams there are.
     pub(crate) fn prepare(&mut self) {
         let Some(position) = self.playing.start else { return };
-        if self.playing.prepared || !(self.media.has_video || self.media.has_sound) {
+        if self.playing.prepared.is_some() || !(self.media.has_video || self.media.has_sound) {
             return;
         }
         let tracks = Tracks {
@@ -102,7 +105,7 @@ impl Session {
                 playback.prepare(position);
                 self.playback_events = Some(receiver);
                 self.shared.set_playback(Some(playback));
-                self.playing.prepared = true;
+                self.playing.prepared = Some(self.now());
                 self.drive();
             }
             Err(error) => {
@@ -114,7 +117,7 @@ impl Session {
 
     /// Lets the clock run or holds it, as everything together says.
     pub(crate) fn drive(&mut self) {
-        if !self.playing.prepared {
+        if self.playing.prepared.is_none() {
             return;
         }
         let run = !self.playing.paused
@@ -302,6 +305,13 @@ impl Session {
             return;
         };
         self.playing.counts = counts;
+        let silent = self.playing.prepared.filter(|_| !self.playing.visible && !self.playing.broken);
+        if silent.is_some_and(|since| now.saturating_sub(since) >= FIRST_PICTURE) {
+            let what = format!("no picture came from the decoder within {} s", FIRST_PICTURE.as_secs());
+            let advice = "Choose another quality; check the stream with `weir inspect` and the installed decoders.";
+            self.fail(trouble::view("playback_stuck", what, advice));
+            return;
+        }
         let Some(position) = position.filter(|_| self.playing.visible && !self.is_seeking()) else { return };
         let before = std::mem::replace(&mut self.playing.position, position);
         let moved = position.saturating_sub(before);

@@ -22,6 +22,8 @@ pub(crate) struct View {
     decision: Option<DecisionView>,
     pub(crate) warning: Option<ErrorView>,
     pub(crate) error: Option<ErrorView>,
+    /// The newest fault, dealt with or not: what a final message names.
+    pub(crate) last_trouble: Option<ErrorView>,
     pub(crate) codecs: String,
     /// Bytes of media since the session's start.
     pub(crate) received: u64,
