@@ -96,6 +96,13 @@ impl Warnings {
         }
     }
 
+    /// For lines that cost something to find.
+    pub(crate) fn push_at(&mut self, line: impl FnOnce() -> usize, what: impl FnOnce() -> String) {
+        if self.0.len() < Self::MOST {
+            self.push(line(), what);
+        }
+    }
+
     pub(crate) fn list(&self) -> &[Warning] {
         &self.0
     }

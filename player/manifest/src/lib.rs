@@ -58,8 +58,10 @@
 //! [`default`]: model::Track::default
 
 mod brain;
+mod dash;
 mod error;
 pub mod hls;
+mod inspect;
 pub mod model;
 mod source;
 mod time;
@@ -68,11 +70,13 @@ use std::borrow::Cow;
 
 pub use brain::to_brain_track;
 pub use error::{Error, Warning};
+pub use inspect::inspect;
 pub use source::{Change, Due, Lookup, Now, Request, Source, What};
 
 /// What a text is.
 pub(crate) enum Found {
     Hls(hls::Kind),
+    Dash,
 }
 
 /// Bytes as text: UTF-8 with or without a mark, UTF-16 with one. What is not valid is replaced.
@@ -97,6 +101,10 @@ pub(crate) fn detect(text: &str) -> Result<Found, Error> {
         .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
     {
         return hls::kind(text).map(Found::Hls);
+    }
+    // Comments and processing instructions may stand before the root element, which the XML parser tells.
+    if first.starts_with('<') && text.contains("MPD") {
+        return Ok(Found::Dash);
     }
     Err(Error::NotAManifest(error::one_line(first, 40)))
 }

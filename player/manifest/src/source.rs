@@ -6,6 +6,7 @@ use url::Url;
 
 use crate::{
     Error, Warning,
+    dash::DashSource,
     hls::HlsSource,
     model::{Presentation, Resource, Segment},
 };
@@ -48,6 +49,8 @@ pub enum What {
         track: usize,
         /// Place of the rendition in its track.
         rendition: usize,
+        /// Period that the file belongs to, in the order in which they were first seen.
+        period: u64,
     },
 }
 
@@ -93,6 +96,7 @@ pub struct Source {
 #[derive(Clone, Debug)]
 enum Inner {
     Hls(Box<HlsSource>),
+    Dash(Box<DashSource>),
 }
 
 impl Source {
@@ -104,6 +108,7 @@ impl Source {
         let text = crate::text(bytes)?;
         let inner = match crate::detect(&text)? {
             crate::Found::Hls(kind) => Inner::Hls(Box::new(HlsSource::new(url, &text, kind, now)?)),
+            crate::Found::Dash => Inner::Dash(Box::new(DashSource::new(url, &text, now)?)),
         };
         Ok(Self { inner })
     }
@@ -112,6 +117,7 @@ impl Source {
     pub fn presentation(&self) -> &Presentation {
         match &self.inner {
             Inner::Hls(hls) => hls.presentation(),
+            Inner::Dash(dash) => dash.presentation(),
         }
     }
 
@@ -119,6 +125,7 @@ impl Source {
     pub fn wanted(&self, track: usize, rendition: usize) -> Vec<Request> {
         match &self.inner {
             Inner::Hls(hls) => hls.wanted(track, rendition),
+            Inner::Dash(dash) => dash.wanted(track, rendition),
         }
     }
 
@@ -135,6 +142,7 @@ impl Source {
     ) -> Result<Change, Error> {
         match &mut self.inner {
             Inner::Hls(hls) => hls.supply(request, located, bytes, now),
+            Inner::Dash(dash) => dash.supply(request, located, bytes, now),
         }
     }
 
@@ -143,6 +151,7 @@ impl Source {
     pub fn failed(&mut self, request: &Request, now: Now) {
         match &mut self.inner {
             Inner::Hls(hls) => hls.failed(request, now),
+            Inner::Dash(dash) => dash.failed(request, now),
         }
     }
 
@@ -150,6 +159,7 @@ impl Source {
     pub fn due(&mut self, active: &[(usize, usize)], now: Now) -> Due {
         match &mut self.inner {
             Inner::Hls(hls) => hls.due(active, now),
+            Inner::Dash(dash) => dash.due(active, now),
         }
     }
 
@@ -157,6 +167,15 @@ impl Source {
     pub fn segment(&self, track: usize, rendition: usize, number: u64, now: Now) -> Lookup<'_> {
         match &self.inner {
             Inner::Hls(hls) => hls.segment(track, rendition, number, now),
+            Inner::Dash(dash) => dash.segment(track, rendition, number, now),
+        }
+    }
+
+    /// Clocks that a live DASH manifest names for [`Now::unix`], as scheme and value, the preferred one first.
+    pub fn clocks(&self) -> &[(String, String)] {
+        match &self.inner {
+            Inner::Hls(_) => &[],
+            Inner::Dash(dash) => dash.clocks(),
         }
     }
 
@@ -164,6 +183,7 @@ impl Source {
     pub fn warnings(&self) -> &[Warning] {
         match &self.inner {
             Inner::Hls(hls) => hls.warnings(),
+            Inner::Dash(dash) => dash.warnings(),
         }
     }
 }

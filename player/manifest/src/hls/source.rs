@@ -348,11 +348,11 @@ fn single_track(url: &Url, playlist: &MediaPlaylist) -> Track {
     let path = first.split(['?', '#']).next().unwrap_or(first);
     let audio = [".aac", ".mp3", ".ac3", ".ec3", ".m4a"].iter().any(|ending| path.ends_with(ending));
     let text = path.ends_with(".vtt") || path.ends_with(".webvtt");
-    let bits: u64 =
-        playlist.segments.iter().filter_map(|s| s.byte_range.as_ref()).map(|r| (r.end - r.start) * 8).sum();
+    let ranges = playlist.segments.iter().filter_map(|segment| segment.byte_range.as_ref());
+    let bits = ranges.map(|range| (range.end - range.start) as f64 * 8.0).sum::<f64>();
     let seconds: f64 = playlist.segments.iter().map(|segment| segment.duration.as_secs_f64()).sum();
     // Byte ranges tell the rate; otherwise nothing does.
-    let known = if bits > 0 && seconds > 0.0 { Some((bits as f64 / seconds) as u64) } else { None };
+    let known = if bits > 0.0 && seconds > 0.0 { Some((bits / seconds) as u64) } else { None };
     Track {
         id: "main".into(),
         kind: if audio {

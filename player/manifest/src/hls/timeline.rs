@@ -259,6 +259,9 @@ fn clamp(number: i128) -> u64 {
     u64::try_from(number.max(0)).unwrap_or(u64::MAX)
 }
 
+/// Most bytes that addresses repeated in each segment may take.
+const MOST_BYTES: usize = 512 * 1024 * 1024;
+
 /// The playlist's segments on the presentation timeline, from `place` on. `old` holds what a delta update leaves out.
 pub(crate) fn segments(
     playlist: &MediaPlaylist,
@@ -281,6 +284,7 @@ pub(crate) fn segments(
     let mut sequence = playlist.header.media_sequence.saturating_add(playlist.header.skipped);
     let mut date = out.last().and_then(|last| Some(last.program_date_time? + last.duration.as_secs_f64()));
     let mut init = None;
+    let mut held = 0;
     for segment in &playlist.segments {
         discontinuity = discontinuity.saturating_add(u64::from(segment.discontinuity));
         // What was said of this number before stays, so that positions never move.
@@ -296,6 +300,16 @@ pub(crate) fn segments(
                 init = Some((map.clone(), Resource { url, range: map.byte_range.clone() }));
             }
         }
+        let init_resource = init.as_ref().map(|(_, resource)| resource.clone());
+        // Long addresses of keys and maps are repeated in each segment.
+        let key = |keys: &std::sync::Arc<[Key]>| {
+            keys.iter().filter_map(|key| key.uri.as_ref()).map(String::len).sum()
+        };
+        held += segment.keys.as_ref().map_or(0, key) + base.as_str().len();
+        held += init_resource.as_ref().map_or(0, |resource: &Resource| resource.url.as_str().len());
+        if held > MOST_BYTES {
+            return Err(Error::TooLarge { what: "bytes of addresses of keys and maps", limit: MOST_BYTES });
+        }
         out.push(Segment {
             number,
             start,
@@ -304,7 +318,7 @@ pub(crate) fn segments(
                 url: absolute(base, &segment.uri, segment.line)?,
                 range: segment.byte_range.clone(),
             },
-            init: init.as_ref().map(|(_, resource)| resource.clone()),
+            init: init_resource,
             discontinuity,
             media_time_offset: None,
             encryption: encryption(

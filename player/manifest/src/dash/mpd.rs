@@ -1,0 +1,441 @@
+//! The MPD as a tree of what a player needs, inheritance resolved.
+
+use std::{sync::Arc, time::Duration};
+
+use roxmltree::Node;
+use url::Url;
+
+use super::{
+    addressing::{Addressing, Kind, ListEntry, Named, Timeline},
+    xml::{self, child, children, duration, integer, text},
+};
+use crate::{Error, Warning, error::Warnings, time};
+
+/// What a Representation carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Video,
+    Audio,
+    Text,
+    Image,
+    Other,
+}
+
+impl Content {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Video => "video",
+            Self::Audio => "audio",
+            Self::Text => "text",
+            Self::Image => "image",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// One Representation.
+#[derive(Clone, Debug)]
+pub(crate) struct Representation {
+    pub(crate) id: String,
+    pub(crate) bandwidth: Option<u64>,
+    pub(crate) content: Content,
+    pub(crate) codecs: Option<String>,
+    pub(crate) width: Option<u32>,
+    pub(crate) height: Option<u32>,
+    pub(crate) frame_rate: Option<f64>,
+    pub(crate) base: Url,
+    /// A BaseURL stands on some level.
+    pub(crate) has_base: bool,
+    pub(crate) addressing: Addressing,
+    /// How it is protected, by the name that the manifest uses.
+    pub(crate) protection: Option<String>,
+}
+
+impl Representation {
+    /// Bytes of text that it holds, inherited ones included.
+    fn weight(&self) -> usize {
+        let addressing = &self.addressing;
+        let texts = [&self.codecs, &self.protection, &addressing.media, &addressing.init_template];
+        texts.iter().map(|text| text.as_ref().map_or(0, String::len)).sum::<usize>()
+            + 2 * self.base.as_str().len()
+    }
+}
+
+/// Most Representations that are read.
+const MOST_REPRESENTATIONS: usize = 100_000;
+/// Most bytes of text that they may hold together: what is inherited multiplies.
+const MOST_BYTES: usize = 128 * 1024 * 1024;
+/// Longest address or template.
+const LONGEST_TEXT: usize = 16 * 1024;
+
+/// One AdaptationSet.
+#[derive(Clone, Debug)]
+pub(crate) struct AdaptationSet {
+    pub(crate) id: Option<String>,
+    pub(crate) language: Option<String>,
+    pub(crate) label: Option<String>,
+    pub(crate) roles: Vec<String>,
+    /// Pictures for fast forward, not for playing.
+    pub(crate) trick: bool,
+    /// Ids of other sets that a player may switch to.
+    pub(crate) switching: Vec<String>,
+    pub(crate) representations: Vec<Representation>,
+}
+
+/// One Period.
+#[derive(Clone, Debug)]
+pub(crate) struct Period {
+    pub(crate) id: Option<String>,
+    /// From the presentation's start.
+    pub(crate) start: Duration,
+    /// `None` while it is not known.
+    pub(crate) duration: Option<Duration>,
+    pub(crate) sets: Vec<AdaptationSet>,
+}
+
+/// A whole MPD.
+#[derive(Clone, Debug)]
+pub(crate) struct Mpd {
+    pub(crate) dynamic: bool,
+    /// `@mediaPresentationDuration`.
+    pub(crate) duration: Option<Duration>,
+    /// `@availabilityStartTime`, in seconds since the Unix epoch.
+    pub(crate) available_from: Option<f64>,
+    pub(crate) window: Option<Duration>,
+    pub(crate) update_after: Option<Duration>,
+    pub(crate) suggested_delay: Option<Duration>,
+    pub(crate) max_segment: Option<Duration>,
+    /// `ServiceDescription/Latency@target`.
+    pub(crate) latency: Option<Duration>,
+    /// `UTCTiming`: scheme and value.
+    pub(crate) clocks: Vec<(String, String)>,
+    /// Where to reload it from.
+    pub(crate) location: Option<Url>,
+    pub(crate) periods: Vec<Period>,
+    warnings: Warnings,
+}
+
+impl Mpd {
+    pub(crate) fn warnings(&self) -> &[Warning] {
+        self.warnings.list()
+    }
+
+    /// End of the presentation, where it is known.
+    pub(crate) fn end(&self) -> Option<Duration> {
+        self.duration.or_else(|| {
+            let last = self.periods.last()?;
+            Some(last.start.saturating_add(last.duration?))
+        })
+    }
+
+    pub(crate) fn parse(text_of: &str, url: &Url) -> Result<Self, Error> {
+        let document = xml::document(text_of)?;
+        let root = document.root_element();
+        if root.tag_name().name() != "MPD" {
+            return Err(Error::NotAManifest(format!(
+                "<{}>",
+                crate::error::one_line(root.tag_name().name(), 40)
+            )));
+        }
+        let mut warnings = Warnings::default();
+        let base = Base::new(url).below(root, &mut warnings);
+        let latency = child(root, "ServiceDescription")
+            .and_then(|service| child(service, "Latency"))
+            .and_then(|latency| text(latency, "target")?.parse::<u64>().ok())
+            .map(Duration::from_millis);
+        let mut mpd = Self {
+            dynamic: text(root, "type") == Some("dynamic"),
+            duration: duration(root, "mediaPresentationDuration")?,
+            available_from: text(root, "availabilityStartTime").and_then(time::xs_date_time),
+            window: duration(root, "timeShiftBufferDepth")?,
+            update_after: duration(root, "minimumUpdatePeriod")?,
+            suggested_delay: duration(root, "suggestedPresentationDelay")?,
+            max_segment: duration(root, "maxSegmentDuration")?,
+            latency,
+            clocks: children(root, "UTCTiming")
+                .filter_map(|clock| {
+                    Some((text(clock, "schemeIdUri")?.to_owned(), text(clock, "value")?.to_owned()))
+                })
+                .take(100)
+                .collect(),
+            location: child(root, "Location").and_then(|location| url.join(location.text()?.trim()).ok()),
+            periods: Vec::new(),
+            warnings: Warnings::default(),
+        };
+        let nodes: Vec<Node<'_, '_>> = children(root, "Period").collect();
+        let starts: Vec<Option<Duration>> =
+            nodes.iter().map(|period| duration(*period, "start")).collect::<Result<_, _>>()?;
+        let mut end = Some(Duration::ZERO);
+        let (mut count, mut held) = (0, 0);
+        for (at, node) in nodes.iter().enumerate() {
+            let start = match starts.get(at).copied().flatten().or(end) {
+                Some(start) => start,
+                None => {
+                    warnings.push_at(
+                        || xml::line(*node),
+                        || "the start of this Period is not known; taken as 0".into(),
+                    );
+                    Duration::ZERO
+                }
+            };
+            let next = starts.get(at + 1).copied().flatten();
+            let is_last = at + 1 == nodes.len();
+            let length = duration(*node, "duration")?
+                .or_else(|| Some(next?.saturating_sub(start)))
+                .or_else(|| if is_last { Some(mpd.duration?.saturating_sub(start)) } else { None });
+            end = length.map(|length| start.saturating_add(length).min(time::LONGEST));
+            let period = period(*node, start, length, &base, &mut warnings)?;
+            for representation in period.sets.iter().flat_map(|set| &set.representations) {
+                count += 1;
+                held += representation.weight();
+                if count > MOST_REPRESENTATIONS || held > MOST_BYTES {
+                    return Err(Error::TooLarge {
+                        what: "representations",
+                        limit: MOST_REPRESENTATIONS.min(count),
+                    });
+                }
+            }
+            mpd.periods.push(period);
+        }
+        if mpd.periods.is_empty() {
+            return Err(Error::incomplete("the MPD has no Period", "check that the stream has started"));
+        }
+        mpd.warnings = warnings;
+        Ok(mpd)
+    }
+}
+
+/// Address that relative references stand on.
+#[derive(Clone)]
+struct Base {
+    url: Url,
+    given: bool,
+}
+
+impl Base {
+    fn new(url: &Url) -> Self {
+        Self { url: url.clone(), given: false }
+    }
+
+    /// The base for what is inside `node`: its first BaseURL counts.
+    fn below(&self, node: Node<'_, '_>, warnings: &mut Warnings) -> Self {
+        let Some(element) = child(node, "BaseURL") else { return self.clone() };
+        let reference = element.text().unwrap_or_default().trim();
+        let reference = reference.get(..LONGEST_TEXT).unwrap_or(reference);
+        match self.url.join(reference) {
+            Ok(url) => Self { url, given: true },
+            Err(reason) => {
+                let reference = crate::error::one_line(reference, 60);
+                warnings.push_at(
+                    || xml::line(element),
+                    || format!("the BaseURL {reference:?} cannot be used ({reason})"),
+                );
+                self.clone()
+            }
+        }
+    }
+}
+
+fn period(
+    node: Node<'_, '_>,
+    start: Duration,
+    length: Option<Duration>,
+    base: &Base,
+    warnings: &mut Warnings,
+) -> Result<Period, Error> {
+    let base = base.below(node, warnings);
+    let addressing = addressing(node, &Addressing::default())?;
+    let mut sets = Vec::new();
+    for set in children(node, "AdaptationSet") {
+        sets.push(adaptation_set(set, &base, &addressing, warnings)?);
+    }
+    Ok(Period { id: text(node, "id").map(str::to_owned), start, duration: length, sets })
+}
+
+fn adaptation_set(
+    node: Node<'_, '_>,
+    base: &Base,
+    inherited: &Addressing,
+    warnings: &mut Warnings,
+) -> Result<AdaptationSet, Error> {
+    let base = base.below(node, warnings);
+    let inherited = addressing(node, inherited)?;
+    let roles: Vec<String> =
+        children(node, "Role").filter_map(|role| text(role, "value")).take(100).map(str::to_owned).collect();
+    let property = |names: [&'static str; 2], scheme: &str| {
+        names
+            .into_iter()
+            .flat_map(|name| children(node, name))
+            .find(|property| text(*property, "schemeIdUri").is_some_and(|uri| uri.contains(scheme)))
+    };
+    let both = ["EssentialProperty", "SupplementalProperty"];
+    let switching = property(both, "adaptation-set-switching")
+        .and_then(|property| text(property, "value"))
+        .map(|ids| ids.split(',').take(100).map(|id| id.trim().to_owned()).collect());
+    let own = protection(node);
+    let component = child(node, "ContentComponent").and_then(|component| text(component, "contentType"));
+    let mut representations = Vec::new();
+    for representation_node in children(node, "Representation") {
+        let base = base.below(representation_node, warnings);
+        let addressing = addressing(representation_node, &inherited)?;
+        let either = |name: &str| text(representation_node, name).or_else(|| text(node, name));
+        let small = |name: &str| either(name).and_then(|value| value.parse::<u32>().ok());
+        let bandwidth = text(representation_node, "bandwidth").and_then(|rate| rate.parse().ok());
+        if bandwidth.is_none() {
+            warnings.push_at(
+                || xml::line(representation_node),
+                || "Representation has no @bandwidth, which it must have".into(),
+            );
+        }
+        representations.push(Representation {
+            id: text(representation_node, "id").unwrap_or_default().to_owned(),
+            bandwidth,
+            content: content(node, representation_node, &roles, component),
+            codecs: either("codecs").map(str::to_owned),
+            width: small("width"),
+            height: small("height"),
+            frame_rate: either("frameRate").and_then(rate),
+            base: base.url,
+            has_base: base.given,
+            addressing,
+            protection: protection(representation_node).or_else(|| own.clone()),
+        });
+    }
+    let label = child(node, "Label").and_then(|label| label.text()).map(|label| label.trim().to_owned());
+    Ok(AdaptationSet {
+        id: text(node, "id").map(str::to_owned),
+        language: text(node, "lang").map(str::to_owned),
+        label: label.or_else(|| text(node, "label").map(str::to_owned)),
+        trick: property(both, "trickmode").is_some(),
+        switching: switching.unwrap_or_default(),
+        roles,
+        representations,
+    })
+}
+
+/// `30000/1001` or `25`.
+fn rate(text: &str) -> Option<f64> {
+    let (numerator, denominator) = text.split_once('/').unwrap_or((text, "1"));
+    let rate = numerator.trim().parse::<f64>().ok()? / denominator.trim().parse::<f64>().ok()?;
+    (rate.is_finite() && rate > 0.0).then_some(rate)
+}
+
+/// The scheme's `value` (`cenc`, `cbcs`) where it has one, else the scheme.
+fn protection(node: Node<'_, '_>) -> Option<String> {
+    let all: Vec<Node<'_, '_>> = children(node, "ContentProtection").take(100).collect();
+    let first = *all.first()?;
+    let common =
+        all.iter().find(|p| text(**p, "schemeIdUri").is_some_and(|uri| uri.contains("mp4protection")));
+    let named = common.and_then(|p| text(*p, "value")).or_else(|| text(first, "schemeIdUri"));
+    Some(named.unwrap_or("ContentProtection").to_owned())
+}
+
+fn content(
+    set: Node<'_, '_>,
+    representation: Node<'_, '_>,
+    roles: &[String],
+    component: Option<&str>,
+) -> Content {
+    let either = |name: &str| text(representation, name).or_else(|| text(set, name)).unwrap_or_default();
+    let (codecs, mime) = (either("codecs"), either("mimeType").to_ascii_lowercase());
+    let codec = codecs.split(['.', ',']).next().unwrap_or_default().trim().to_ascii_lowercase();
+    if matches!(codec.as_str(), "stpp" | "wvtt" | "stpc") || mime.contains("ttml") || mime.contains("vtt") {
+        return Content::Text;
+    }
+    let declared = text(representation, "contentType").or_else(|| text(set, "contentType")).or(component);
+    let major = declared.unwrap_or_else(|| mime.split('/').next().unwrap_or_default());
+    match major.to_ascii_lowercase().as_str() {
+        "video" => return Content::Video,
+        "audio" => return Content::Audio,
+        "text" => return Content::Text,
+        "image" => return Content::Image,
+        _ => {}
+    }
+    match codec.as_str() {
+        "avc1" | "avc3" | "hvc1" | "hev1" | "av01" | "vp09" | "vp8" | "vp9" | "dvh1" | "dvhe" | "vvc1"
+        | "mp4v" => Content::Video,
+        "mp4a" | "ac-3" | "ec-3" | "ac-4" | "opus" | "flac" | "dtsc" | "dtse" | "mhm1" => Content::Audio,
+        _ if roles.iter().any(|role| role == "subtitle" || role == "caption") => Content::Text,
+        _ => Content::Other,
+    }
+}
+
+/// What `node` says of its segments, on top of what stands above it.
+fn addressing(node: Node<'_, '_>, inherited: &Addressing) -> Result<Addressing, Error> {
+    let found =
+        [("SegmentTemplate", Kind::Template), ("SegmentList", Kind::List), ("SegmentBase", Kind::Base)]
+            .into_iter()
+            .find_map(|(name, kind)| Some((child(node, name)?, kind)));
+    let Some((element, kind)) = found else { return Ok(inherited.clone()) };
+    // Another way of addressing replaces the one above; the same way adds to it.
+    let mut out = if inherited.kind == kind || inherited.kind == Kind::Whole {
+        inherited.clone()
+    } else {
+        Addressing {
+            timescale: inherited.timescale,
+            offset: inherited.offset,
+            duration: inherited.duration,
+            start_number: inherited.start_number,
+            timeline: inherited.timeline.clone(),
+            init: inherited.init.clone(),
+            ..Addressing::default()
+        }
+    };
+    out.kind = kind;
+    out.timescale = integer(element, "timescale")?.or(out.timescale);
+    out.offset = integer(element, "presentationTimeOffset")?.or(out.offset);
+    out.start_number = integer(element, "startNumber")?.or(out.start_number);
+    out.end_number = integer(element, "endNumber")?.or(out.end_number);
+    if let Some(duration) = text(element, "duration") {
+        // A fraction is not allowed, but occurs; whole ticks are near enough.
+        let whole = duration.split('.').next().unwrap_or(duration);
+        out.duration =
+            Some(whole.parse().map_err(|_| xml::wrong(element, "duration", "a whole number", duration))?);
+        out.timeline = None;
+    }
+    out.early = text(element, "availabilityTimeOffset")
+        .and_then(|early| if early == "INF" { Some(f64::INFINITY) } else { early.parse().ok() })
+        .or(out.early);
+    out.early_whole =
+        text(element, "availabilityTimeComplete").map(|complete| complete != "false").or(out.early_whole);
+    if let Some(range) = xml::range(element, "indexRange") {
+        out.index_range = Some(range);
+    }
+    if let Some(media) = text(element, "media") {
+        out.media = Some(media.to_owned());
+    }
+    if let Some(init) = text(element, "initialization") {
+        out.init_template = Some(init.to_owned());
+    }
+    if let Some(init) = child(element, "Initialization") {
+        let url = text(init, "sourceURL").map(str::to_owned);
+        out.init = Some(Named { url, range: xml::range(init, "range") });
+    }
+    if let Some(timeline) = child(element, "SegmentTimeline") {
+        let mut entries = Vec::new();
+        for entry in children(timeline, "S") {
+            let length = integer(entry, "d")?
+                .ok_or_else(|| Error::syntax(xml::line(entry), "S has no @d, the segment's duration"))?;
+            let repeat = match text(entry, "r") {
+                None => 0,
+                Some(repeat) => {
+                    repeat.parse::<i64>().map_err(|_| xml::wrong(entry, "r", "a whole number", repeat))?
+                }
+            };
+            entries.push((integer(entry, "t")?, length, repeat));
+        }
+        out.timeline = Some(Arc::new(Timeline::new(entries.into_iter())));
+    }
+    if kind == Kind::List {
+        let list: Vec<ListEntry> = children(element, "SegmentURL")
+            .map(|entry| ListEntry {
+                media: text(entry, "media").map(str::to_owned),
+                range: xml::range(entry, "mediaRange"),
+            })
+            .collect();
+        if !list.is_empty() || out.list.is_none() {
+            out.list = Some(Arc::new(list));
+        }
+    }
+    Ok(out)
+}
