@@ -38,7 +38,8 @@ impl BolaE {
             let gp = (top - 1.0) / (buffer / MIN_BUFFER_MS - 1.0);
             (MIN_BUFFER_MS / gp, gp)
         } else {
-            let gp = options.gamma_p - offset;
+            // The lowest utility is 1 here and 0 in BOLA.
+            let gp = options.gamma_p - 1.0;
             ((options.max_buffer_ms - film.segment_ms) / (top + gp), gp)
         };
         let min_level = (0..utility.len())

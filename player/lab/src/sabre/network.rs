@@ -92,8 +92,8 @@ impl<'a> Network<'a> {
     }
 
     /// Receives until the next check is due, or to the end: bits and time.
-    fn receive_some(&mut self, mut bits: f64) -> (f64, f64) {
-        let (mut min_bits, mut min_ms) = (CHECK_BITS, CHECK_MS);
+    fn receive_some(&mut self, mut bits: f64, mut min_ms: f64) -> (f64, f64) {
+        let mut min_bits = CHECK_BITS;
         let (mut total_bits, mut total_ms) = (0.0, 0.0);
         while bits > 0.0 && (min_bits > 0.0 || min_ms > 0.0) {
             let kbps = self.point().kbps;
@@ -152,8 +152,11 @@ impl<'a> Network<'a> {
     ) -> (Download, Option<R>) {
         let ttfb = self.wait_latency();
         let mut download = Download { rung, size, got: 0.0, time: ttfb, ttfb };
+        // The first check counts from the request, the others from the check before.
+        let mut min_ms = CHECK_MS - ttfb;
         loop {
-            let (bits, time) = self.receive_some(size - download.got);
+            let (bits, time) = self.receive_some(size - download.got, min_ms);
+            min_ms = CHECK_MS;
             download.time += time;
             download.got += bits;
             if download.got >= size {
