@@ -1,1 +1,27 @@
-fn main() {}
+//! The `weir` command.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+use weir_app::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match cli::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One line on standard error: what failed, then why.
+#[expect(clippy::print_stderr, reason = "this line is the program's answer")]
+fn complain(error: &anyhow::Error) {
+    let line = format!("{error:#}");
+    eprintln!("weir: {}", line.split_whitespace().collect::<Vec<_>>().join(" "));
+}

@@ -1,0 +1,544 @@
+//! The page with the picture.
+
+pub(crate) mod controls;
+pub(crate) mod menus;
+pub(crate) mod stats;
+
+use std::time::Duration;
+
+use egui::{Align2, Popup, Rect, Ui, UiBuilder, Vec2, ViewportCommand, pos2, vec2};
+use url::Url;
+use weir_abr::planner::{Caps, QualityChoice};
+use weir_engine::{ErrorView, Snapshot, State};
+
+use super::{
+    icons::Icon,
+    parts,
+    scrub::Scrubbed,
+    theme,
+    toasts::{Toasts, Weight},
+    tokens,
+};
+use crate::{
+    command::Command,
+    session::Session,
+    settings::Settings,
+    text,
+    video::{self, Shown, VideoPainter},
+};
+use controls::Action;
+use menus::Choice;
+
+/// How long a wish to go somewhere is shown as the position while playback is on its way.
+const SEEK_PATIENCE: f64 = 3.0;
+/// Seconds between two wishes while the viewer drags.
+const DRAG_STEP: f64 = 0.1;
+
+/// What the page wants of the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Back to the streams.
+    Home,
+    /// Open the same stream again.
+    Retry,
+}
+
+/// A place that playback is on the way to.
+#[derive(Clone, Copy, Debug)]
+struct Heading {
+    to: Duration,
+    since: f64,
+}
+
+/// One open stream.
+pub(crate) struct PlayerPage {
+    /// Its address.
+    pub url: Url,
+    /// Its name.
+    pub title: String,
+    session: Box<dyn Session>,
+    snapshot: Snapshot,
+    picture: Option<Vec2>,
+    shown: Shown,
+    dragged: Option<(Duration, f64)>,
+    heading: Option<Heading>,
+    moved_at: f64,
+    stalled_since: Option<f64>,
+    wanted_quality: Option<String>,
+    rgba_height: Option<u32>,
+    caps: Option<Caps>,
+    warning: Option<ErrorView>,
+    quality_button: Option<egui::Id>,
+}
+
+impl PlayerPage {
+    /// A page for a session that was just opened. `quality` is the label of a rung to choose once the ladder is known.
+    pub(crate) fn new(
+        url: Url,
+        title: String,
+        session: Box<dyn Session>,
+        quality: Option<String>,
+        now: f64,
+    ) -> Self {
+        Self {
+            url,
+            title,
+            session,
+            snapshot: Snapshot::default(),
+            picture: None,
+            shown: Shown::default(),
+            dragged: None,
+            heading: None,
+            moved_at: now,
+            stalled_since: None,
+            wanted_quality: quality,
+            rgba_height: None,
+            caps: None,
+            warning: None,
+            quality_button: None,
+        }
+    }
+
+    /// The last snapshot.
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Takes in what the session has to say. Runs also while the window is hidden, when nothing is drawn.
+    pub(crate) fn logic(
+        &mut self,
+        ctx: &egui::Context,
+        settings: &Settings,
+        toasts: &mut Toasts,
+        statistics: bool,
+    ) {
+        let now = ctx.input(|input| input.time);
+        self.snapshot = self.session.snapshot();
+        if let Some(label) = self.wanted_quality.take_if(|_| !self.snapshot.video.rungs.is_empty()) {
+            match menus::find_quality(&self.snapshot, &label) {
+                Some(rung) => self.session.set_quality(QualityChoice::Manual(rung)),
+                None => toasts.say(
+                    now,
+                    Weight::Warning,
+                    format!("This stream has no quality {label}; Auto chooses."),
+                ),
+            }
+        }
+        if self.snapshot.warning != self.warning {
+            self.warning.clone_from(&self.snapshot.warning);
+            if let Some(warning) = &self.warning {
+                toasts.say(now, Weight::Warning, warning.what.clone());
+            }
+        }
+        if let Some(heading) = self.heading {
+            let arrived = self.snapshot.state != State::Seeking
+                && self.snapshot.position.abs_diff(heading.to) < Duration::from_millis(1500);
+            if arrived || now - heading.since > SEEK_PATIENCE {
+                self.heading = None;
+            }
+        }
+        self.stalled_since = match self.snapshot.state {
+            State::Stalled | State::Loading | State::Starting | State::Seeking => {
+                self.stalled_since.or(Some(now))
+            }
+            _ => None,
+        };
+        self.limit(settings);
+        // Pictures wake the window themselves; this keeps clocks and plots going where there are none.
+        match self.snapshot.state {
+            State::Paused | State::Ended | State::Failed if !statistics => {}
+            _ => ctx.request_repaint_after(stats::TICK),
+        }
+    }
+
+    fn limit(&mut self, settings: &Settings) {
+        let height = self.rgba_height_of_place().filter(|_| settings.fit_window);
+        let caps = Caps { bitrate: settings.cap(), height };
+        if self.caps != Some(caps) {
+            self.caps = Some(caps);
+            self.session.set_caps(caps);
+        }
+    }
+
+    fn rgba_height_of_place(&self) -> Option<u32> {
+        self.rgba_height
+    }
+
+    /// Draws the page.
+    pub(crate) fn ui(
+        &mut self,
+        ui: &mut Ui,
+        painter: &mut dyn VideoPainter,
+        settings: &mut Settings,
+        toasts: &mut Toasts,
+    ) -> Option<Wish> {
+        let rect = ui.max_rect();
+        if self.snapshot.state == State::Failed {
+            return self.failure(ui);
+        }
+        ui.painter().rect_filled(rect, 0.0, tokens::LETTERBOX);
+        let place = self.picture(ui, rect, painter);
+        let full_screen = ui.ctx().input(|input| input.viewport().fullscreen.unwrap_or(false));
+        let surface = controls::surface(ui, rect);
+        let mut wish = None;
+        let mut run = |page: &mut Self, ctx: &egui::Context, command| {
+            if let Some(wanted) = page.run(ctx, command, settings, toasts) {
+                wish = Some(wanted);
+            }
+        };
+        if surface.double_clicked() {
+            // The first of the two clicks paused; the second takes that back.
+            run(self, ui.ctx(), Command::PlayPause);
+            run(self, ui.ctx(), Command::FullScreen);
+        } else if surface.clicked() && !Popup::is_any_open(ui.ctx()) {
+            run(self, ui.ctx(), Command::PlayPause);
+        }
+        self.waiting(ui, rect);
+        if settings.statistics {
+            self.statistics(ui, rect, place, &*painter, settings);
+        }
+        for action in self.strips(ui, rect, full_screen, settings) {
+            match action {
+                Action::Do(command) => {
+                    if let Some(wanted) = self.run(ui.ctx(), command, settings, toasts) {
+                        wish = Some(wanted);
+                    }
+                }
+                Action::Scrub(scrubbed) => self.scrub(ui.ctx(), scrubbed),
+                Action::Volume(volume) => self.set_volume(volume, settings),
+                Action::Choose(choice) => self.choose(choice, settings),
+            }
+        }
+        wish
+    }
+
+    /// Takes the newest picture and paints it; gives the place of the picture.
+    fn picture(&mut self, ui: &Ui, rect: Rect, painter: &mut dyn VideoPainter) -> Rect {
+        if let Some(picture) = self.session.take_picture() {
+            if let Some(view) = picture.view() {
+                self.picture = Some(vec2(view.width as f32 * view.pixel_aspect, view.height as f32));
+                self.shown.count(view.serial);
+            }
+            painter.set(ui.ctx(), picture);
+        }
+        let scale = ui.pixels_per_point();
+        let place = video::fit(self.picture.unwrap_or(vec2(16.0, 9.0)), rect, scale);
+        let lines = (place.height() * scale).round().max(1.0) as u32;
+        // A window that is being dragged larger does not make the engine start over for every pixel.
+        if self.rgba_height.is_none_or(|known| known.abs_diff(lines) * 10 > known) {
+            self.rgba_height = Some(lines);
+            self.session.set_rgba_height(painter.wants_rgba().then_some(lines));
+        }
+        if self.picture.is_some() {
+            painter.paint(ui, place);
+        }
+        place
+    }
+
+    /// Says that something is being waited for, once that takes long enough to be noticed.
+    fn waiting(&self, ui: &Ui, rect: Rect) {
+        let Some(since) = self.stalled_since else { return };
+        let ctx = ui.ctx();
+        let waited = ctx.input(|input| input.time) - since;
+        if waited < tokens::PATIENCE {
+            ctx.request_repaint_after_secs((tokens::PATIENCE - waited) as f32);
+            return;
+        }
+        let label = match self.snapshot.state {
+            State::Loading => "Opening".to_owned(),
+            State::Starting => "Starting".to_owned(),
+            State::Seeking => {
+                format!("Going to {}", text::clock(self.heading.map_or(self.snapshot.position, |h| h.to)))
+            }
+            _ => "Buffering".to_owned(),
+        };
+        let galley = ui.painter().layout_no_wrap(label, theme::strong_font(tokens::TEXT), tokens::DARK.text);
+        let size = galley.size() + vec2(56.0, 20.0);
+        let place = Rect::from_center_size(rect.center(), size);
+        ui.painter().rect_filled(place, size.y / 2.0, tokens::GLASS);
+        ui.painter().galley(pos2(place.left() + 40.0, place.top() + 10.0), galley, tokens::DARK.text);
+        // Three dots in turn, four steps a second: calm, and cheap where the processor draws.
+        let step = (waited * 4.0) as usize % 4;
+        for dot in 0..3_usize {
+            let strength = if dot < step { 1.0 } else { 0.3 };
+            let at = pos2(place.left() + 15.0 + dot as f32 * 8.0, place.center().y);
+            ui.painter().circle_filled(at, 2.5, tokens::DARK.accent.gamma_multiply(strength));
+        }
+        ctx.request_repaint_after(stats::TICK);
+    }
+
+    fn statistics(
+        &self,
+        ui: &mut Ui,
+        rect: Rect,
+        place: Rect,
+        painter: &dyn VideoPainter,
+        settings: &mut Settings,
+    ) {
+        let scale = ui.pixels_per_point();
+        let local = stats::Local {
+            place: ((place.width() * scale).round() as u32, (place.height() * scale).round() as u32),
+            painter: painter.name(),
+            shown: self.shown,
+        };
+        let top = rect.top() + tokens::HEADER;
+        let height = rect.height() - tokens::HEADER - tokens::CONTROLS;
+        let width = tokens::STATISTICS.min(rect.width() - 24.0);
+        let area = Rect::from_min_size(pos2(rect.left() + 12.0, top), vec2(width, height.max(80.0)));
+        ui.scope_builder(UiBuilder::new().max_rect(area), |ui| {
+            if stats::show(ui, &self.snapshot, &local, area.height()) {
+                settings.statistics = false;
+            }
+        });
+    }
+
+    /// The controls, faded in and out.
+    fn strips(&mut self, ui: &mut Ui, rect: Rect, full_screen: bool, settings: &Settings) -> Vec<Action> {
+        let ctx = ui.ctx().clone();
+        let (now, moving) =
+            ctx.input(|input| (input.time, input.pointer.is_moving() || input.pointer.any_down()));
+        if moving {
+            self.moved_at = now;
+        }
+        let rests = matches!(self.snapshot.state, State::Paused | State::Ended | State::Loading);
+        let busy = self.dragged.is_some()
+            || Popup::is_any_open(&ctx)
+            || ctx.memory(|memory| memory.focused().is_some());
+        let left = tokens::HIDE_AFTER - (now - self.moved_at);
+        let wanted = rests || busy || left > 0.0;
+        if wanted && !rests && !busy {
+            ctx.request_repaint_after_secs(left as f32 + 0.02);
+        }
+        let opacity = ctx.animate_bool(egui::Id::unique("controls"), wanted);
+        if opacity <= 0.0 {
+            ctx.set_cursor_icon(egui::CursorIcon::None);
+            return Vec::new();
+        }
+        let view = controls::View {
+            title: &self.title,
+            held: self.dragged.map(|(to, _)| to).or(self.heading.map(|heading| heading.to)),
+            full_screen,
+            statistics: settings.statistics,
+            fit_window: settings.fit_window,
+        };
+        let shown = ui
+            .scope(|ui| {
+                theme::over_picture(ui);
+                ui.set_opacity(opacity);
+                controls::show(ui, rect, &self.snapshot, view)
+            })
+            .inner;
+        self.quality_button = Some(Popup::default_response_id(&shown.quality));
+        if shown.hovered && moving {
+            self.moved_at = now;
+        }
+        shown.actions
+    }
+
+    fn scrub(&mut self, ctx: &egui::Context, scrubbed: Scrubbed) {
+        let now = ctx.input(|input| input.time);
+        match scrubbed {
+            Scrubbed::Dragging(to) => {
+                let asked = self.dragged.map_or(0.0, |(_, asked)| asked);
+                let ask = now - asked >= DRAG_STEP;
+                if ask {
+                    self.session.seek(to, false);
+                }
+                self.dragged = Some((to, if ask { now } else { asked }));
+            }
+            Scrubbed::To(to) => {
+                self.dragged = None;
+                self.seek(now, to);
+            }
+        }
+    }
+
+    fn seek(&mut self, now: f64, to: Duration) {
+        let (from, end) = self.limits();
+        let to = to.clamp(from, end);
+        self.heading = Some(Heading { to, since: now });
+        self.session.seek(to, true);
+    }
+
+    fn limits(&self) -> (Duration, Duration) {
+        let whole = self.snapshot.duration.map(|duration| (Duration::ZERO, duration));
+        self.snapshot.live_window.or(whole).unwrap_or((Duration::ZERO, Duration::MAX))
+    }
+
+    /// Where the viewer thinks that playback is.
+    fn position(&self) -> Duration {
+        self.heading.map_or(self.snapshot.position, |heading| heading.to)
+    }
+
+    fn set_volume(&self, volume: f64, settings: &mut Settings) {
+        settings.volume = volume.clamp(0.0, 1.0);
+        settings.muted = false;
+        self.session.set_volume(settings.volume);
+        self.session.set_muted(false);
+    }
+
+    fn choose(&mut self, choice: Choice, settings: &mut Settings) {
+        match choice {
+            Choice::Quality(quality) => self.session.set_quality(quality),
+            Choice::Cap(cap) => settings.cap_kbps = cap.map(weir_abr::Bitrate::kbps),
+            Choice::FitWindow(fit) => settings.fit_window = fit,
+            Choice::Rate(rate) => self.session.set_rate(rate),
+        }
+        self.limit(settings);
+    }
+
+    /// Carries out a command; says what the window has to do about it.
+    pub(crate) fn run(
+        &mut self,
+        ctx: &egui::Context,
+        command: Command,
+        settings: &mut Settings,
+        toasts: &mut Toasts,
+    ) -> Option<Wish> {
+        let now = ctx.input(|input| input.time);
+        let mut jump = |page: &mut Self, by: f64| {
+            let step = Duration::from_secs_f64(by.abs());
+            let at = page.position();
+            page.seek(now, if by < 0.0 { at.saturating_sub(step) } else { at + step });
+            toasts.note(now, format!("{}{} s", if by < 0.0 { "−" } else { "+" }, by.abs()));
+        };
+        match command {
+            Command::PlayPause => match self.snapshot.state {
+                State::Ended => {
+                    self.seek(now, self.limits().0);
+                    self.session.play();
+                }
+                State::Paused => self.session.play(),
+                State::Failed => return Some(Wish::Retry),
+                _ => self.session.pause(),
+            },
+            Command::Back => jump(self, -5.0),
+            Command::Forward => jump(self, 5.0),
+            Command::BackFar => jump(self, -10.0),
+            Command::ForwardFar => jump(self, 10.0),
+            Command::Tenth(tenth) => {
+                let (from, end) = self.limits();
+                if end < Duration::MAX {
+                    let to = from + (end - from) * u32::from(tenth) / 10;
+                    self.seek(now, to);
+                    toasts.note(now, text::clock(to));
+                }
+            }
+            Command::Start => self.seek(now, self.limits().0),
+            Command::End => {
+                let end = self.limits().1;
+                if end < Duration::MAX {
+                    self.seek(now, end);
+                }
+            }
+            Command::VolumeUp | Command::VolumeDown => {
+                let step = if command == Command::VolumeUp { 0.05 } else { -0.05 };
+                self.set_volume(((settings.volume + step) * 20.0).round() / 20.0, settings);
+                toasts.note(now, format!("Volume {:.0} %", settings.volume * 100.0));
+            }
+            Command::Mute => {
+                settings.muted = !settings.muted;
+                self.session.set_muted(settings.muted);
+                toasts.note(now, if settings.muted { "Muted" } else { "Sound on" });
+            }
+            Command::Slower | Command::Faster | Command::NormalRate => {
+                let old = if self.snapshot.rate > 0.0 { self.snapshot.rate } else { 1.0 };
+                let rate = match command {
+                    Command::NormalRate => 1.0,
+                    _ => menus::next_rate(old, command == Command::Faster),
+                };
+                self.session.set_rate(rate);
+                toasts.note(now, format!("Speed {}", text::rate(rate)));
+            }
+            Command::Quality => {
+                self.moved_at = now;
+                if let Some(id) = self.quality_button {
+                    Popup::toggle_id(ctx, id);
+                }
+            }
+            Command::QualityUp | Command::QualityDown => {
+                if let Some(rung) = menus::neighbour(&self.snapshot, command == Command::QualityUp) {
+                    self.session.set_quality(QualityChoice::Manual(rung));
+                    if let Some(view) = self.snapshot.video.rungs.get(rung.0) {
+                        toasts.note(now, format!("Quality {}", view.label));
+                    }
+                }
+            }
+            Command::QualityAuto => {
+                self.session.set_quality(QualityChoice::Auto);
+                toasts.note(now, "Automatic quality");
+            }
+            Command::Statistics => settings.statistics = !settings.statistics,
+            Command::CopyAddress => {
+                ctx.copy_text(self.url.to_string());
+                toasts.note(now, "Address copied");
+            }
+            Command::FullScreen => toggle_full_screen(ctx),
+            Command::Retry if self.snapshot.state == State::Failed => return Some(Wish::Retry),
+            Command::Leave => {
+                if Popup::is_any_open(ctx) {
+                    Popup::close_all(ctx);
+                } else if ctx.input(|input| input.viewport().fullscreen.unwrap_or(false)) {
+                    toggle_full_screen(ctx);
+                } else {
+                    return Some(Wish::Home);
+                }
+            }
+            // The window's own.
+            Command::Retry
+            | Command::Screenshot
+            | Command::OpenAddress
+            | Command::Theme
+            | Command::Palette
+            | Command::Help
+            | Command::Quit => {}
+        }
+        None
+    }
+
+    /// Nothing more can be played: what, why, and what to do.
+    fn failure(&mut self, ui: &mut Ui) -> Option<Wish> {
+        let unknown = ErrorView {
+            code: "unknown".to_owned(),
+            what: "Playback stopped, and nothing said why.".to_owned(),
+            advice: "Try again; if it happens every time, look at the event log (--events).".to_owned(),
+        };
+        let error = self.snapshot.error.clone().unwrap_or(unknown);
+        let colours = theme::colours(ui.ctx());
+        let mut wish = None;
+        ui.painter().rect_filled(ui.max_rect(), 0.0, colours.page);
+        let origin = format!("{}  ·  {}", error.code, self.url);
+        parts::message(
+            ui,
+            Icon::Warning,
+            colours.error,
+            "This stream cannot be played",
+            &[&error.what, &error.advice],
+            |ui| {
+                if parts::primary(ui, "Try again").clicked() {
+                    wish = Some(Wish::Retry);
+                }
+                if parts::secondary(ui, "Back to the streams").clicked() {
+                    wish = Some(Wish::Home);
+                }
+                if parts::secondary(ui, "Copy details").clicked() {
+                    ui.ctx()
+                        .copy_text(format!("{}\n{}\n{}\n{}", error.code, error.what, error.advice, self.url));
+                }
+            },
+        );
+        let font = egui::FontId::proportional(tokens::TEXT_SMALL);
+        let at = ui.max_rect().center_bottom() - vec2(0.0, 16.0);
+        let wide = ui.max_rect().width() - 48.0;
+        let galley = ui.painter().layout(origin, font, colours.weak, wide);
+        let place = Align2::CENTER_BOTTOM.anchor_size(at, galley.size());
+        ui.painter().galley(place.min, galley, colours.weak);
+        wish
+    }
+}
+
+/// Fills the screen, or stops doing so.
+pub(crate) fn toggle_full_screen(ctx: &egui::Context) {
+    let full = ctx.input(|input| input.viewport().fullscreen.unwrap_or(false));
+    ctx.send_viewport_cmd(ViewportCommand::Fullscreen(!full));
+}
