@@ -1,11 +1,14 @@
 //! Where media comes from: a file, a download, or the test-card generator.
 
 mod fetch;
+mod testcard;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+pub(crate) use testcard::{CardPainter, CardPlanes, beep};
 
 pub use fetch::{FetchError, FetchPolicy, PublicInternet, fetch};
 

@@ -134,6 +134,17 @@ impl JobControl {
         self.status.send_modify(change);
     }
 
+    /// Moves the progress when it differs by half a per cent or more.
+    pub(crate) fn update_progress(&self, progress: f32) {
+        self.status.send_if_modified(|status| {
+            let moved = (progress - status.progress).abs() >= 0.005;
+            if moved {
+                status.progress = progress;
+            }
+            moved
+        });
+    }
+
     pub(crate) fn watch(&self) -> watch::Receiver<JobStatus> {
         self.status.subscribe()
     }

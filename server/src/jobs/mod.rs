@@ -1,6 +1,33 @@
 //! Packaging in the background: a queue, a bounded number of workers, progress, cancelling, resuming.
 
+mod audio_side;
 mod manager;
+mod pace;
+mod plan;
 mod run;
+mod video_side;
+mod writer;
 
 pub use manager::{JobManager, JobOptions, JobState, JobStatus, StartError};
+
+use crate::ingest::FetchError;
+use crate::ladder::LadderError;
+use crate::store::StoreError;
+
+/// Why a job ended without a complete stream.
+#[derive(Debug, thiserror::Error)]
+enum JobError {
+    #[error("cancelled")]
+    Cancelled,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Ladder(#[from] LadderError),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("{0}")]
+    Other(String),
+}
+
+#[cfg(test)]
+mod tests;

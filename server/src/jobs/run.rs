@@ -1,27 +1,189 @@
 //! One packaging job from source to complete stream.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
-use super::manager::{JobControl, JobOptions};
-use crate::ingest::SourceSpec;
-use crate::ladder::Profile;
-use crate::store::Store;
+use super::JobError;
+use super::audio_side::AudioSide;
+use super::manager::{JobControl, JobOptions, JobState};
+use super::pace::Pace;
+use super::plan::{AUDIO, Plan};
+use super::video_side::VideoSide;
+use crate::ingest::{SourceSpec, fetch};
+use crate::ladder::{self, Decoder, Profile};
+use crate::store::{Store, StreamStore};
 
-/// Why a job ended without a complete stream.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JobError {
-    /// It was asked to stop.
-    #[error("cancelled")]
-    Cancelled,
-}
+/// Name of a downloaded source in the stream's folder.
+const DOWNLOAD: &str = "source.media";
 
 pub(super) fn run(
-    _store: &Arc<Store>,
-    _options: &JobOptions,
-    _control: &Arc<JobControl>,
-    _source: &SourceSpec,
-    _profile: &Profile,
+    store: &Arc<Store>,
+    options: &JobOptions,
+    control: &Arc<JobControl>,
+    source: &SourceSpec,
+    profile: &Profile,
 ) -> Result<(), JobError> {
-    Err(JobError::Cancelled)
+    ladder::lower_priority(options.nice);
+    let stream = store.get_or_create(&control.id)?;
+    if !stream.is_complete() {
+        ladder::init()?;
+        let path = local_file(&stream, options, control, source)?;
+        control.update(|status| {
+            status.state = JobState::Packaging;
+            status.progress = 0.0;
+        });
+        package(&stream, options, control, source, path.as_ref(), profile)?;
+        stream.complete()?;
+    }
+    tidy(&stream, source);
+    Ok(())
+}
+
+/// Where the source can be read; downloads it first when it is behind a URL.
+fn local_file(
+    stream: &StreamStore,
+    options: &JobOptions,
+    control: &JobControl,
+    source: &SourceSpec,
+) -> Result<Option<PathBuf>, JobError> {
+    match source {
+        SourceSpec::TestCard(_) => Ok(None),
+        SourceSpec::File { path, .. } if path.is_file() => Ok(Some(path.clone())),
+        SourceSpec::File { path, .. } => {
+            Err(JobError::Other(format!("cannot read {}: there is no such file", path.display())))
+        }
+        SourceSpec::Url { url } => {
+            let path = stream.folder().join(DOWNLOAD);
+            if !path.is_file() {
+                control.update(|status| status.state = JobState::Fetching);
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .map_err(|e| JobError::Other(format!("cannot start the download: {e}")))?;
+                let progress = |done: u64, total: Option<u64>| {
+                    report_progress(control, done, total);
+                    !control.is_cancelled()
+                };
+                runtime.block_on(fetch(url, &path, Arc::clone(&options.fetch_policy), progress))?;
+            }
+            Ok(Some(path))
+        }
+    }
+}
+
+/// Deletes what only packaging needed.
+fn tidy(stream: &StreamStore, source: &SourceSpec) {
+    let path = match source {
+        SourceSpec::Url { .. } => stream.folder().join(DOWNLOAD),
+        SourceSpec::File { path, remove_when_done: true } => path.clone(),
+        _ => return,
+    };
+    if let Err(error) = std::fs::remove_file(&path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "cannot delete a packaged source");
+    }
+}
+
+fn package(
+    stream: &Arc<StreamStore>,
+    options: &JobOptions,
+    control: &JobControl,
+    source: &SourceSpec,
+    path: Option<&PathBuf>,
+    profile: &Profile,
+) -> Result<(), JobError> {
+    let stop = || control.is_cancelled();
+    let plan = match (Plan::load(stream, source)?, source, path) {
+        (Some(plan), ..) => plan,
+        (None, SourceSpec::TestCard(card), _) => Plan::for_card(card, profile)?,
+        (None, _, Some(path)) => Plan::for_file(source, profile, &ladder::probe(path, options.nice, &stop)?)?,
+        (None, _, None) => return Err(JobError::Other("the source has no file".to_owned())),
+    };
+    plan.save(stream)?;
+    let names = plan.names();
+    stream.expect_renditions(&names)?;
+    control.update(|status| status.duration_s = plan.duration_ns.map(|ns| ns as f64 / 1e9));
+    // Everything before this is finished on every rendition.
+    let done = |name: &String| stream.rendition(name).map_or(0, |r| r.len() as u64);
+    let first_segment = names.iter().map(done).min().unwrap_or(0);
+    if first_segment > 0 {
+        tracing::info!(stream = stream.id(), first_segment, "resuming");
+    }
+
+    let timeline = plan.timeline();
+    let decoder = match path {
+        Some(path) => {
+            let decoder = Decoder::open(path, options.nice, &stop)?;
+            if first_segment > 0 {
+                // A second earlier: the encoder wants the sound just before the boundary too.
+                let from = timeline.segment_ns(first_segment) as i64 + plan.origin_ns - 1_000_000_000;
+                decoder.seek(from.max(0) as u64, &stop)?;
+            }
+            decoder.play()?;
+            Some(decoder)
+        }
+        None => None,
+    };
+
+    let (has_video, has_audio) = (!plan.rungs.is_empty(), plan.audio_encoder.is_some());
+    let pace = Pace::new(control, has_video, has_audio);
+    let audio = plan.audio_encoder.map(|kind| AudioSide {
+        plan: plan.clone(),
+        kind,
+        stream,
+        control,
+        pace: &pace,
+        nice: options.nice,
+        first_segment,
+    });
+    let plan = Mutex::new(plan);
+    let video = has_video.then(|| VideoSide {
+        plan: &plan,
+        stream,
+        control,
+        pace: &pace,
+        nice: options.nice,
+        first_segment,
+    });
+    let run_video = || match (&video, &decoder, source) {
+        (Some(side), Some(decoder), _) => side.run_file(decoder),
+        (Some(side), None, SourceSpec::TestCard(card)) => side.run_card(card),
+        _ => Ok(()),
+    };
+    let run_audio = || match (&audio, &decoder) {
+        (Some(side), Some(decoder)) => side.run_file(decoder),
+        (Some(side), None) => side.run_card(),
+        (None, _) => Ok(()),
+    };
+    let guard = |result: Result<(), JobError>| {
+        if result.is_err() {
+            pace.fail();
+        }
+        result
+    };
+    std::thread::scope(|scope| {
+        let sound = std::thread::Builder::new()
+            .name(format!("weir-{AUDIO}"))
+            .spawn_scoped(scope, || {
+                ladder::lower_priority(options.nice);
+                guard(run_audio())
+            })
+            .map_err(|e| JobError::Other(format!("cannot start a thread: {e}")))?;
+        let pictures = guard(run_video());
+        let sound =
+            sound.join().unwrap_or_else(|_| Err(JobError::Other("the audio thread panicked".to_owned())));
+        // The side that failed first made the other one stop as if cancelled: tell the cause.
+        match (pictures, sound) {
+            (Err(JobError::Cancelled), Err(cause)) | (Err(cause), _) | (Ok(()), Err(cause)) => Err(cause),
+            (Ok(()), Ok(())) => Ok(()),
+        }
+    })
+}
+
+/// Tells how far the job has got, in steps of half a per cent.
+pub(super) fn report_progress(control: &JobControl, done: u64, total: Option<u64>) {
+    let Some(total) = total.filter(|total| *total > 0) else { return };
+    let progress = (done as f32 / total as f32).clamp(0.0, 1.0);
+    control.update_progress(progress);
 }

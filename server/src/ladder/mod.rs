@@ -1,5 +1,54 @@
 //! From any source to an aligned ladder of closed GOPs: GStreamer decodes once and encodes every rung.
+//!
+//! Each encoder is a pipeline of its own, so that one that dies costs its rung and not the stream. All
+//! clocks are derived from frame and sample numbers ([`Timeline`]), never added up.
 
+mod audio;
+mod decode;
+mod encode;
+mod grid;
+mod pipeline;
+mod poster;
 mod profile;
+mod timeline;
 
 pub use profile::{Profile, Rung, RungSpec, Speed};
+pub use timeline::Timeline;
+
+pub(crate) use audio::{AudioEncoder, AudioEncoderKind};
+pub(crate) use decode::{Decoder, MediaInfo, Next, probe};
+pub(crate) use encode::{EncodedUnit, VideoEncoder, VideoEncoderKind, VideoEncoderSpec};
+pub(crate) use grid::{FrameGrid, SampleGrid};
+pub(crate) use pipeline::lower_priority;
+pub(crate) use poster::poster_jpeg;
+
+/// Why decoding or encoding failed; every message is for the person who gave the source.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LadderError {
+    /// GStreamer or one of its plug-ins is not installed.
+    #[error("this server lacks {0}; install the GStreamer plug-ins (base, good, bad, ugly, libav)")]
+    Missing(String),
+    /// The source could not be read or decoded.
+    #[error("cannot decode the source: {0}")]
+    Decode(String),
+    /// The source holds neither pictures nor sound.
+    #[error("the source has no video and no audio that this server can decode")]
+    NothingToPlay,
+    /// An encoder gave up.
+    #[error("encoding {rendition} failed: {why}")]
+    Encode {
+        /// The rendition's name.
+        rendition: String,
+        /// The encoder's words.
+        why: String,
+    },
+}
+
+/// Loads GStreamer once.
+///
+/// # Errors
+/// When its plug-in registry cannot be loaded.
+pub fn init() -> Result<(), LadderError> {
+    gstreamer::init().map_err(|error| LadderError::Missing(format!("a working GStreamer ({error})")))
+}

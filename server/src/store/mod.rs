@@ -221,6 +221,11 @@ impl Store {
     }
 }
 
+/// Writes a whole file or none, for what the packager keeps in a stream's folder.
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    atomic::write(path, bytes, false)
+}
+
 const TRASH: &str = ".removed-";
 
 fn check_id(id: &str) -> Result<(), StoreError> {

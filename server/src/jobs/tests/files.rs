@@ -1,0 +1,191 @@
+//! Files of many kinds, packaged.
+
+use std::path::PathBuf;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use super::read::{decode, fragments, muxed_file, rendition_file};
+use super::*;
+
+/// Runs a pipeline that ends in `filesink name=out`.
+fn make_file(dir: &Path, name: &str, pipeline: &str) -> SourceSpec {
+    crate::ladder::init().unwrap();
+    let path = dir.join(name);
+    let pipeline = gst::parse::launch(pipeline).unwrap().downcast::<gst::Pipeline>().unwrap();
+    pipeline.by_name("out").unwrap().set_property("location", path.to_str().unwrap());
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let message = bus
+        .timed_pop_filtered(
+            gst::ClockTime::from_seconds(60),
+            &[gst::MessageType::Eos, gst::MessageType::Error],
+        )
+        .expect("the file is written");
+    assert!(matches!(message.view(), gst::MessageView::Eos(_)), "{message:?}");
+    pipeline.set_state(gst::State::Null).unwrap();
+    file(path)
+}
+
+fn file(path: PathBuf) -> SourceSpec {
+    SourceSpec::File { path, remove_when_done: false }
+}
+
+fn sizes(stream: &StreamStore) -> Vec<(String, u32, u32)> {
+    stream.renditions().iter().map(|r| (r.name().to_owned(), r.info().width, r.info().height)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_keeps_its_frames_and_its_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    // The card, packaged and muxed, is the source: what comes out must still carry its codes.
+    let card =
+        packaged(&dir.path().join("card"), SourceSpec::TestCard(card(10_000, 180)), small_profile()).await;
+    let source = file(muxed_file(&card, "180p", dir.path()));
+    let stream = packaged(&dir.path().join("file"), source, small_profile()).await;
+    assert_eq!(sizes(&stream)[1], ("180p".to_owned(), 320, 180));
+    let decoded = decode(&muxed_file(&stream, "180p", dir.path()));
+    let frames: Vec<u64> = decoded.pictures.iter().map(|p| p.code.expect("a readable frame").frame).collect();
+    assert_eq!(frames, (0..frames.len() as u64).collect::<Vec<_>>());
+    assert!((250..=251).contains(&frames.len()), "{}", frames.len());
+    let (flashes, beeps) = (decoded.flashes(), decoded.beeps());
+    assert_eq!((flashes.len(), beeps.len()), (10, 10));
+    for (flash, beep) in flashes.iter().zip(&beeps).skip(1) {
+        assert!((flash - beep).abs() < 5_000_000, "flash at {flash} ns, beep at {beep} ns");
+    }
+    assert_eq!(fragments(&stream, "90p").len(), fragments(&stream, "audio").len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_file_job_resumes_at_the_right_pictures() {
+    let dir = tempfile::tempdir().unwrap();
+    let card =
+        packaged(&dir.path().join("card"), SourceSpec::TestCard(card(14_000, 180)), small_profile()).await;
+    let source = file(muxed_file(&card, "180p", dir.path()));
+    let data = dir.path().join("file");
+    let (store, jobs) = manager(&data);
+    let _status = jobs.start("s", source.clone(), small_profile()).unwrap();
+    let mut edge = store.get_or_create("s").unwrap().edge();
+    edge.wait_for(|edge| edge.segments >= 1).await.unwrap();
+    assert!(jobs.cancel_and_wait("s").await);
+
+    let (store, jobs) = manager(&data);
+    let status = finish(&jobs, "s", source, small_profile()).await;
+    assert_eq!((status.state, status.error), (JobState::Done, None));
+    let stream = store.get("s").unwrap();
+    let decoded = decode(&muxed_file(&stream, "180p", dir.path()));
+    let frames: Vec<u64> = decoded.pictures.iter().map(|p| p.code.expect("a readable frame").frame).collect();
+    assert_eq!(frames, (0..frames.len() as u64).collect::<Vec<_>>());
+    assert!((350..=351).contains(&frames.len()));
+    assert_eq!(decoded.beeps().len(), 14);
+    for name in ["90p", "180p", "audio"] {
+        assert_eq!(fragments(&stream, name).len(), 4);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_of_odd_height_without_sound_gets_itself_as_top_rung() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = make_file(
+        dir.path(),
+        "odd.mkv",
+        "videotestsrc num-buffers=130 ! video/x-raw,format=I420,width=255,height=135,framerate=24000/1001 \
+         ! jpegenc ! matroskamux ! filesink name=out",
+    );
+    let stream = packaged(&dir.path().join("data"), source, small_profile()).await;
+    assert_eq!(sizes(&stream), [("90p".to_owned(), 170, 90), ("135p".to_owned(), 256, 136)]);
+    let all = fragments(&stream, "135p");
+    assert_eq!(all.iter().map(|f| f.keys.len()).collect::<Vec<_>>(), [96, 34]);
+    assert!(all.iter().flat_map(|f| &f.durations).all(|d| *d == 1001));
+    let decoded = decode(&rendition_file(&stream, "135p", dir.path()));
+    assert_eq!(decoded.pictures.len(), 130);
+    assert_eq!(decoded.pictures[0].size, (256, 136));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sound_alone_is_a_stream_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = make_file(
+        dir.path(),
+        "surround.wav",
+        "audiotestsrc wave=sine freq=440 num-buffers=220 samplesperbuffer=1024 \
+         ! audio/x-raw,rate=44100,channels=6,channel-mask=(bitmask)0x3f ! wavenc ! filesink name=out",
+    );
+    let stream = packaged(&dir.path().join("data"), source, small_profile()).await;
+    assert_eq!(sizes(&stream), [("audio".to_owned(), 0, 0)]);
+    assert!(stream.edge().borrow().playable());
+    let all = fragments(&stream, "audio");
+    assert_eq!(all.iter().map(|f| f.start).collect::<Vec<_>>(), [0, 188 * 1024]);
+    let decoded = decode(&rendition_file(&stream, "audio", dir.path()));
+    let seconds = decoded.samples.len() as f64 / 48_000.0;
+    assert!((seconds - 220.0 * 1024.0 / 44_100.0).abs() < 0.05, "{seconds}");
+    let loud = decoded.samples.iter().filter(|s| s.abs() > 0.05).count();
+    assert!(loud * 2 > decoded.samples.len(), "the mix-down is not silent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn turned_and_stretched_pictures_are_shown_upright_and_in_shape() {
+    let dir = tempfile::tempdir().unwrap();
+    let anamorphic = make_file(
+        dir.path(),
+        "anamorphic.mkv",
+        "videotestsrc num-buffers=30 ! video/x-raw,width=180,height=144,framerate=25/1,pixel-aspect-ratio=16/11 \
+         ! x264enc speed-preset=ultrafast ! matroskamux ! filesink name=out",
+    );
+    let stream = packaged(&dir.path().join("a"), anamorphic, small_profile()).await;
+    assert_eq!(sizes(&stream)[1], ("144p".to_owned(), 262, 144));
+    let turned = make_file(
+        dir.path(),
+        "turned.mp4",
+        "videotestsrc num-buffers=30 ! video/x-raw,width=320,height=180,framerate=25/1 \
+         ! taginject tags=image-orientation=rotate-90 ! x264enc speed-preset=ultrafast ! mp4mux ! filesink name=out",
+    );
+    let stream = packaged(&dir.path().join("t"), turned, small_profile()).await;
+    assert_eq!(sizes(&stream)[1], ("180p".to_owned(), 180, 320));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_sound_is_longer_than_pictures_the_last_picture_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = make_file(
+        dir.path(),
+        "uneven.mkv",
+        "videotestsrc num-buffers=50 ! video/x-raw,width=160,height=90,framerate=25/1 ! jpegenc ! queue ! mux. \
+         audiotestsrc num-buffers=281 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=1 ! opusenc ! queue \
+         ! mux. matroskamux name=mux ! filesink name=out",
+    );
+    let stream = packaged(&dir.path().join("data"), source, small_profile()).await;
+    let (video, audio) = (stream.rendition("90p").unwrap(), stream.rendition("audio").unwrap());
+    assert!((video.end_seconds() - 6.0).abs() < 0.1, "{}", video.end_seconds());
+    assert!((video.end_seconds() - audio.end_seconds()).abs() < 0.1);
+    assert_eq!(video.len(), audio.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_played_fails_with_a_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, jobs) = manager(&dir.path().join("data"));
+    let path = dir.path().join("notes.mp4");
+    std::fs::write(&path, "this is not a film, however long it may be".repeat(50)).unwrap();
+    for (id, source) in [("text", file(path)), ("none", file(dir.path().join("missing.mp4")))] {
+        let status = finish(&jobs, id, source, small_profile()).await;
+        assert_eq!(status.state, JobState::Failed);
+        let error = status.error.unwrap();
+        assert!(error.starts_with("cannot ") || error.contains("no video"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_is_deleted_once_it_is_packaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = make_file(
+        dir.path(),
+        "upload.mkv",
+        "videotestsrc num-buffers=25 ! video/x-raw,width=160,height=90,framerate=25/1 ! jpegenc ! matroskamux \
+         ! filesink name=out",
+    );
+    let SourceSpec::File { path, .. } = source else { panic!("a file") };
+    let upload = SourceSpec::File { path: path.clone(), remove_when_done: true };
+    packaged(&dir.path().join("data"), upload, small_profile()).await;
+    assert!(!path.exists());
+}
