@@ -1,7 +1,6 @@
 //! All routes with what surrounds each request.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -15,11 +14,9 @@ use crate::deliver;
 use crate::http::{Problem, body, cors};
 use crate::web;
 
-/// A request's body may rest this long.
-const BODY_IDLE: Duration = Duration::from_secs(30);
-
 /// The whole server as a service.
 pub fn router(app: Arc<App>) -> Router {
+    let body_limit = app.config.limits.body;
     Router::new()
         .merge(web::routes())
         .merge(deliver::routes())
@@ -27,7 +24,7 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&app), api::auth::guard))
-        .layer(middleware::from_fn(|request, next| body::idle_limit(BODY_IDLE, request, next)))
+        .layer(middleware::from_fn(move |request, next| body::idle_limit(body_limit, request, next)))
         .layer(middleware::from_fn(cors::layer))
         .layer(middleware::from_fn(log))
         .with_state(app)

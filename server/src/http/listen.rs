@@ -34,6 +34,8 @@ pub struct Limits {
     pub idle: Duration,
     /// A connection whose peer takes no data for this long is closed.
     pub stall: Duration,
+    /// A request whose body stops coming for this long is ended.
+    pub body: Duration,
     /// Largest head in bytes (at least 8192).
     pub head_bytes: usize,
     /// Connections at the same time, all in all.
@@ -50,6 +52,7 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             stall: Duration::from_secs(30),
+            body: Duration::from_secs(30),
             head_bytes: 32 * 1024,
             connections: 10_000,
             per_address: 1_024,
