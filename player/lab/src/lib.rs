@@ -10,6 +10,7 @@ pub mod content;
 pub mod experiment;
 pub mod figures;
 pub mod options;
+pub mod oracle;
 pub mod proxy;
 pub mod rng;
 pub mod sabre;

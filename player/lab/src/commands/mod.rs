@@ -1,22 +1,28 @@
 //! The lab's commands, for its own binary and for `weir lab`.
 
 mod sim;
+mod trace;
 
 use clap::Subcommand;
 
 pub use sim::SimArgs;
+pub use trace::TraceCommand;
 
 /// What the lab can do.
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run the player's brain over network traces, thousands of times faster than real time.
     Sim(SimArgs),
+    /// Make, look at and convert network traces.
+    #[command(subcommand)]
+    Trace(TraceCommand),
 }
 
 /// Runs a command; results go to stdout.
 pub fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Sim(args) => sim::run(&args),
+        Command::Trace(command) => trace::run(command),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     content::Spec,
     experiment::{self, Half, Options, Progress, Set, Suite, trace_files},
     options,
+    oracle::{Objective, Resolution},
     sim::{LiveEdge, Transport},
     trace,
 };
@@ -56,6 +57,15 @@ pub struct SimArgs {
     /// Publish the content live, with this target latency.
     #[arg(long, value_parser = options::duration, value_name = "TIME")]
     pub live: Option<Duration>,
+    /// Add the offline optimum (`oracle`) to the algorithms, for this figure.
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "qoe-s", value_name = "FIGURE")]
+    pub oracle: Option<Objective>,
+    /// Resolution of the oracle's search in time and buffer.
+    #[arg(long, value_parser = options::duration, default_value = "500ms", value_name = "TIME")]
+    pub oracle_cell: Duration,
+    /// Most schedules that the oracle follows at a time.
+    #[arg(long, default_value_t = 1500, value_name = "COUNT")]
+    pub oracle_beam: usize,
     /// Folder for results.json and results.csv; made if missing.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -77,11 +87,14 @@ pub(super) fn run(args: &SimArgs) -> anyhow::Result<()> {
     }
     sets.retain(|set| !set.traces.is_empty());
     anyhow::ensure!(!sets.is_empty(), "no trace is left to run");
-    let algorithms = if args.algorithms.is_empty() {
+    let mut algorithms: Vec<String> = if args.algorithms.is_empty() {
         weir_abr::control::NAMES.iter().map(|name| (*name).to_owned()).collect()
     } else {
         args.algorithms.clone()
     };
+    if args.oracle.is_some() {
+        algorithms.push(experiment::ORACLE.to_owned());
+    }
     let options = Options {
         algorithms,
         transport: Transport {
@@ -90,6 +103,8 @@ pub(super) fn run(args: &SimArgs) -> anyhow::Result<()> {
         },
         hide_sizes: args.hide_sizes,
         live: args.live.map(|target_latency| LiveEdge { target_latency, head_start: target_latency * 2 }),
+        objective: args.oracle.unwrap_or(Objective::QoeS),
+        resolution: Resolution { cell: args.oracle_cell, beam: args.oracle_beam.max(1) },
     };
     let rows = experiment::run(&sets, &options, &Progress::new("sessions"))?;
     if let Some(out) = &args.out {

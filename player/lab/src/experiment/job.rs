@@ -9,6 +9,7 @@ use weir_abr::planner::{Config, UnknownController};
 use super::{Progress, Set};
 use crate::{
     figures::Figures,
+    oracle::{self, Objective, Resolution},
     sim::{LiveEdge, Session, Setup, Transport, simulate},
     trace::Link,
 };
@@ -24,7 +25,14 @@ pub struct Options {
     pub hide_sizes: bool,
     /// Published live.
     pub live: Option<LiveEdge>,
+    /// What the oracle optimises.
+    pub objective: Objective,
+    /// How finely it searches.
+    pub resolution: Resolution,
 }
+
+/// Name of the offline optimum among algorithms.
+pub const ORACLE: &str = "oracle";
 
 /// One session's result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,7 +73,12 @@ pub fn run(sets: &[Set], options: &Options, progress: &Progress) -> Result<Vec<R
     jobs.par_iter()
         .map(|(set, buffer, at, algorithm)| {
             let link = Link::new(&set.traces[*at]);
-            let session = one(set, &link, *buffer, algorithm, options, false)?;
+            let session = if *algorithm == ORACLE {
+                let max_buffer = Duration::from_secs_f64(*buffer);
+                oracle::best(&set.content, &link, max_buffer, options.objective, options.resolution)
+            } else {
+                one(set, &link, *buffer, algorithm, options, false)?
+            };
             progress.step();
             Ok(Row {
                 set: set.name.clone(),

@@ -7,7 +7,7 @@ mod stats;
 mod suite;
 mod table;
 
-pub use job::{Options, Row, figures, one, run};
+pub use job::{ORACLE, Options, Row, figures, one, run};
 pub use progress::Progress;
 pub use results::{read_json, write_csv, write_json};
 pub use stats::{Interval, bootstrap_mean, mean, percentile};

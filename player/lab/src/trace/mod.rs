@@ -5,6 +5,7 @@
 
 mod clock;
 mod csv;
+pub mod generate;
 mod mahimahi;
 mod pensieve;
 mod read;
