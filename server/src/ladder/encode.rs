@@ -1,6 +1,7 @@
 //! One rung's video encoder: pictures of any size in, H.264 access units out.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -67,6 +68,7 @@ pub(crate) struct VideoEncoder {
     source: AppSrc,
     guarded: Arc<Guarded>,
     collector: Option<JoinHandle<Result<(), String>>>,
+    begun: AtomicBool,
 }
 
 /// Pictures that may wait in front of an encoder.
@@ -108,7 +110,7 @@ impl VideoEncoder {
         guarded.set_state(gst::State::Playing).map_err(encode_error)?;
         let collector = collect(&rung.name, Arc::clone(&guarded), output, spec.nice, sink)
             .map_err(|e| encode_error(e.to_string()))?;
-        Ok(Self { name: rung.name.clone(), source, guarded, collector: Some(collector) })
+        Ok(Self { name: rung.name.clone(), source, guarded, collector: Some(collector), begun: AtomicBool::new(false) })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -130,7 +132,9 @@ impl VideoEncoder {
         key: bool,
     ) -> bool {
         let time = gst::ClockTime::from_nseconds(running_ns);
-        if key {
+        // The first picture is one anyway, and to ask for it would keep GStreamer 1.22 from hearing any later
+        // request: it remembers when, by x264enc's clock, which is 1000 hours ahead.
+        if key && self.begun.swap(true, Ordering::Relaxed) {
             let event = gst_video::DownstreamForceKeyUnitEvent::builder()
                 .running_time(time)
                 .all_headers(false)

@@ -141,14 +141,18 @@ async fn renditions_grow_in_step() {
     let mut status = jobs.start("s", SourceSpec::TestCard(card(30_000, 180)), small_profile()).unwrap();
     let stream = store.get_or_create("s").unwrap();
     let mut edge = stream.edge();
-    while !edge.borrow_and_update().complete {
+    while !edge.borrow_and_update().complete && !status.borrow().state.is_over() {
         let lengths: Vec<(String, usize)> =
             stream.renditions().iter().map(|r| (r.name().to_owned(), r.len())).collect();
         let (min, max) = (lengths.iter().map(|l| l.1).min(), lengths.iter().map(|l| l.1).max());
         assert!(max.unwrap_or(0) - min.unwrap_or(0) <= 2, "{lengths:?}");
-        edge.changed().await.unwrap();
+        tokio::select! {
+            changed = edge.changed() => changed.unwrap(),
+            changed = status.changed() => changed.unwrap(),
+        }
     }
-    status.wait_for(|status| status.state.is_over()).await.unwrap();
+    let status = status.wait_for(|status| status.state.is_over()).await.unwrap().clone();
+    assert_eq!((status.state, status.error), (JobState::Done, None));
 }
 
 #[tokio::test(flavor = "multi_thread")]
