@@ -83,7 +83,7 @@ fn h264(order: Order) -> String {
         Order::Reordered => "bframes=2 b-adapt=false",
     };
     format!(
-        "x264enc speed-preset=ultrafast key-int-max={FPS} option-string=\"scenecut=0:open-gop=0\" bitrate=600 \
+        "x264enc speed-preset=ultrafast key-int-max={FPS} option-string=\"scenecut=0:open-gop=0:colormatrix=undef:colorprim=undef:transfer=undef\" bitrate=600 \
          threads=1 rc-lookahead=0 {order} ! h264parse config-interval=-1"
     )
 }

@@ -3,9 +3,22 @@
 //! [`Playback`] owns one pipeline and a thread that steers it: no call here waits for GStreamer. What happens is
 //! told through a channel of [`Event`]s; pictures wait in a slot.
 
+mod colour;
+mod control;
+mod decoders;
 mod event;
+mod feeder;
+mod graph;
+mod mailbox;
 mod picture;
 mod player;
+mod sync;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod time;
+mod video;
+mod view;
 
 use std::{fmt, time::Duration};
 

@@ -1,8 +1,20 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
+use gstreamer as gst;
 use tokio::sync::mpsc;
 
-use super::{Event, VideoFrame};
+use super::{
+    Event, VideoFrame,
+    control::Control,
+    decoders,
+    mailbox::{Mail, Mailbox, Wish},
+    video::Screen,
+    view::View,
+};
 use crate::samples::SharedTrack;
 
 /// How to play.
@@ -79,13 +91,18 @@ pub enum PlaybackError {
 /// One presentation being played. Dropping it stops everything and waits for its threads.
 #[derive(Debug)]
 pub struct Playback {
-    _private: (),
+    mailbox: Arc<Mailbox>,
+    view: Arc<View>,
+    pub(super) screen: Arc<Screen>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Playback {
-    /// Sets up the pipeline, held, without data: call [`Self::prepare`] next. `wake` is called from a streaming thread for each
-    /// new frame in the slot: it must return at once. Events that find the channel full are lost, so give it room
-    /// (64 is plenty) and read it.
+    /// Sets up the pipeline, held, without data: call [`Self::prepare`] next. `wake` is called from a streaming
+    /// thread for each new frame in the slot: it must return at once and must not panic. Events that find the channel
+    /// full are lost, so give it room (64 is plenty) and read it.
+    ///
+    /// Hardware decoders are tried first; the environment variable `WEIR_HARDWARE_DECODING=off` leaves them out.
     ///
     /// # Errors
     /// See [`PlaybackError`].
@@ -95,61 +112,95 @@ impl Playback {
         events: mpsc::Sender<Event>,
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Self, PlaybackError> {
-        let _ = (options, tracks, events, wake);
-        Ok(Self { _private: () })
+        gst::init().map_err(|error| PlaybackError::Setup(error.to_string()))?;
+        decoders::rank();
+        let mailbox = Arc::<Mailbox>::default();
+        let view = Arc::<View>::default();
+        let screen = Arc::new(Screen::new(events, wake, options.measure_sync));
+        let mut options = options;
+        options.rate = sane_rate(options.rate);
+        let control =
+            Control::new(options, tracks, Arc::clone(&screen), Arc::clone(&mailbox), Arc::clone(&view))?;
+        let thread = thread::Builder::new()
+            .name("weir-playback".to_owned())
+            .spawn(move || control.run())
+            .map_err(|error| PlaybackError::Setup(format!("no thread could be started: {error}")))?;
+        Ok(Self { mailbox, view, screen, thread: Some(thread) })
     }
 
     /// Gets ready at `position`: [`Event::Seeked`] says when the first picture is there.
     /// It may be called as soon as the tracks are known; samples may come later.
     pub fn prepare(&self, position: Duration) {
-        let _ = position;
+        self.seek(position, true);
     }
 
     /// Lets the clock run, as soon as everything is ready.
-    pub fn play(&self) {}
+    pub fn play(&self) {
+        self.mailbox.post(Mail::Play);
+    }
 
     /// Holds the clock: for a pause, and for a stall before the buffers run dry.
-    pub fn hold(&self) {}
+    pub fn hold(&self) {
+        self.mailbox.post(Mail::Hold);
+    }
 
     /// Flushes and goes to `to`: exact, the first picture is the one whose interval contains `to`; else it is the
     /// key frame before. The samples should be buffered; if not, the old picture stays until they are.
     /// A seek during another one takes its place. Playing or held stays as it was.
     pub fn seek(&self, to: Duration, exact: bool) {
-        let _ = (to, exact);
+        self.view.set_target(to);
+        self.mailbox.wish(Wish { to, exact });
     }
 
     /// 0.25 to 4.0, else brought into that range; the pitch stays.
     pub fn set_rate(&self, rate: f64) {
-        let _ = rate;
+        self.mailbox.post(Mail::Rate(sane_rate(rate)));
     }
 
     /// 0.0 to 1.0, else brought into that range.
     pub fn set_volume(&self, volume: f64) {
-        let _ = volume;
+        self.mailbox.post(Mail::Volume(volume));
     }
 
     /// Silence without losing the volume.
     pub fn set_muted(&self, muted: bool) {
-        let _ = muted;
+        self.mailbox.post(Mail::Muted(muted));
     }
 
-    /// RGBA frames of at most this height, or planes.
+    /// RGBA frames of at most this height, or planes; from the next decoded picture on.
     pub fn set_rgba_height(&self, height: Option<u32>) {
-        let _ = height;
+        self.mailbox.post(Mail::RgbaHeight(height));
     }
 
     /// Where playback is, by the sink's clock; the target while a seek is under way. `None` before [`Self::prepare`].
     pub fn position(&self) -> Option<Duration> {
-        None
+        self.view.position()
     }
 
     /// The newest frame that is due, when it was not taken before.
     pub fn take_frame(&self) -> Option<VideoFrame> {
-        None
+        self.screen.take()
     }
 
     /// Frames so far.
     pub fn stats(&self) -> FrameCounts {
-        FrameCounts::default()
+        FrameCounts { shown: self.screen.shown(), dropped: self.view.dropped() }
     }
+}
+
+impl Drop for Playback {
+    fn drop(&mut self) {
+        self.mailbox.post(Mail::Stop);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the playback thread had panicked");
+        }
+        // A picture in the slot is memory of the decoder.
+        drop(self.screen.take());
+    }
+}
+
+fn sane_rate(rate: f64) -> f64 {
+    if rate.is_finite() { rate.clamp(0.25, 4.0) } else { 1.0 }
 }

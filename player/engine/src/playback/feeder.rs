@@ -1,0 +1,219 @@
+//! Carries samples from a track's buffer into an appsrc, as fast as that asks for them.
+
+use std::{
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+
+use super::{
+    mailbox::{Mail, Mailbox},
+    tags::TagLog,
+    time,
+};
+use crate::{
+    demux::StreamKind,
+    samples::{Next, Sample, SharedTrack, Tag},
+};
+
+#[derive(Debug, Default)]
+struct State {
+    /// The appsrc asked for data. Nothing is pushed before: an early push can park its task for good.
+    hungry: bool,
+    /// There may be something to read that was not tried yet.
+    fresh: bool,
+    /// The last sample went out.
+    at_end: bool,
+    stop: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    track: Arc<SharedTrack>,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Held while a sample goes from the buffer into the appsrc, so that a seek never comes in between.
+    carry: Mutex<Carry>,
+}
+
+#[derive(Debug, Default)]
+struct Carry {
+    caps: Option<gst::Caps>,
+    discontinuity: bool,
+}
+
+/// A thread that feeds one appsrc.
+#[derive(Debug)]
+pub(super) struct Feeder {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a feeder needs to know.
+#[derive(Debug)]
+pub(super) struct Feed {
+    pub(super) kind: StreamKind,
+    pub(super) source: gst_app::AppSrc,
+    pub(super) track: Arc<SharedTrack>,
+    pub(super) tags: Arc<TagLog>,
+    pub(super) mailbox: Arc<Mailbox>,
+    /// A hole is silence, not a reason to jump.
+    pub(super) plays_through_holes: bool,
+}
+
+impl Feeder {
+    pub(super) fn start(feed: Feed) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            track: feed.track.clone(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            carry: Mutex::default(),
+        });
+        install(&feed, &shared);
+        let (listener, mailbox) = (Arc::downgrade(&shared), Arc::clone(&feed.mailbox));
+        feed.track.listen(Some(Arc::new(move || {
+            if let Some(shared) = listener.upgrade() {
+                shared.update(|state| state.fresh = true);
+            }
+            mailbox.post(Mail::Poke);
+        })));
+        let name = match feed.kind {
+            StreamKind::Video => "weir-feed-video",
+            StreamKind::Audio => "weir-feed-audio",
+        };
+        let worker = Arc::clone(&shared);
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || run(&feed, &worker))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Whether the last sample was handed over.
+    pub(super) fn at_end(&self) -> bool {
+        lock(&self.shared.state).at_end
+    }
+}
+
+impl Drop for Feeder {
+    fn drop(&mut self) {
+        self.shared.update(|state| state.stop = true);
+        self.shared.track.listen(None);
+        if let Some(thread) = self.thread.take() {
+            // It ends at once; if it panicked there is nobody to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        change(&mut lock(&self.state));
+        self.changed.notify_all();
+    }
+}
+
+fn install(feed: &Feed, shared: &Arc<Shared>) {
+    let (needs, enough, seeks) = (Arc::downgrade(shared), Arc::downgrade(shared), Arc::downgrade(shared));
+    let tags = Arc::clone(&feed.tags);
+    feed.source.set_callbacks(
+        gst_app::AppSrcCallbacks::builder()
+            .need_data(move |_, _| {
+                if let Some(shared) = needs.upgrade() {
+                    shared.update(|state| (state.hungry, state.fresh) = (true, true));
+                }
+            })
+            .enough_data(move |_| {
+                if let Some(shared) = enough.upgrade() {
+                    shared.update(|state| state.hungry = false);
+                }
+            })
+            .seek_data(move |_, offset| {
+                let Some(shared) = seeks.upgrade() else { return false };
+                let mut carry = lock(&shared.carry);
+                carry.discontinuity = true;
+                tags.clear();
+                shared.track.seek(time::from_pipeline(gst::ClockTime::from_nseconds(offset)));
+                // What is queued now will be thrown away, and what would be pushed before the next need-data too.
+                shared.update(|state| *state = State { stop: state.stop, ..State::default() });
+                true
+            })
+            .build(),
+    );
+}
+
+fn run(feed: &Feed, shared: &Shared) {
+    loop {
+        let mut state = lock(&shared.state);
+        while !state.stop && !(state.hungry && state.fresh) {
+            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.stop {
+            return;
+        }
+        state.fresh = false;
+        drop(state);
+        while step(feed, shared) {}
+    }
+}
+
+/// Hands one sample over; `false` when there is nothing more to do now.
+fn step(feed: &Feed, shared: &Shared) -> bool {
+    let mut carry = lock(&shared.carry);
+    {
+        let state = lock(&shared.state);
+        if state.stop || !state.hungry {
+            return false;
+        }
+    }
+    match feed.track.next() {
+        Next::Sample(sample, tag) => push(feed, &mut carry, &sample, tag),
+        Next::Wait => false,
+        Next::Hole(hole) => {
+            feed.mailbox.post(Mail::Hole(feed.kind, hole));
+            carry.discontinuity = true;
+            if !feed.plays_through_holes {
+                // The jump is a seek, and that asks anew.
+                shared.update(|state| state.hungry = false);
+            }
+            feed.plays_through_holes
+        }
+        Next::End => {
+            shared.update(|state| (state.hungry, state.at_end) = (false, true));
+            // It fails while flushing only, and then the seek starts anew.
+            let _ = feed.source.end_of_stream();
+            false
+        }
+    }
+}
+
+fn push(feed: &Feed, carry: &mut Carry, sample: &Sample, tag: Tag) -> bool {
+    let Some(pts) = time::to_pipeline(sample.pts) else { return true };
+    let caps = &sample.payload.caps;
+    if carry.caps.as_ref() != Some(caps) {
+        feed.source.set_caps(Some(caps));
+        carry.caps = Some(caps.clone());
+    }
+    // The data is shared; only the description is copied.
+    let mut buffer = sample.payload.buffer.copy();
+    if let Some(buffer) = buffer.get_mut() {
+        buffer.set_pts(pts);
+        buffer.set_dts(time::to_pipeline(sample.dts));
+        buffer.set_duration(u64::try_from(sample.duration).ok().map(gst::ClockTime::from_nseconds));
+        let jump = std::mem::take(&mut carry.discontinuity);
+        for (flag, on) in [(gst::BufferFlags::DISCONT, jump), (gst::BufferFlags::DELTA_UNIT, !sample.key)] {
+            if on {
+                buffer.set_flags(flag);
+            } else {
+                buffer.unset_flags(flag);
+            }
+        }
+    }
+    feed.tags.record(sample.pts, tag, caps);
+    feed.source.push_buffer(buffer).is_ok()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere must not become a second one inside a GStreamer callback.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
