@@ -67,6 +67,12 @@ pub(crate) fn muxed_ts(rung: Rung, seconds: u64, order: Order) -> Cut {
     cut_ts(&run(&video, Some("avenc_aac ! aacparse ! mux."), Some((rung, seconds)), Some(seconds)))
 }
 
+/// Pictures in a transport stream that say nothing about their colours: this encoder writes none.
+pub(crate) fn untagged_ts(rung: Rung, seconds: u64) -> Cut {
+    let video = format!("openh264enc gop-size={FPS} ! h264parse config-interval=-1 ! mpegtsmux name=mux");
+    cut_ts(&run(&video, None, Some((rung, seconds)), None))
+}
+
 /// Bare ADTS frames.
 pub(crate) fn adts(seconds: u64) -> Vec<u8> {
     run(
@@ -83,7 +89,7 @@ fn h264(order: Order) -> String {
         Order::Reordered => "bframes=2 b-adapt=false",
     };
     format!(
-        "x264enc speed-preset=ultrafast key-int-max={FPS} option-string=\"scenecut=0:open-gop=0:colormatrix=undef:colorprim=undef:transfer=undef\" bitrate=600 \
+        "x264enc speed-preset=ultrafast key-int-max={FPS} option-string=\"scenecut=0:open-gop=0\" bitrate=600 \
          threads=1 rc-lookahead=0 {order} ! h264parse config-interval=-1"
     )
 }

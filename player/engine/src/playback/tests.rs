@@ -540,7 +540,7 @@ fn one_matrix_holds_for_the_whole_ladder() {
     assert_eq!(matrix_of(&filled(small(), 0)), Matrix::Bt601, "the file says so");
 
     let untagged = Arc::new(SharedTrack::new());
-    let cut = media::muxed_ts(SMALL, 2, Order::Straight);
+    let cut = media::untagged_ts(SMALL, 2);
     let (_, mut segment) = segments(&cut, 0, 0).remove(0);
     let start = segment.samples[0].pts;
     for sample in &mut segment.samples {
