@@ -4,10 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{content::Content, sim::Session};
+use weir_abr::{RungId, qoe};
 
-/// Weight of stalls in Sabre's score, seconds of utility a second.
-const SABRE_GAMMA: f64 = 5.0;
+use crate::{content::Content, sim::Session};
 
 /// What a session was like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -66,81 +65,62 @@ pub struct Figures {
     pub finished: bool,
 }
 
-impl Figures {
-    /// Adds a session up.
-    pub fn of(session: &Session, content: &Content) -> Self {
-        let kbps = content.kbps();
-        let rate = |rung: usize| kbps.get(rung).or(kbps.last()).copied().unwrap_or(1.0);
-        let (low, high) = (rate(0), rate(usize::MAX));
-        let span = (high / low).ln();
-        let plays: Vec<(f64, f64)> = session
+/// A simulated session in the form that figures are computed from.
+pub fn to_qoe(session: &Session, content: &Content) -> qoe::Session {
+    let ladder_kbps = content.kbps();
+    let rate = |rung: RungId| ladder_kbps.get(rung.0).or(ladder_kbps.last()).copied().unwrap_or(1.0);
+    qoe::Session {
+        startup_ms: session.startup.map(|time| time.as_secs_f64() * 1000.0),
+        played: session
             .played
             .iter()
-            .map(|played| (rate(played.rung.0), played.duration.as_secs_f64()))
-            .collect();
-        let count = plays.len().max(1) as f64;
-        let played_s: f64 = plays.iter().map(|(_, time)| time).sum();
-        let by_time = |value: &dyn Fn(f64) -> f64| {
-            plays.iter().map(|(rate, time)| value(*rate) * time).sum::<f64>() / played_s.max(1e-9)
-        };
-        let log = |rate: f64| (rate / low).ln();
-        let changes = || plays.windows(2).filter_map(|pair| <[_; 2]>::try_from(pair).ok());
-        let change = |value: &dyn Fn(f64) -> f64| {
-            changes().map(|[(a, _), (b, _)]| (value(b) - value(a)).abs()).sum::<f64>()
-        };
-        let switches = changes().filter(|[(a, _), (b, _)]| a != b).count();
-        let stall_s: f64 = session.stalls.iter().map(|stall| stall.length.as_secs_f64()).sum();
-        let rebuffer_ratio = if stall_s > 0.0 { stall_s / (stall_s + played_s) } else { 0.0 };
-        let startup_s = session.startup.unwrap_or(session.end).as_secs_f64();
-        let utility = by_time(&log);
-        let mean_u = if span > 0.0 {
-            plays.iter().map(|(rate, _)| log(*rate)).sum::<f64>() / span / count
-        } else {
-            1.0
-        };
-        let switch_rate = switches as f64 / (count - 1.0).max(1.0);
-        let mbps = |rate: f64| rate / 1000.0;
-        let per_segment = |value: &dyn Fn(f64) -> f64, mu: f64| {
-            (plays.iter().map(|(rate, _)| value(*rate)).sum::<f64>() - change(value) - mu * stall_s) / count
-        };
-        let errors: Vec<f64> = session
+            .map(|played| qoe::Played {
+                index: played.index,
+                rung: played.rung,
+                kbps: rate(played.rung),
+                start_s: content
+                    .main()
+                    .segment(played.index)
+                    .map_or(0.0, |segment| segment.start.as_secs_f64()),
+                duration_s: played.duration.as_secs_f64(),
+            })
+            .collect(),
+        stalls: session
+            .stalls
+            .iter()
+            .map(|stall| qoe::Stall {
+                pos_s: stall.position.as_secs_f64(),
+                ms: stall.length.as_secs_f64() * 1000.0,
+            })
+            .collect(),
+        downloads: session
             .estimates
             .iter()
-            .filter(|(_, measured)| *measured > 0.0)
-            .map(|(expected, measured)| (expected - measured) / measured)
-            .collect();
-        let mean = |values: &mut dyn Iterator<Item = f64>| {
-            let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-            if count > 0.0 { sum / count } else { 0.0 }
-        };
+            .map(|(expected, actual)| qoe::Download { expected_kbps: Some(*expected), actual_kbps: *actual })
+            .collect(),
+        bytes: session.bytes,
+        wasted_bytes: session.aborted_bytes + session.replaced_bytes,
+        ended: session.finished,
+        failed: session.failed.is_some(),
+        heights: content.main().ladder.rungs().iter().map(|rung| rung.height).collect(),
+        ladder_kbps,
+    }
+}
+
+impl Figures {
+    /// Adds a session up. What the record tells as well is computed by `weir_abr::qoe`, as in the player.
+    pub fn of(session: &Session, content: &Content) -> Self {
+        let common = qoe::Figures::of(&to_qoe(session, content));
         let bytes = session.bytes.max(1) as f64;
+        let seeks = session.seeks.len().max(1) as f64;
         Self {
-            qoe_s: mean_u - 10.0 * rebuffer_ratio - switch_rate,
-            qoe_lin: per_segment(&mbps, mbps(high)),
-            qoe_log: per_segment(&log, span),
-            score: (utility * played_s - SABRE_GAMMA * stall_s) / (played_s + stall_s + startup_s).max(1e-9),
-            startup_s,
-            played_s,
-            stall_s,
-            stalls: u32::try_from(session.stalls.len()).unwrap_or(u32::MAX),
-            max_stall_s: session.stalls.iter().map(|stall| stall.length.as_secs_f64()).fold(0.0, f64::max),
-            rebuffer_ratio,
-            kbps: by_time(&|rate| rate),
-            utility,
-            switches: u32::try_from(switches).unwrap_or(u32::MAX),
-            switch_rate,
-            change_kbps: change(&|rate| rate) / (count - 1.0).max(1.0),
-            change_log: change(&log) / (count - 1.0).max(1.0),
-            lowest_share: by_time(&|rate| f64::from(u8::from(rate == low))),
-            rampup_s: 0.0,
-            bytes: session.bytes,
+            startup_s: session.startup.unwrap_or(session.end).as_secs_f64(),
             aborted_share: session.aborted_bytes as f64 / bytes,
             replaced_share: session.replaced_bytes as f64 / bytes,
-            estimate_bias: mean(&mut errors.iter().copied()),
-            estimate_mape: mean(&mut errors.iter().map(|error| error.abs())),
             live_latency_s: session.live_latency_s.unwrap_or(0.0),
-            seek_s: mean(&mut session.seeks.iter().map(|(_, took)| took.as_secs_f64())),
+            seek_s: session.seeks.iter().map(|(_, took)| took.as_secs_f64()).sum::<f64>() / seeks,
             finished: session.finished,
+            ..Self::from(&common)
         }
     }
 
@@ -152,5 +132,36 @@ impl Figures {
         let reached = session.played.iter().find(|played| played.rung.0 >= sustained);
         self.rampup_s = reached.map_or(session.end, |played| played.at).as_secs_f64();
         self
+    }
+}
+
+impl From<&qoe::Figures> for Figures {
+    /// What a record tells; the rest is zero.
+    fn from(common: &qoe::Figures) -> Self {
+        let bytes = common.bytes.max(1) as f64;
+        Self {
+            qoe_s: common.qoe_s,
+            qoe_lin: common.qoe_lin,
+            qoe_log: common.qoe_log,
+            score: common.sabre_score,
+            startup_s: common.startup_ms.unwrap_or_default() / 1000.0,
+            played_s: common.played_s,
+            stall_s: common.rebuffer_ms / 1000.0,
+            stalls: common.rebuffer_count,
+            max_stall_s: common.rebuffer_longest_ms / 1000.0,
+            rebuffer_ratio: common.rebuffer_ratio,
+            kbps: common.played_kbps,
+            utility: common.utility,
+            switches: common.switches,
+            switch_rate: common.switch_rate,
+            change_kbps: common.change_kbps,
+            change_log: common.change_ln,
+            lowest_share: common.lowest_share,
+            bytes: common.bytes,
+            aborted_share: common.wasted_bytes as f64 / bytes,
+            estimate_bias: common.estimate_bias.unwrap_or_default(),
+            estimate_mape: common.estimate_mape.unwrap_or_default(),
+            ..Self::default()
+        }
     }
 }

@@ -12,6 +12,7 @@ pub mod figures;
 pub mod options;
 pub mod oracle;
 pub mod proxy;
+pub mod record;
 pub mod rng;
 pub mod sabre;
 pub mod sim;

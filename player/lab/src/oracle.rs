@@ -148,7 +148,7 @@ impl Objective {
         match self {
             Self::QoeS => Weights {
                 utility: logs.iter().map(|log| log / span).collect(),
-                switch: count / (count - 1.0).max(1.0),
+                switch: 1.0,
                 change: 0.0,
                 level: logs,
                 stall: 10.0 * slope * count,

@@ -1,10 +1,14 @@
 //! The lab's commands, for its own binary and for `weir lab`.
 
+mod explain;
+mod replay;
 mod sim;
 mod trace;
 
 use clap::Subcommand;
 
+pub use explain::{ExplainArgs, TrackName};
+pub use replay::ReplayArgs;
 pub use sim::SimArgs;
 pub use trace::TraceCommand;
 
@@ -12,7 +16,11 @@ pub use trace::TraceCommand;
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run the player's brain over network traces, thousands of times faster than real time.
-    Sim(SimArgs),
+    Sim(Box<SimArgs>),
+    /// Print why a recorded session chose what it chose.
+    Explain(ExplainArgs),
+    /// Play a recorded session's link again with other controllers.
+    Replay(ReplayArgs),
     /// Make, look at and convert network traces.
     #[command(subcommand)]
     Trace(TraceCommand),
@@ -22,6 +30,8 @@ pub enum Command {
 pub fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Sim(args) => sim::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Trace(command) => trace::run(command),
     }
 }

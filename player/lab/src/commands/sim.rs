@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::print;
 use crate::{
-    content::Spec,
+    content::{Spec, manifest},
     experiment::{self, Half, Options, Progress, Set, Suite, trace_files},
     options,
     oracle::{Objective, Resolution},
@@ -36,6 +36,9 @@ pub struct SimArgs {
     /// `FILE.json` (a Sabre movie), `cbr:KBPS,.../SEGMENT/LENGTH` or `vbr:...[/seed=N][/spread=X]`.
     #[arg(long, default_value = "vbr:300,750,1200,1850,2850,4300/4s/300s")]
     pub content: Spec,
+    /// Take content and true sizes from an HLS or DASH manifest instead: a path, or an http(s) URL.
+    #[arg(long, value_name = "PATH|URL")]
+    pub manifest: Option<String>,
     /// Largest buffers in seconds, comma-separated.
     #[arg(long, value_delimiter = ',', default_value = "25")]
     pub buffer: Vec<f64>,
@@ -123,7 +126,10 @@ fn load_sets(args: &SimArgs) -> anyhow::Result<Vec<Set>> {
         }
         return suite.load(&args.root);
     }
-    let content = args.content.load(std::path::Path::new(""))?;
+    let content = match &args.manifest {
+        Some(address) => manifest::load(address)?,
+        None => args.content.load(std::path::Path::new(""))?,
+    };
     let mut sets = Vec::new();
     for path in &args.traces {
         for file in trace_files(path)? {

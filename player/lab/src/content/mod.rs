@@ -2,6 +2,7 @@
 //!
 //! From a Sabre movie file, from a real manifest, or from a model of variable bitrate; see [`Spec`].
 
+pub mod manifest;
 mod model;
 mod movie;
 mod spec;

@@ -1,0 +1,133 @@
+//! `replay`: what other controllers would have done on a recorded session's link.
+
+use std::{fmt::Write as _, path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Serialize;
+use weir_abr::{planner::Config, qoe};
+
+use super::print;
+use crate::{
+    figures::Figures,
+    oracle::{self, Objective, Resolution},
+    record::{self, Replay},
+    sim::{Session, Setup, simulate},
+    trace::{Format, Link},
+};
+
+/// Which record, and who plays it again.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// A session's record, as `weir play --events FILE` writes it.
+    pub record: PathBuf,
+    /// Controllers, comma-separated; all when left out.
+    #[arg(long, value_delimiter = ',')]
+    pub algorithms: Vec<String>,
+    /// Largest buffer in seconds; the player's own when left out.
+    #[arg(long)]
+    pub buffer: Option<f64>,
+    /// Results as JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// Also write the rebuilt link to this trace file.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+}
+
+/// One controller's session on the recorded link.
+#[derive(Debug, Serialize)]
+struct Line {
+    /// `recorded` is the session itself.
+    algorithm: String,
+    /// Share of the recorded segments for which it chose the same rung (the one that was kept).
+    same: f64,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<()> {
+    let reading = || format!("replaying {}", args.record.display());
+    let entries = record::read(&args.record)?;
+    let replay = Replay::new(&entries).with_context(reading)?;
+    if let Some(path) = &args.trace {
+        std::fs::write(path, Format::Weir.write(&replay.trace))
+            .with_context(|| format!("writing {}", path.display()))?;
+    }
+    let link = Link::new(&replay.trace);
+    let mut config = Config::default();
+    if let Some(buffer) = args.buffer {
+        anyhow::ensure!(
+            (1.0..=3600.0).contains(&buffer),
+            "--buffer {buffer}: wanted seconds between 1 and 3600"
+        );
+        config.max_buffer = Duration::from_secs_f64(buffer);
+    }
+    let recorded = qoe::Figures::of(&qoe::Session::from_record(&entries));
+    let mut lines =
+        vec![Line { algorithm: "recorded".to_owned(), same: 1.0, figures: Figures::from(&recorded) }];
+    let names: Vec<String> = if args.algorithms.is_empty() {
+        weir_abr::control::NAMES.iter().map(|name| (*name).to_owned()).collect()
+    } else {
+        args.algorithms.clone()
+    };
+    for name in names {
+        let config = Config { controller: name.clone(), ..config.clone() };
+        let session = simulate(Setup::new(&replay.content, &link), config)?;
+        lines.push(line(name, &session, &replay));
+    }
+    let best =
+        oracle::best(&replay.content, &link, config.max_buffer, Objective::QoeS, Resolution::default());
+    lines.push(line("oracle".to_owned(), &best, &replay));
+    if args.json {
+        let text = serde_json::to_string_pretty(&lines).context("writing the results as JSON")?;
+        return print(&(text + "\n"));
+    }
+    print(&table(&lines, &replay))
+}
+
+fn line(algorithm: String, session: &Session, replay: &Replay) -> Line {
+    let kept = |index: u64| {
+        let found = replay.chosen.binary_search_by_key(&index, |(index, ..)| *index);
+        found.ok().and_then(|at| replay.chosen.get(at)).map(|(_, _, kept)| *kept)
+    };
+    let same = session.played.iter().filter(|played| kept(played.index) == Some(played.rung)).count();
+    Line {
+        algorithm,
+        same: same as f64 / replay.chosen.len().max(1) as f64,
+        figures: Figures::of(session, &replay.content),
+    }
+}
+
+fn table(lines: &[Line], replay: &Replay) -> String {
+    let mut out = format!(
+        "link rebuilt over {:.1} s, mean {:.0} kbit/s; {} segments\n\n",
+        replay.trace.duration_ms() / 1000.0,
+        replay.trace.mean_kbps(),
+        replay.chosen.len()
+    );
+    let width = lines.iter().map(|line| line.algorithm.len()).max().unwrap_or(0).max(9);
+    let _ = writeln!(
+        out,
+        "{:width$}  {:>6} {:>7} {:>7} {:>7} {:>7}  {:>7} {:>7} {:>7} {:>6}",
+        "algorithm", "same%", "QoE_S", "Yin", "log", "Sabre", "kbit/s", "stall s", "switch", "start"
+    );
+    for line in lines {
+        let figures = &line.figures;
+        let _ = writeln!(
+            out,
+            "{:width$}  {:6.1} {:7.3} {:7.3} {:7.3} {:7.3}  {:7.0} {:7.2} {:7} {:6.2}",
+            line.algorithm,
+            line.same * 100.0,
+            figures.qoe_s,
+            figures.qoe_lin,
+            figures.qoe_log,
+            figures.score,
+            figures.kbps,
+            figures.stall_s,
+            figures.switches,
+            figures.startup_s,
+        );
+    }
+    out
+}

@@ -1,0 +1,9 @@
+//! Recorded sessions: read back, explained, and played again with other controllers.
+
+mod explain;
+mod read;
+mod replay;
+
+pub use explain::explain;
+pub use read::{RecordError, read};
+pub use replay::{RebuildError, Replay};

@@ -1,0 +1,101 @@
+//! Reading a record, one JSON object a line.
+
+use std::{
+    io::BufRead as _,
+    path::{Path, PathBuf},
+};
+
+use weir_abr::record::Entry;
+
+/// Why a record cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The file cannot be opened or read.
+    #[error("reading the record {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line is not what it should be.
+    #[error("{}:{line}: {reason}", path.display())]
+    Bad {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// All entries of a file, in its order. Events that are not known are left out, and so is a last line that was cut off.
+pub fn read(path: &Path) -> Result<Vec<Entry>, RecordError> {
+    let io = |source| RecordError::Io { path: path.to_owned(), source };
+    let bad = |line, reason| RecordError::Bad { path: path.to_owned(), line, reason };
+    let file = std::fs::File::open(path).map_err(io)?;
+    let mut entries = Vec::new();
+    let mut broken: Option<RecordError> = None;
+    for (at, line) in std::io::BufReader::new(file).lines().enumerate() {
+        let line = line.map_err(io)?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        // A line that is followed by another was not cut off: it is wrong.
+        if let Some(error) = broken.take() {
+            return Err(error);
+        }
+        match serde_json::from_str::<Entry>(&line) {
+            Ok(entry) => entries.push(entry),
+            Err(error) => match serde_json::from_str::<serde_json::Value>(&line) {
+                Ok(value) if is_unknown_event(&value) => {}
+                Ok(value) if value.get("t_ms").is_none() || value.get("event").is_none() => {
+                    return Err(bad(
+                        at + 1,
+                        "there is no t_ms and event; is it a session's record?".to_owned(),
+                    ));
+                }
+                Ok(_) => return Err(bad(at + 1, error.to_string())),
+                Err(_) => broken = Some(bad(at + 1, error.to_string())),
+            },
+        }
+    }
+    if let (Some(error), true) = (broken, entries.is_empty()) {
+        return Err(error);
+    }
+    if entries.is_empty() {
+        return Err(bad(1, "the record is empty".to_owned()));
+    }
+    Ok(entries)
+}
+
+/// Names that this version knows.
+const KNOWN: &[&str] = &[
+    "manifest",
+    "ladder",
+    "request",
+    "segment",
+    "abort",
+    "decision",
+    "switch",
+    "first_frame",
+    "position",
+    "stall_start",
+    "stall_end",
+    "seek",
+    "paused",
+    "rate",
+    "quality",
+    "skip",
+    "sync",
+    "error",
+    "ended",
+    "summary",
+];
+
+fn is_unknown_event(value: &serde_json::Value) -> bool {
+    let number = value.get("t_ms").is_some_and(serde_json::Value::is_number);
+    let name = value.get("event").and_then(serde_json::Value::as_str);
+    number && name.is_some_and(|name| !KNOWN.contains(&name))
+}
