@@ -1,6 +1,6 @@
 //! `weir-server`: publishes video as adaptive streams.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -72,9 +72,9 @@ fn run() -> anyhow::Result<()> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let (listen, demo, data) = (config.listen, config.demo, config.data.clone());
-    let listener = Listener::bind(listen, config.limits)
-        .await
-        .with_context(|| format!("cannot listen on {listen}; is another server running there? --listen changes it"))?;
+    let listener = Listener::bind(listen, config.limits).await.with_context(|| {
+        format!("cannot listen on {listen}; is another server running there? --listen changes it")
+    })?;
     let address = listener.address();
     let app = App::open(config, Arc::new(SystemClock::default())).await?;
     if demo {
@@ -82,10 +82,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
     // The one line on standard output, for people and for scripts that let the system choose the port.
     let mut out = std::io::stdout();
-    writeln!(out, "listening on http://{address}").and_then(|()| out.flush()).context("cannot write to stdout")?;
+    writeln!(out, "listening on http://{address}")
+        .and_then(|()| out.flush())
+        .context("cannot write to stdout")?;
     tracing::info!(%address, data = %data.display(), "listening");
     if app.gate.needs_token() {
-        tracing::info!("writes need a token: the one given, or else the one in {}", data.join("token").display());
+        tracing::info!(
+            "writes need a token: the one given, or else the one in {}",
+            data.join("token").display()
+        );
     }
     let sweeper = Arc::clone(&app);
     tokio::task::spawn_blocking(move || api::sweep_uploads(&sweeper));
@@ -94,7 +99,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
     tokio::spawn(async move {
-        let either = async |terminate: &mut tokio::signal::unix::Signal, interrupt: &mut tokio::signal::unix::Signal| {
+        let either = async |terminate: &mut tokio::signal::unix::Signal,
+                            interrupt: &mut tokio::signal::unix::Signal| {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         };
         either(&mut terminate, &mut interrupt).await;
@@ -137,7 +143,10 @@ async fn publish_samples(app: &Arc<App>) -> anyhow::Result<()> {
 
 fn set_up_log(format: LogFormat) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),

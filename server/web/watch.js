@@ -28,6 +28,22 @@
   refresh();
   setInterval(refresh, 3000);
 
+  const remove = document.getElementById("delete");
+  remove.hidden = false;
+  remove.addEventListener("click", async () => {
+    if (!confirm(`Delete the stream "${id}" with all its media?`)) return;
+    const headers = {};
+    let answer = await fetch(`/api/stream/${id}`, { method: "DELETE" });
+    if (answer.status === 401) {
+      const token = prompt("The server's token:");
+      if (!token) return;
+      headers.Authorization = `Bearer ${token}`;
+      answer = await fetch(`/api/stream/${id}`, { method: "DELETE", headers });
+    }
+    if (answer.ok) location.href = "/";
+    else say((await answer.json()).detail);
+  });
+
   if (!window.Hls || !Hls.isSupported()) {
     // Safari on phones plays HLS itself, everything else at least the progressive stream.
     video.src = video.canPlayType("application/vnd.apple.mpegurl") ? source : root.dataset.page;
@@ -39,7 +55,8 @@
     cmcd: { sessionId: sid, contentId: id, useHeaders: false },
     startPosition: 0, // A stream that is still being packaged starts at its beginning, not at its edge.
     capLevelToPlayerSize: true,
-    maxBufferLength: 30,
+    maxBufferLength: 30, // Both: a page that fetches every few seconds is counted as a viewer all the time.
+    maxMaxBufferLength: 30,
     backBufferLength: 60,
   });
   let stalls = 0, started = false, dropped = 0;

@@ -8,9 +8,12 @@ use crate::http::Entity;
 /// What a rendering depends on; another value means to render anew.
 pub type Version = (usize, bool, String);
 
+/// A stream's documents by name.
+type Documents = HashMap<String, (Version, Arc<Entity>)>;
+
 /// The last rendering of each document of each stream.
 #[derive(Debug, Default)]
-pub struct Rendered(Mutex<HashMap<String, HashMap<String, (Version, Arc<Entity>)>>>);
+pub struct Rendered(Mutex<HashMap<String, Documents>>);
 
 impl Rendered {
     /// The document in this version, rendered if the kept one is another.

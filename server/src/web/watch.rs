@@ -17,7 +17,8 @@ pub(super) fn html(view: &StreamView, sid: &str) -> String {
 <noscript><div class="message"><p>Without JavaScript: <a href="{hls}">HLS</a>, or play the address of this page in any player.</p></div></noscript></div>
 <h1>{title}</h1>
 <div class="bar"><span class="meta"><span class="viewers some" id="viewers">{watching} watching</span><span id="state">{state}</span></span>
-<label class="meta">Quality <select id="quality" aria-label="Quality"><option value="-1">Auto</option></select></label></div>
+<label class="meta">Quality <select id="quality" aria-label="Quality"><option value="-1">Auto</option></select></label>
+<button class="danger manage" id="delete" hidden>Delete ...</button></div>
 <p class="why" id="why">{error}</p>
 </div>
 <aside>

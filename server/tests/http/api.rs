@@ -25,7 +25,10 @@ async fn a_stream_is_created_found_listed_renamed_and_deleted() {
     assert!(["queued", "packaging", "ready"].contains(&one["state"].as_str().unwrap()), "{one}");
 
     let list = server.get("/api/streams").await.json();
-    assert_eq!((&list["total"], &list["page"], &list["items"][0]["id"]), (&json!(1), &json!(1), &json!("one")));
+    assert_eq!(
+        (&list["total"], &list["page"], &list["items"][0]["id"]),
+        (&json!(1), &json!(1), &json!("one"))
+    );
 
     let json = [("Content-Type", "application/merge-patch+json")];
     let renamed = server.send("PATCH", "/api/stream/one", &json, r#"{"title": "Better"}"#).await;
@@ -58,17 +61,21 @@ async fn the_same_id_is_refused_and_the_same_idempotency_key_is_not() {
 #[tokio::test]
 async fn without_an_id_one_is_made_of_the_title() {
     let server = Server::with(|_| {}, &[]).await;
-    let body = json!({"title": "Sintel & Friends", "source": {"type": "testcard", "height": 96, "duration_s": 1}});
+    let body =
+        json!({"title": "Sintel & Friends", "source": {"type": "testcard", "height": 96, "duration_s": 1}});
     let made = server.post_json("/api/stream/create", &body).await.json();
     assert!(made["id"].as_str().unwrap().starts_with("sintel-friends-"), "{made}");
 }
+
+/// Headers and body of a request, status of its answer.
+type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, u16);
 
 #[tokio::test]
 async fn bodies_that_are_not_right_change_nothing() {
     let server = Server::with(|_| {}, &[]).await;
     let json = [("Content-Type", "application/json")];
     let deep = "[".repeat(30_000);
-    let rows: &[(&[(&str, &str)], &str, u16)] = &[
+    let rows: &[Row] = &[
         (&json, "", 400),
         (&json, "{", 400),
         (&json, "[]", 400),
@@ -100,7 +107,8 @@ async fn field_errors_come_one_by_one() {
     let server = Server::with(|_| {}, &[]).await;
     let body = json!({"id": "Bad Id", "source": {"type": "tape"}});
     let problem = server.post_json("/api/stream/create", &body).await.json();
-    let fields: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|e| e["field"].as_str().unwrap()).collect();
+    let fields: Vec<_> =
+        problem["errors"].as_array().unwrap().iter().map(|e| e["field"].as_str().unwrap()).collect();
     assert_eq!(fields, ["id", "source.type"]);
 }
 
@@ -121,7 +129,16 @@ async fn files_come_only_from_allowed_folders() {
             server.post_json("/api/stream/create", &body).await
         }
     };
-    for bad in ["../secret.mp4", "link.mp4", "/etc/passwd", "/proc/self/environ", "a.mp4\0", "..\\secret.mp4", "", "."] {
+    for bad in [
+        "../secret.mp4",
+        "link.mp4",
+        "/etc/passwd",
+        "/proc/self/environ",
+        "a.mp4\0",
+        "..\\secret.mp4",
+        "",
+        ".",
+    ] {
         assert_eq!(ask(bad.to_owned()).await.problem(422), "invalid-fields", "{bad:?}");
     }
     assert_eq!(server.get("/api/streams").await.json()["total"], 0);
@@ -186,7 +203,11 @@ async fn the_list_is_filtered_and_paged() {
     ];
     for (query, total, items) in rows {
         let list = server.get(&format!("/api/streams{query}")).await.json();
-        assert_eq!((list["total"].as_u64(), list["items"].as_array().unwrap().len()), (Some(total), items), "{query}");
+        assert_eq!(
+            (list["total"].as_u64(), list["items"].as_array().unwrap().len()),
+            (Some(total), items),
+            "{query}"
+        );
     }
     for query in ["?state=odd", "?page=0", "?page=-1", "?page=x", "?per_page=201", "?per_page=0"] {
         server.get(&format!("/api/streams{query}")).await.problem(400);
@@ -200,8 +221,11 @@ async fn the_list_is_filtered_and_paged() {
 
 #[tokio::test]
 async fn with_a_token_every_write_needs_it_and_sources_are_for_its_holder() {
-    let server =
-        Server::with(|config| config.token = Some("0123456789abcdef".into()), &[("film", State::Ready, 1, true)]).await;
+    let server = Server::with(
+        |config| config.token = Some("0123456789abcdef".into()),
+        &[("film", State::Ready, 1, true)],
+    )
+    .await;
     let writes = [
         ("POST", "/api/stream/create"),
         ("PATCH", "/api/stream/film"),
@@ -211,7 +235,9 @@ async fn with_a_token_every_write_needs_it_and_sources_are_for_its_holder() {
         ("DELETE", "/api/upload/2b0a4c3e-7d5f-4e07-9f0a-0a3b5a1b2c3d"),
     ];
     for (method, path) in writes {
-        for headers in [vec![], vec![("Authorization", "Bearer wrong")], vec![("Authorization", "Basic Zm9v")]] {
+        for headers in
+            [vec![], vec![("Authorization", "Bearer wrong")], vec![("Authorization", "Basic Zm9v")]]
+        {
             let answer = server.send(method, path, &headers, "").await;
             assert_eq!(answer.problem(401), "token-needed", "{method} {path}");
             assert!(answer.header("www-authenticate").is_some());
@@ -248,7 +274,11 @@ async fn operations_have_their_answers() {
     assert_eq!((time.text().len(), time.header("cache-control")), (24, Some("no-store")));
     assert!(time.header("date").is_some());
     let metrics = server.get("/metrics").await.text();
-    for line in ["weir_streams{state=\"ready\"} 1", "weir_viewers{stream=\"film\"} 0", "# TYPE weir_viewers_total counter"] {
+    for line in [
+        "weir_streams{state=\"ready\"} 1",
+        "weir_viewers{stream=\"film\"} 0",
+        "# TYPE weir_viewers_total counter",
+    ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
     server.app.stop.cancel();

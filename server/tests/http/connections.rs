@@ -153,7 +153,11 @@ async fn http_2_without_tls_is_served_too() {
 
 #[tokio::test]
 async fn at_the_end_open_streams_are_cut_within_the_grace_and_no_one_new_is_let_in() {
-    let mut server = Server::with(|config| config.limits.grace = Duration::from_secs(5), &[("grow", State::Ready, 1, false)]).await;
+    let mut server = Server::with(
+        |config| config.limits.grace = Duration::from_secs(5),
+        &[("grow", State::Ready, 1, false)],
+    )
+    .await;
     server.app.catalog.update("grow", |stream| stream.state = State::Packaging).await.unwrap();
     let mut progressive = server.connect().await;
     progressive.write_all(b"GET /stream/grow HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();

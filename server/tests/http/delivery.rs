@@ -62,7 +62,8 @@ async fn a_complete_media_playlist_is_vod_and_all_it_names_is_there() {
 
 #[tokio::test]
 async fn a_growing_playlist_is_an_event_that_only_grows_and_ends_once() {
-    let server = Server::with(|_| {}, &[("film", State::Failed, 0, false), ("grow", State::Ready, 1, false)]).await;
+    let server =
+        Server::with(|_| {}, &[("film", State::Failed, 0, false), ("grow", State::Ready, 1, false)]).await;
     // As the catalogue has it during packaging; the store is what grows.
     server.app.catalog.update("grow", |stream| stream.state = State::Packaging).await.unwrap();
     let media = server.app.media("grow").unwrap();
@@ -159,7 +160,10 @@ async fn playlists_are_gzipped_for_those_who_take_it_and_revalidate() {
     let plain = server.get(&path).await;
     let packed = server.get_with(&path, &[("Accept-Encoding", "gzip, deflate")]).await;
     assert_eq!(packed.header("content-encoding"), Some("gzip"));
-    assert_eq!((plain.header("vary"), packed.header("vary")), (Some("Accept-Encoding"), Some("Accept-Encoding")));
+    assert_eq!(
+        (plain.header("vary"), packed.header("vary")),
+        (Some("Accept-Encoding"), Some("Accept-Encoding"))
+    );
     let mut text = String::new();
     std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&packed.body[..]), &mut text).unwrap();
     assert_eq!(text, plain.text());
@@ -181,7 +185,12 @@ async fn other_origins_may_read_and_ask_first() {
     }
     assert!(answer.header("set-cookie").is_none());
     let preflight = server
-        .send("OPTIONS", &path, &[("Origin", "https://player.example"), ("Access-Control-Request-Method", "GET")], "")
+        .send(
+            "OPTIONS",
+            &path,
+            &[("Origin", "https://player.example"), ("Access-Control-Request-Method", "GET")],
+            "",
+        )
         .await;
     assert_eq!(preflight.status, 204);
     assert!(preflight.header("access-control-allow-headers").unwrap().contains("Range"));
@@ -228,7 +237,8 @@ async fn media_of_a_deleted_and_recreated_stream_has_other_names() {
     server.app.delete("film").await.unwrap();
     assert_eq!(server.get(&old).await.problem(404), "no-such-stream");
     let source = weir_server::catalog::Source::TestCard { height: 360, duration_s: 4.0, frame_rate: 25.0 };
-    let mut again = weir_server::catalog::Stream::new("film", "Again", source, weir_server::ladder::Profile::default());
+    let mut again =
+        weir_server::catalog::Stream::new("film", "Again", source, weir_server::ladder::Profile::default());
     again.state = State::Ready;
     let catalog = &server.app.catalog;
     catalog.create(again, None).await.unwrap();

@@ -20,8 +20,11 @@ fn described() -> Vec<(String, Vec<String>)> {
 
 /// Paths as the sources register them.
 fn routed() -> Vec<String> {
-    let sources =
-        [include_str!("../../src/api/mod.rs"), include_str!("../../src/deliver/mod.rs"), include_str!("../../src/web/mod.rs")];
+    let sources = [
+        include_str!("../../src/api/mod.rs"),
+        include_str!("../../src/deliver/mod.rs"),
+        include_str!("../../src/web/mod.rs"),
+    ];
     let mut paths: Vec<String> = sources
         .iter()
         .flat_map(|source| source.split(".route(").skip(1))
@@ -53,7 +56,8 @@ async fn exactly_the_described_methods_apply() {
                 continue;
             }
             let answer = server.send(&method, &path, &[], "").await;
-            let expected = methods.contains(&method) || (method == "HEAD" && methods.iter().any(|m| m == "GET"));
+            let expected =
+                methods.contains(&method) || (method == "HEAD" && methods.iter().any(|m| m == "GET"));
             assert_eq!(answer.status != 405, expected, "{method} {path}: {}", answer.status);
             assert!(answer.status < 500 || answer.status == 503, "{method} {path}: {}", answer.status);
         }

@@ -1,5 +1,13 @@
 //! The server as a client meets it: through a real socket, with media in its store.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "clippy's leave for tests does not reach the helpers of integration tests"
+)]
+
 mod api;
 mod connections;
 mod delivery;

@@ -14,7 +14,9 @@ async fn the_list_names_the_streams_without_a_script() {
     let page = server.get_with("/", &[HTML]).await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     let text = page.text();
-    for part in ["href=\"/stream/film\">The film</a>", "0 viewers", "the source is broken", "<form method=\"post\""] {
+    for part in
+        ["href=\"/stream/film\">The film</a>", "0 viewers", "the source is broken", "<form method=\"post\""]
+    {
         assert!(text.contains(part), "{part}");
     }
 }
@@ -22,11 +24,16 @@ async fn the_list_names_the_streams_without_a_script() {
 #[tokio::test]
 async fn titles_cannot_become_markup() {
     let server = Server::with_film().await;
-    server.app.catalog.update("film", |stream| {
-        stream.title = EVIL.to_owned();
-        stream.state = State::Failed;
-        stream.error = Some(EVIL.to_owned());
-    }).await.unwrap();
+    server
+        .app
+        .catalog
+        .update("film", |stream| {
+            stream.title = EVIL.to_owned();
+            stream.state = State::Failed;
+            stream.error = Some(EVIL.to_owned());
+        })
+        .await
+        .unwrap();
     for path in ["/", "/stream/film"] {
         let text = server.get_with(path, &[HTML]).await.text();
         assert!(!text.contains("<script>alert") && !text.contains("<img src=x"), "{path}");
@@ -42,7 +49,10 @@ async fn pages_load_nothing_from_elsewhere_and_what_they_load_is_there() {
         let policy = page.header("content-security-policy").unwrap();
         assert!(policy.starts_with("default-src 'self'") && !policy.contains("unsafe"), "{policy}");
         let text = page.text();
-        assert!(!text.contains("http://") || text.replace("http://www.w3.org", "").matches("http://").count() == 0);
+        assert!(
+            !text.contains("http://")
+                || text.replace("http://www.w3.org", "").matches("http://").count() == 0
+        );
         let assets = text.split(['"']).filter(|part| part.starts_with("/assets/"));
         let mut count = 0;
         for asset in assets {
@@ -90,7 +100,8 @@ async fn the_form_creates_a_stream_without_a_script() {
         )
     };
     let multipart = ("Content-Type", "multipart/form-data; boundary=b");
-    let rows = [("title", "From a form"), ("type", "testcard"), ("height", "96"), ("duration_s", "1"), ("url", "")];
+    let rows =
+        [("title", "From a form"), ("type", "testcard"), ("height", "96"), ("duration_s", "1"), ("url", "")];
     let made = server.send("POST", "/create", &[multipart], form(&rows)).await;
     assert_eq!(made.status, 303, "{}", made.text());
     assert!(made.header("location").unwrap().starts_with("/stream/from-a-form-"));
@@ -114,7 +125,9 @@ async fn with_a_token_the_form_needs_it() {
         let fields = [("type", "testcard"), ("height", "96"), ("duration_s", "1"), ("token", token)];
         let fields: String = fields
             .iter()
-            .map(|(name, value)| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"))
+            .map(|(name, value)| {
+                format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+            })
             .collect();
         format!("{fields}--b--\r\n")
     };

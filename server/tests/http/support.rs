@@ -26,8 +26,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// SPS and PPS of a 320x180 High@1.3 stream.
 const AVCC: &[u8] = &[
-    1, 0x64, 0x00, 0x0d, 0xff, 0xe1, 0, 8, 0x67, 0x64, 0x00, 0x0d, 0xac, 0xd9, 0x41, 0x41, 1, 0, 4, 0x68, 0xeb, 0xec,
-    0xb2,
+    1, 0x64, 0x00, 0x0d, 0xff, 0xe1, 0, 8, 0x67, 0x64, 0x00, 0x0d, 0xac, 0xd9, 0x41, 0x41, 1, 0, 4, 0x68,
+    0xeb, 0xec, 0xb2,
 ];
 
 /// A server with the streams that its test made before.
@@ -83,7 +83,13 @@ impl Server {
         self.send("POST", path, &[("Content-Type", "application/json")], &body.to_string()).await
     }
 
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Answer {
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl AsRef<[u8]>,
+    ) -> Answer {
         let body = body.as_ref();
         let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
@@ -104,7 +110,8 @@ impl Server {
         // A refusal may come before everything is taken.
         let _ = socket.write_all(bytes).await;
         let mut all = Vec::new();
-        let read = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut all)).await.expect("an answer in time");
+        let read =
+            tokio::time::timeout(PATIENCE, socket.read_to_end(&mut all)).await.expect("an answer in time");
         if all.is_empty() {
             read.expect("an answer");
         }
@@ -199,7 +206,10 @@ async fn seed(data: &Path, streams: &[(&str, State, u32, bool)]) {
     let store = Store::open(data).unwrap();
     for (id, state, segments, complete) in streams {
         let source = Source::TestCard { height: 360, duration_s: 12.0, frame_rate: 25.0 };
-        catalog.create(Stream::new(*id, format!("The {id}"), source, Profile::default()), None).await.unwrap();
+        catalog
+            .create(Stream::new(*id, format!("The {id}"), source, Profile::default()), None)
+            .await
+            .unwrap();
         let state = *state;
         catalog
             .update(id, move |stream| {

@@ -22,13 +22,17 @@ async fn a_raw_upload_and_a_forms_file_are_stored_as_they_came() {
     assert_eq!(stored(&server, &raw), b"raw bytes");
     let body = "--b\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nx\r\n--b\r\nContent-Disposition: form-data; \
                 name=\"file\"; filename=\"../../evil.mp4\"\r\n\r\nform bytes\r\n--b--\r\n";
-    let form = server.send("POST", "/api/upload", &[("Content-Type", "multipart/form-data; boundary=b")], body).await;
+    let form = server
+        .send("POST", "/api/upload", &[("Content-Type", "multipart/form-data; boundary=b")], body)
+        .await;
     assert_eq!(form.status, 201, "{}", form.text());
     assert_eq!(stored(&server, &form), b"form bytes");
     assert_eq!(files(&server), 2, "and nothing else was written");
 
     let id = form.json()["upload"].clone();
-    let made = server.post_json("/api/stream/create", &json!({"id": "u", "source": {"type": "upload", "upload": id}})).await;
+    let made = server
+        .post_json("/api/stream/create", &json!({"id": "u", "source": {"type": "upload", "upload": id}}))
+        .await;
     assert_eq!(made.status, 201, "{}", made.text());
     for bad in [json!("../catalog.sqlite3"), json!("2b0a4c3e-7d5f-4e07-9f0a-0a3b5a1b2c3d"), json!("")] {
         let body = json!({"source": {"type": "upload", "upload": bad}});
@@ -43,9 +47,14 @@ async fn an_upload_too_large_is_refused_before_its_first_byte_and_at_the_cap() {
     let announced = server.raw(format!("{head}Content-Length: 1001\r\n\r\n").as_bytes()).await;
     assert_eq!(announced.problem(413), "too-large");
     let chunk = format!("200\r\n{}\r\n", "x".repeat(0x200));
-    let bomb = server.raw(format!("{head}Transfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", chunk.repeat(3)).as_bytes()).await;
+    let bomb = server
+        .raw(format!("{head}Transfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", chunk.repeat(3)).as_bytes())
+        .await;
     assert_eq!(bomb.problem(413), "too-large");
-    assert_eq!(server.send("POST", "/api/upload", &[("Upload-Length", "1001")], "").await.problem(413), "too-large");
+    assert_eq!(
+        server.send("POST", "/api/upload", &[("Upload-Length", "1001")], "").await.problem(413),
+        "too-large"
+    );
     assert_eq!(server.send("POST", "/api/upload", &[], "").await.problem(400), "bad-request");
     assert_eq!(files(&server), 0, "nothing stays of what was refused");
 }
@@ -60,7 +69,8 @@ async fn an_upload_that_would_fill_the_disk_is_refused() {
 #[tokio::test]
 async fn a_broken_upload_goes_on_where_it_stopped() {
     let server = Server::with(|_| {}, &[]).await;
-    let begun = server.send("POST", "/api/upload", &[("Upload-Length", "10"), ("Tus-Resumable", "1.0.0")], "").await;
+    let begun =
+        server.send("POST", "/api/upload", &[("Upload-Length", "10"), ("Tus-Resumable", "1.0.0")], "").await;
     assert_eq!((begun.status, begun.header("tus-resumable")), (201, Some("1.0.0")));
     let path = begun.header("location").unwrap().to_owned();
     let kind = ("Content-Type", "application/offset+octet-stream");
@@ -92,7 +102,10 @@ async fn a_broken_upload_goes_on_where_it_stopped() {
     let too_much = server.send("PATCH", &path, &[kind, ("Upload-Offset", "4")], "efghijk").await;
     assert_eq!(too_much.problem(413), "too-large");
     assert_eq!(offset().await, "4");
-    assert_eq!(server.send("PATCH", &path, &[("Upload-Offset", "4")], "ef").await.problem(415), "unsupported-media-type");
+    assert_eq!(
+        server.send("PATCH", &path, &[("Upload-Offset", "4")], "ef").await.problem(415),
+        "unsupported-media-type"
+    );
     let done = server.send("PATCH", &path, &[kind, ("Upload-Offset", "4")], "efghij").await;
     assert_eq!((done.status, done.header("upload-offset")), (204, Some("10")));
     assert_eq!(stored(&server, &begun), b"abcdefghij");

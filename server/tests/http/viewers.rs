@@ -54,7 +54,10 @@ async fn a_player_that_names_its_session_is_told_apart_behind_one_address() {
     }
     server.get_with(&segment, &[("CMCD-Session", "sid=\"c\",sf=h")]).await;
     let now = viewers(&server).await;
-    assert_eq!((&now["current"], &now["by_method"]["exact"], &now["by_method"]["cmcd"]), (&3.into(), &2.into(), &1.into()));
+    assert_eq!(
+        (&now["current"], &now["by_method"]["exact"], &now["by_method"]["cmcd"]),
+        (&3.into(), &2.into(), &1.into())
+    );
 }
 
 #[tokio::test]
