@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::{
     Request, Response, StatusCode,
@@ -35,6 +35,8 @@ pub enum Fault {
     Noise,
     /// Wait so long first.
     Delay(Duration),
+    /// Send so many bytes every 10 ms.
+    Slow(usize),
 }
 
 #[derive(Clone)]
@@ -110,10 +112,23 @@ impl Site {
             }
             Some(Fault::Truncate) => {
                 let half = bytes.slice(..bytes.len() / 2);
-                let frames = stream::iter([
-                    Ok(Frame::data(half)),
-                    Err(std::io::Error::other("the test cuts this body")),
-                ]);
+                let cut = async {
+                    // Lets the half arrive first.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    Err(std::io::Error::other("the test cuts this body"))
+                };
+                let frames = stream::once(async { Ok(Frame::data(half)) }).chain(stream::once(cut));
+                Response::builder()
+                    .header(CONTENT_LENGTH, bytes.len())
+                    .body(BodyExt::boxed(StreamBody::new(frames)))
+                    .unwrap()
+            }
+            Some(Fault::Slow(piece)) => {
+                let pieces: Vec<Bytes> = bytes.chunks(piece).map(Bytes::copy_from_slice).collect();
+                let frames = stream::iter(pieces).then(|piece| async move {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    Ok(Frame::data(piece))
+                });
                 Response::builder()
                     .header(CONTENT_LENGTH, bytes.len())
                     .body(BodyExt::boxed(StreamBody::new(frames)))
@@ -156,15 +171,14 @@ impl Server {
     pub fn start_at(site: &Site, address: SocketAddr) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = runtime
-            .block_on(async {
-                let socket = tokio::net::TcpSocket::new_v4().unwrap();
-                socket.set_reuseaddr(true).unwrap();
-                socket.bind(address).and_then(|()| socket.listen(64))
-            })
-            .unwrap();
+        // Bound outside the runtime, so that tests that run on one themselves can start a server too.
+        let listener = std::net::TcpListener::bind(address).unwrap();
+        listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        runtime.spawn(serve(listener, site.clone()));
+        runtime.spawn({
+            let site = site.clone();
+            async move { serve(TcpListener::from_std(listener).unwrap(), site).await }
+        });
         Self { runtime: Some(runtime), address }
     }
 
@@ -176,7 +190,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(Duration::from_secs(1));
+            // Blocks, which a thread that runs a runtime may not.
+            let stop = move || runtime.shutdown_timeout(Duration::from_secs(1));
+            std::thread::spawn(stop).join().unwrap();
         }
     }
 }
