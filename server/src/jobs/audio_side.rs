@@ -86,6 +86,9 @@ impl AudioSide<'_> {
         let mut running = self.start(timeline)?;
         running.units.store(units, Ordering::Release);
         let mut next = running.encoder.first_sample();
+        // The last AAC frame may reach beyond the end, where the next beep would begin.
+        let silent_from = (i128::from(end) * 48_000 / SECOND_NS) as i64;
+        let sound = |i: i64| if i < silent_from { beep(i) } else { 0.0 };
         let last = running.encoder.end_sample(units, self.kind);
         while next < last {
             if self.pace.stopped() {
@@ -93,7 +96,7 @@ impl AudioSide<'_> {
                 return Err(JobError::Cancelled);
             }
             let to = (next + 4800).min(last);
-            let block: Vec<f32> = (next..to).flat_map(|i| [beep(i); 2]).collect();
+            let block: Vec<f32> = (next..to).flat_map(|i| [sound(i); 2]).collect();
             if !running.encoder.push(&block) {
                 return Err(running.died());
             }

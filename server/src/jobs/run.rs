@@ -138,17 +138,10 @@ fn package(
         first_segment,
     });
     let plan = Mutex::new(plan);
-    let video = has_video.then(|| VideoSide {
-        plan: &plan,
-        stream,
-        control,
-        pace: &pace,
-        nice: options.nice,
-        first_segment,
-    });
-    let run_video = || match (&video, &decoder, source) {
-        (Some(side), Some(decoder), _) => side.run_file(decoder),
-        (Some(side), None, SourceSpec::TestCard(card)) => side.run_card(card),
+    let video = VideoSide { plan: &plan, stream, control, pace: &pace, nice: options.nice, first_segment };
+    let run_video = || match (has_video, &decoder, source) {
+        (true, Some(decoder), _) => video.run_file(decoder),
+        (true, None, SourceSpec::TestCard(card)) => video.run_card(card),
         _ => Ok(()),
     };
     let run_audio = || match (&audio, &decoder) {
@@ -175,7 +168,7 @@ fn package(
             sound.join().unwrap_or_else(|_| Err(JobError::Other("the audio thread panicked".to_owned())));
         // The side that failed first made the other one stop as if cancelled: tell the cause.
         match (pictures, sound) {
-            (Err(JobError::Cancelled), Err(cause)) | (Err(cause), _) | (Ok(()), Err(cause)) => Err(cause),
+            (Err(JobError::Cancelled) | Ok(()), Err(cause)) | (Err(cause), _) => Err(cause),
             (Ok(()), Ok(())) => Ok(()),
         }
     })

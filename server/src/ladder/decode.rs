@@ -269,7 +269,9 @@ fn square_size(info: &gst_video::VideoInfo) -> (u32, u32) {
     let (num, den) =
         (u64::from(info.par().numer().max(1) as u32), u64::from(info.par().denom().max(1) as u32));
     let (width, height) = (u64::from(info.width()), u64::from(info.height()));
-    let stretched = if num >= den { (width * num / den, height) } else { (width, height * den / num) };
+    let scaled = |side: u64, by: u64, of: u64| (side * by + of / 2) / of;
+    let stretched =
+        if num >= den { (scaled(width, num, den), height) } else { (width, scaled(height, den, num)) };
     (stretched.0.min(16_384) as u32, stretched.1.min(16_384) as u32)
 }
 

@@ -110,7 +110,13 @@ impl VideoEncoder {
         guarded.set_state(gst::State::Playing).map_err(encode_error)?;
         let collector = collect(&rung.name, Arc::clone(&guarded), output, spec.nice, sink)
             .map_err(|e| encode_error(e.to_string()))?;
-        Ok(Self { name: rung.name.clone(), source, guarded, collector: Some(collector), begun: AtomicBool::new(false) })
+        Ok(Self {
+            name: rung.name.clone(),
+            source,
+            guarded,
+            collector: Some(collector),
+            begun: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn name(&self) -> &str {

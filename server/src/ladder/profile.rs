@@ -153,7 +153,7 @@ fn scaled(rung: RungSpec, width: u32, height: u32) -> Rung {
     let short = width.min(height);
     let scale = |side: u32| {
         let exact = f64::from(side) * f64::from(rung.lines) / f64::from(short);
-        ((exact / 2.0).round() as u32 * 2).max(16)
+        ((exact / 2.0).round() as u32 * 2).min(side / 2 * 2).max(16)
     };
     Rung { name: format!("{}p", rung.lines), width: scale(width), height: scale(height), kbps: rung.kbps }
 }

@@ -75,7 +75,8 @@ pub fn media_segment(
             if !same_duration {
                 flags |= 0x0100;
             }
-            let flags_each = !all_key && !(only_first_key && first.key);
+            let first_tells_all = only_first_key && first.key;
+            let flags_each = !(all_key || first_tells_all);
             if flags_each {
                 flags |= 0x0400;
             } else if !all_key {

@@ -181,7 +181,7 @@ fn read_code(luma: &[u8], stride: usize, width: usize, height: usize) -> Option<
     }
     let (head, tail) = (bits >> 30, bits & 1);
     let checked = bits >> 1 & 0x1fff_ffff; // cells 2 to 30
-    if head != 0b10 || tail != 0 || checked.count_ones() % 2 != 0 {
+    if head != 0b10 || tail != 0 || !checked.count_ones().is_multiple_of(2) {
         return None;
     }
     Some(Code { frame: u64::from(bits >> 6 & 0xff_ffff), rung: bits >> 2 & 15 })
