@@ -146,10 +146,11 @@ impl From<&qoe::Figures> for Figures {
             score: common.sabre_score,
             startup_s: common.startup_ms.unwrap_or_default() / 1000.0,
             played_s: common.played_s,
-            stall_s: common.rebuffer_ms / 1000.0,
+            // An empty sum is minus zero.
+            stall_s: common.rebuffer_ms / 1000.0 + 0.0,
             stalls: common.rebuffer_count,
             max_stall_s: common.rebuffer_longest_ms / 1000.0,
-            rebuffer_ratio: common.rebuffer_ratio,
+            rebuffer_ratio: common.rebuffer_ratio + 0.0,
             kbps: common.played_kbps,
             utility: common.utility,
             switches: common.switches,

@@ -13,6 +13,7 @@ pub mod options;
 pub mod oracle;
 pub mod proxy;
 pub mod record;
+pub mod report;
 pub mod rng;
 pub mod sabre;
 pub mod sim;

@@ -1,18 +1,24 @@
 //! `sim`: an experiment from the command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::Args;
+use weir_abr::qoe::P1203;
 
 use super::print;
 use crate::{
     content::{Spec, manifest},
     experiment::{self, Half, Options, Progress, Set, Suite, trace_files},
+    figures::to_qoe,
     options,
     oracle::{Objective, Resolution},
-    sim::{LiveEdge, Transport},
-    trace,
+    report::{self, Report, Timeline},
+    sim::{LiveEdge, Session, Transport},
+    trace::{self, Link},
 };
 
 /// What `sim` runs.
@@ -69,7 +75,13 @@ pub struct SimArgs {
     /// Most schedules that the oracle follows at a time.
     #[arg(long, default_value_t = 1500, value_name = "COUNT")]
     pub oracle_beam: usize,
-    /// Folder for results.json and results.csv; made if missing.
+    /// Put the sessions of so many traces of each set into the report, decision by decision.
+    #[arg(long, default_value_t = 2, value_name = "COUNT")]
+    pub timelines: usize,
+    /// Write each drawn session's record (`.events.jsonl`) and P.1203 input (`.p1203.json`) beside the report.
+    #[arg(long, requires = "out")]
+    pub records: bool,
+    /// Folder for results.json, results.csv and report.html; made if missing.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
@@ -114,6 +126,9 @@ pub(super) fn run(args: &SimArgs) -> anyhow::Result<()> {
         std::fs::create_dir_all(out).with_context(|| format!("making the folder {}", out.display()))?;
         experiment::write_json(&out.join("results.json"), &rows)?;
         experiment::write_csv(&out.join("results.csv"), &rows)?;
+        let timelines = timelines(args, &sets, &options)?;
+        let title = format!("Weir lab: {} sessions", rows.len());
+        report::write(&out.join("report.html"), &Report::new(title, &rows, timelines))?;
     }
     print(&experiment::plain(&rows))
 }
@@ -128,7 +143,7 @@ fn load_sets(args: &SimArgs) -> anyhow::Result<Vec<Set>> {
     }
     let content = match &args.manifest {
         Some(address) => manifest::load(address)?,
-        None => args.content.load(std::path::Path::new(""))?,
+        None => args.content.load(Path::new(""))?,
     };
     let mut sets = Vec::new();
     for path in &args.traces {
@@ -142,4 +157,47 @@ fn load_sets(args: &SimArgs) -> anyhow::Result<Vec<Set>> {
         }
     }
     Ok(sets)
+}
+
+/// The first sessions of each set once more, with their records.
+fn timelines(args: &SimArgs, sets: &[Set], options: &Options) -> anyhow::Result<Vec<Timeline>> {
+    let mut timelines = Vec::new();
+    for set in sets {
+        for trace in set.traces.iter().take(args.timelines) {
+            let link = Link::new(trace);
+            for buffer in &set.buffers {
+                for algorithm in options.algorithms.iter().filter(|name| *name != experiment::ORACLE) {
+                    let session = experiment::one(set, &link, *buffer, algorithm, options, true)?;
+                    if let (true, Some(out)) = (args.records, &args.out) {
+                        let name = format!("{}-{}-{buffer}-{algorithm}", set.name, trace.name());
+                        write_record(out, &name, &session, set)?;
+                    }
+                    let about = (set.name.as_str(), *buffer, trace.name(), algorithm.as_str());
+                    timelines.push(Timeline::new(about, &session.record, &link));
+                }
+            }
+        }
+    }
+    Ok(timelines)
+}
+
+/// Assumed where content has no frame rate and no sound of its own.
+const FRAME_RATE: f64 = 24.0;
+const AUDIO_KBPS: f64 = 128.0;
+
+fn write_record(out: &Path, name: &str, session: &Session, set: &Set) -> anyhow::Result<()> {
+    // Names of traces may hold anything; those of files may not.
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' };
+    let name: String = name.chars().map(safe).collect();
+    let mut text = String::new();
+    for entry in &session.record {
+        text.push_str(&serde_json::to_string(entry).context("writing a record")?);
+        text.push('\n');
+    }
+    let path = out.join(format!("{name}.events.jsonl"));
+    std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    let p1203 = P1203::of(&to_qoe(session, &set.content), FRAME_RATE, AUDIO_KBPS);
+    let text = serde_json::to_string_pretty(&p1203).context("writing P.1203 input")?;
+    let path = out.join(format!("{name}.p1203.json"));
+    std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
 }

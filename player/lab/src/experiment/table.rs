@@ -109,5 +109,95 @@ pub fn plain(rows: &[Row]) -> String {
             group.mean(|f| (f.aborted_share + f.replaced_share) * 100.0),
         );
     }
+    if count_sets(&groups) > 1 {
+        out.push_str(&overall(&groups, width));
+    }
+    out
+}
+
+fn count_sets(groups: &[Group<'_>]) -> usize {
+    let mut sets: Vec<_> = groups.iter().map(|group| (group.set, group.buffer_s.to_bits())).collect();
+    sets.dedup();
+    sets.len()
+}
+
+/// Means over sets (each counts the same), and how each algorithm stands against BOLA-E and the oracle.
+fn overall(groups: &[Group<'_>], width: usize) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for group in groups {
+        if !names.contains(&group.algorithm) {
+            names.push(group.algorithm);
+        }
+    }
+    let find = |name: &str, like: &Group<'_>| {
+        groups
+            .iter()
+            .find(|other| other.algorithm == name && other.set == like.set && other.buffer_s == like.buffer_s)
+    };
+    let mut out = String::from(
+        "\nMeans over sets. Above: sets with a higher mean than bola-e. Gap: share of the way from bola-e to the oracle (QoE_S).\n",
+    );
+    let _ = writeln!(
+        out,
+        "{:width$}  {:>6} {:>7} {:>7} {:>7}  {:>7} {:>7}  {:>11} {:>9} {:>10} {:>6} {:>6}",
+        "algorithm",
+        "QoE_S",
+        "Yin",
+        "log",
+        "Sabre",
+        "stall%",
+        "switch",
+        "above QoE_S",
+        "above Yin",
+        "stall<=",
+        "best%",
+        "gap%"
+    );
+    for name in names {
+        let own: Vec<&Group<'_>> = groups.iter().filter(|group| group.algorithm == name).collect();
+        let over =
+            |figure: &dyn Fn(&Figures) -> f64| mean(&own.iter().map(|g| g.mean(figure)).collect::<Vec<_>>());
+        let against = |better: &dyn Fn(&Group<'_>, &Group<'_>) -> bool| {
+            let pairs: Vec<bool> =
+                own.iter().filter_map(|group| Some(better(group, find("bola-e", group)?))).collect();
+            if pairs.is_empty() || name == "bola-e" {
+                "-".to_owned()
+            } else {
+                format!("{}/{}", pairs.iter().filter(|won| **won).count(), pairs.len())
+            }
+        };
+        // Best and gap as means over the sets for which there is an oracle.
+        let shares: Vec<(f64, f64)> = own
+            .iter()
+            .filter_map(|group| {
+                let value = group.mean(|f| f.qoe_s);
+                let best = find(super::ORACLE, group)?.mean(|f| f.qoe_s);
+                let base = find("bola-e", group)?.mean(|f| f.qoe_s);
+                Some((value / best, (value - base) / (best - base)))
+            })
+            .collect();
+        let share = |pick: &dyn Fn(&(f64, f64)) -> f64| {
+            if shares.is_empty() {
+                "-".to_owned()
+            } else {
+                format!("{:.1}", mean(&shares.iter().map(pick).collect::<Vec<_>>()) * 100.0)
+            }
+        };
+        let _ = writeln!(
+            out,
+            "{name:width$}  {:6.3} {:7.3} {:7.3} {:7.3}  {:7.3} {:7.3}  {:>11} {:>9} {:>10} {:>6} {:>6}",
+            over(&|f| f.qoe_s),
+            over(&|f| f.qoe_lin),
+            over(&|f| f.qoe_log),
+            over(&|f| f.score),
+            over(&|f| f.rebuffer_ratio * 100.0),
+            over(&|f| f.switch_rate),
+            against(&|a, b| a.mean(|f| f.qoe_s) > b.mean(|f| f.qoe_s)),
+            against(&|a, b| a.mean(|f| f.qoe_lin) > b.mean(|f| f.qoe_lin)),
+            against(&|a, b| a.mean(|f| f.rebuffer_ratio) <= b.mean(|f| f.rebuffer_ratio)),
+            share(&|pair| pair.0),
+            share(&|pair| pair.1),
+        );
+    }
     out
 }
