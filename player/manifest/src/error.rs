@@ -96,10 +96,15 @@ impl Warnings {
         }
     }
 
-    /// For lines that cost something to find.
-    pub(crate) fn push_at(&mut self, line: impl FnOnce() -> usize, what: impl FnOnce() -> String) {
-        if self.0.len() < Self::MOST {
-            self.push(line(), what);
+    /// Turns offsets in `text`, pushed in place of lines, into lines. One pass over the text for all of them.
+    pub(crate) fn offsets_to_lines(&mut self, text: &str) {
+        self.0.sort_by_key(|warning| warning.line);
+        let (mut offset, mut line) = (0, 1);
+        for warning in &mut self.0 {
+            let between = text.as_bytes().get(offset..warning.line).unwrap_or_default();
+            line += between.iter().filter(|byte| **byte == b'\n').count();
+            offset = warning.line;
+            warning.line = line;
         }
     }
 

@@ -171,10 +171,9 @@ impl Mpd {
             let start = match starts.get(at).copied().flatten().or(end) {
                 Some(start) => start,
                 None => {
-                    warnings.push_at(
-                        || xml::line(*node),
-                        || "the start of this Period is not known; taken as 0".into(),
-                    );
+                    warnings.push(node.range().start, || {
+                        "the start of this Period is not known; taken as 0".into()
+                    });
                     Duration::ZERO
                 }
             };
@@ -200,6 +199,7 @@ impl Mpd {
         if mpd.periods.is_empty() {
             return Err(Error::incomplete("the MPD has no Period", "check that the stream has started"));
         }
+        warnings.offsets_to_lines(text_of);
         mpd.warnings = warnings;
         Ok(mpd)
     }
@@ -226,10 +226,9 @@ impl Base {
             Ok(url) => Self { url, given: true },
             Err(reason) => {
                 let reference = crate::error::one_line(reference, 60);
-                warnings.push_at(
-                    || xml::line(element),
-                    || format!("the BaseURL {reference:?} cannot be used ({reason})"),
-                );
+                warnings.push(element.range().start, || {
+                    format!("the BaseURL {reference:?} cannot be used ({reason})")
+                });
                 self.clone()
             }
         }
@@ -282,10 +281,9 @@ fn adaptation_set(
         let small = |name: &str| either(name).and_then(|value| value.parse::<u32>().ok());
         let bandwidth = text(representation_node, "bandwidth").and_then(|rate| rate.parse().ok());
         if bandwidth.is_none() {
-            warnings.push_at(
-                || xml::line(representation_node),
-                || "Representation has no @bandwidth, which it must have".into(),
-            );
+            warnings.push(representation_node.range().start, || {
+                "Representation has no @bandwidth, which it must have".into()
+            });
         }
         representations.push(Representation {
             id: text(representation_node, "id").unwrap_or_default().to_owned(),
@@ -414,15 +412,21 @@ fn addressing(node: Node<'_, '_>, inherited: &Addressing) -> Result<Addressing, 
     if let Some(timeline) = child(element, "SegmentTimeline") {
         let mut entries = Vec::new();
         for entry in children(timeline, "S") {
-            let length = integer(entry, "d")?
-                .ok_or_else(|| Error::syntax(xml::line(entry), "S has no @d, the segment's duration"))?;
-            let repeat = match text(entry, "r") {
-                None => 0,
-                Some(repeat) => {
-                    repeat.parse::<i64>().map_err(|_| xml::wrong(entry, "r", "a whole number", repeat))?
+            // There may be millions: one walk over the attributes instead of a search for each.
+            let (mut time, mut length, mut repeat) = (None, None, 0);
+            for attribute in entry.attributes() {
+                let value = attribute.value().trim();
+                let wrong = |_| xml::wrong(entry, attribute.name(), "a whole number", value);
+                match attribute.name() {
+                    "t" => time = Some(value.parse().map_err(wrong)?),
+                    "d" => length = Some(value.parse().map_err(wrong)?),
+                    "r" => repeat = value.parse().map_err(wrong)?,
+                    _ => {}
                 }
-            };
-            entries.push((integer(entry, "t")?, length, repeat));
+            }
+            let length = length
+                .ok_or_else(|| Error::syntax(xml::line(entry), "S has no @d, the segment's duration"))?;
+            entries.push((time, length, repeat));
         }
         out.timeline = Some(Arc::new(Timeline::new(entries.into_iter())));
     }

@@ -20,7 +20,7 @@ use crate::{
 /// Most segments that a rendition of a live presentation lists: the latest ones.
 const MOST_LIVE: u64 = 10_000;
 /// Most segments over all renditions.
-const MOST_SEGMENTS: usize = 1_000_000;
+const MOST_SEGMENTS: usize = 500_000;
 /// Bytes at the start of a file in which its index is looked for at first, and at most.
 const PROBE: (u64, u64) = (64 * 1024, 8 * 1024 * 1024);
 /// Never reload faster than this, whatever the MPD says.
@@ -315,10 +315,8 @@ impl DashSource {
                         let known = self.indexes.get(&(*ordinal, representation.base.clone()));
                         let open = mpd.dynamic.then_some((clock, mpd.window));
                         ticking |= mpd.dynamic && representation.addressing.is_clocked();
-                        list(&mut fresh, representation, period, *ordinal, known, open)?;
-                        if total + fresh.len() > MOST_SEGMENTS {
-                            return Err(Error::TooLarge { what: "segments", limit: MOST_SEGMENTS });
-                        }
+                        let room = MOST_SEGMENTS.saturating_sub(total + fresh.len());
+                        list(&mut fresh, representation, period, *ordinal, known, open, room)?;
                     }
                 }
                 if self.origin.is_none() && !fresh.is_empty() {
@@ -372,7 +370,7 @@ fn needs_index(representation: &Representation) -> bool {
 }
 
 /// Adds the segments that a Representation has in `period`; positions from the MPD's own start. `open` is the clock
-/// since the availability start, and the window, of a dynamic MPD.
+/// since the availability start, and the window, of a dynamic MPD; `room` is how many more may be listed.
 fn list(
     out: &mut Vec<Segment>,
     representation: &Representation,
@@ -380,6 +378,7 @@ fn list(
     ordinal: u64,
     index: Option<&Known>,
     open: Option<(Duration, Option<Duration>)>,
+    room: usize,
 ) -> Result<(), Error> {
     let Representation { id, base, addressing, .. } = representation;
     let bandwidth = representation.bandwidth.unwrap_or(0);
@@ -403,7 +402,7 @@ fn list(
     }
     let timeline = addressing.timeline();
     let Some(indices) = available(addressing, period, open) else { return Ok(()) };
-    if indices.end - indices.start > MOST_SEGMENTS as u64 {
+    if indices.end - indices.start > room as u64 {
         return Err(Error::TooLarge { what: "segments", limit: MOST_SEGMENTS });
     }
     for at in indices {

@@ -7,7 +7,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 use crate::{Error, time};
 
 /// Most elements, comments and pieces of text that are read.
-const MOST_NODES: u32 = 4_000_000;
+const MOST_NODES: u32 = 8_000_000;
 
 /// Parses `text`. Documents with a type declaration are refused: entities are of no use in a manifest, but can grow
 /// without bound.

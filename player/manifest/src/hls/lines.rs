@@ -49,12 +49,21 @@ impl<'a> Iterator for Lines<'a> {
         loop {
             let line = self.physical()?;
             self.number += 1;
-            let text = line.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}' || c == '\0');
+            let text = trim(line);
             if !text.is_empty() {
                 return Some(Line { number: self.number, text });
             }
         }
     }
+}
+
+/// `line` without blanks, marks and zero bytes around it. Most lines have none, and millions of them are looked at.
+fn trim(line: &str) -> &str {
+    let plain = |byte: Option<&u8>| byte.is_some_and(|byte| (b'!'..=b'~').contains(byte));
+    if plain(line.as_bytes().first()) && plain(line.as_bytes().last()) {
+        return line;
+    }
+    line.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}' || c == '\0')
 }
 
 /// Name and value of a tag line (`#EXT...`), without blanks around either; `None` for addresses and comments.

@@ -5,9 +5,12 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use url::Url;
 
 use super::{
+    Kind,
     attributes::Attributes,
     core::{self, Block, SegmentTags},
+    kind_of,
     lines::{Lines, tag},
+    misplaced,
     multivariant::resolve,
     variables::Variables,
 };
@@ -223,7 +226,8 @@ pub(crate) fn walk(
         duration: None,
         gap: false,
         wants: Wants::default(),
-        keys: None,
+        keys: Vec::new(),
+        keys_now: None,
         map: None,
         previous: None,
         part_end: None,
@@ -261,7 +265,10 @@ struct Walker<'a> {
     duration: Option<Duration>,
     gap: bool,
     wants: Wants,
-    keys: Option<Arc<[Key]>>,
+    /// In force, one for each format.
+    keys: Vec<Key>,
+    /// The same, shared by the segments that they apply to.
+    keys_now: Option<Arc<[Key]>>,
     map: Option<Arc<Map>>,
     /// Address and end of the last byte range.
     previous: Option<(String, u64)>,
@@ -303,6 +310,7 @@ impl Walker<'_> {
                 self.variables.define(line, &Attributes::new(value), self.url, self.imported)?;
             }
             "EXT-X-PART" => self.part(line, &Attributes::new(value))?,
+            _ if kind_of(name) == Some(Kind::Multivariant) => return Err(misplaced(line, name, Kind::Media)),
             _ => self.playlist_tag(line, name, value),
         }
         Ok(())
@@ -388,7 +396,8 @@ impl Walker<'_> {
     fn key(&mut self, line: usize, list: &Attributes<'_>) -> Result<(), Error> {
         let method = list.text("METHOD").ok_or_else(|| Error::syntax(line, "EXT-X-KEY has no METHOD"))?;
         if method == "NONE" {
-            self.keys = None;
+            self.keys.clear();
+            self.keys_now = None;
             return Ok(());
         }
         let iv = match list.text("IV") {
@@ -406,15 +415,14 @@ impl Walker<'_> {
             iv,
             format: list.text("KEYFORMAT").unwrap_or("identity").to_owned(),
         };
-        let mut keys: Vec<Key> = self.keys.as_deref().unwrap_or_default().to_vec();
-        if let Some(other) = keys.iter_mut().find(|other| other.format == key.format) {
+        self.keys_now = None;
+        if let Some(other) = self.keys.iter_mut().find(|other| other.format == key.format) {
             *other = key;
-        } else if keys.len() < 32 {
-            keys.push(key);
+        } else if self.keys.len() < 32 {
+            self.keys.push(key);
         } else {
             self.header.warnings.push(line, || "more than 32 key formats; this one is left out".into());
         }
-        self.keys = Some(keys.into());
         Ok(())
     }
 
@@ -448,6 +456,9 @@ impl Walker<'_> {
             return Ok(());
         };
         self.longest = self.longest.max(duration);
+        if self.keys_now.is_none() && !self.keys.is_empty() {
+            self.keys_now = Some(self.keys.as_slice().into());
+        }
         let segment = MediaSegment {
             line,
             uri: uri.into_owned(),
@@ -457,7 +468,7 @@ impl Walker<'_> {
             gap: std::mem::take(&mut self.gap),
             program_date_time: None,
             map: None,
-            keys: self.keys.clone(),
+            keys: self.keys_now.clone(),
             parts: std::mem::take(&mut self.parts),
         };
         self.block.segment(self.segments.len());

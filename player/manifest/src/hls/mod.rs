@@ -27,53 +27,53 @@ pub(crate) enum Kind {
     Media,
 }
 
-/// Tells the kind by its tags; a playlist with tags of both kinds MUST NOT be read (RFC 8216, 4.3.4).
+/// Which kind of playlist a tag belongs to, where it tells.
+pub(crate) fn kind_of(tag: &str) -> Option<Kind> {
+    Some(match tag {
+        "EXT-X-STREAM-INF"
+        | "EXT-X-I-FRAME-STREAM-INF"
+        | "EXT-X-MEDIA"
+        | "EXT-X-SESSION-DATA"
+        | "EXT-X-SESSION-KEY" => Kind::Multivariant,
+        "EXTINF"
+        | "EXT-X-TARGETDURATION"
+        | "EXT-X-MEDIA-SEQUENCE"
+        | "EXT-X-ENDLIST"
+        | "EXT-X-PLAYLIST-TYPE"
+        | "EXT-X-PART"
+        | "EXT-X-SKIP" => Kind::Media,
+        _ => return None,
+    })
+}
+
+/// Tells the kind by the first tag that belongs to one.
 pub(crate) fn kind(text: &str) -> Result<Kind, crate::Error> {
-    let mut kind = None;
     let mut uri = false;
     for line in lines::Lines::new(text) {
-        let found = match lines::tag(line.text) {
-            Some(("EXT-X-STREAM-INF" | "EXT-X-I-FRAME-STREAM-INF" | "EXT-X-MEDIA", _)) => Kind::Multivariant,
-            Some(("EXT-X-SESSION-DATA" | "EXT-X-SESSION-KEY", _)) => Kind::Multivariant,
-            Some((
-                "EXTINF"
-                | "EXT-X-TARGETDURATION"
-                | "EXT-X-MEDIA-SEQUENCE"
-                | "EXT-X-ENDLIST"
-                | "EXT-X-PLAYLIST-TYPE"
-                | "EXT-X-PART"
-                | "EXT-X-SKIP",
-                _,
-            )) => Kind::Media,
-            Some(_) => continue,
-            None => {
-                uri |= !line.text.starts_with('#');
-                continue;
+        match lines::tag(line.text) {
+            Some((name, _)) => {
+                if let Some(kind) = kind_of(name) {
+                    return Ok(kind);
+                }
             }
-        };
-        match kind {
-            None => kind = Some(found),
-            Some(before) if before != found => {
-                return Err(crate::Error::syntax(
-                    line.number,
-                    format_args!(
-                        "{} does not belong here: this is a playlist of {} by the tags before it",
-                        lines::tag(line.text).map_or("the tag", |(name, _)| name),
-                        if before == Kind::Media { "segments" } else { "variants" },
-                    ),
-                ));
-            }
-            Some(_) => {}
+            None => uri |= !line.text.starts_with('#'),
         }
     }
-    kind.ok_or_else(|| {
-        crate::Error::incomplete(
-            if uri {
-                "the playlist lists addresses without EXTINF or EXT-X-STREAM-INF, so nothing is known of them"
-            } else {
-                "the playlist lists no segments and no variants"
-            },
-            "check that the stream has started and that the address is right",
-        )
-    })
+    Err(crate::Error::incomplete(
+        if uri {
+            "the playlist lists addresses without EXTINF or EXT-X-STREAM-INF, so nothing is known of them"
+        } else {
+            "the playlist lists no segments and no variants"
+        },
+        "check that the stream has started and that the address is right",
+    ))
+}
+
+/// A playlist with tags of both kinds MUST NOT be read (RFC 8216, 4.3.4).
+pub(crate) fn misplaced(line: usize, tag: &str, read_as: Kind) -> crate::Error {
+    let of = if read_as == Kind::Media { "segments" } else { "variants" };
+    crate::Error::syntax(
+        line,
+        format_args!("{tag} does not belong here: this is a playlist of {of} by the tags before it"),
+    )
 }

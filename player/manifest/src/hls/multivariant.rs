@@ -4,9 +4,12 @@ use url::Url;
 
 pub use super::core::MediaType;
 use super::{
+    Kind,
     attributes::Attributes,
     core::Entries,
+    kind_of,
     lines::{Lines, tag},
+    misplaced,
     variables::Variables,
 };
 use crate::{Error, Warning, error::Warnings};
@@ -137,6 +140,9 @@ impl Multivariant {
                     media.push((text("GROUP-ID"), text("NAME"), uri));
                 }
                 "EXT-X-I-FRAME-STREAM-INF" => iframe_variants += 1,
+                _ if kind_of(name) == Some(Kind::Media) => {
+                    return Err(misplaced(number, name, Kind::Multivariant));
+                }
                 _ => {}
             }
             if variants.len() + media.len() > MOST {
