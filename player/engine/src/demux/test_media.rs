@@ -55,6 +55,16 @@ pub(crate) fn audio_mp4(seconds: u64) -> Cut {
     cut_mp4(&run("", Some(&mux), None, Some(seconds)), 1)
 }
 
+/// H.265 instead of H.264.
+pub(crate) fn hevc_mp4(rung: Rung, seconds: u64) -> Cut {
+    let mux = format!(
+        "x265enc speed-preset=ultrafast key-int-max={FPS} bitrate=600 option-string=\"bframes=0:scenecut=0\" ! \
+         h265parse ! mp4mux name=mux fragment-duration={} streamable=true",
+        SEGMENT_S * 1000
+    );
+    cut_mp4(&run(&mux, None, Some((rung, seconds)), None), SEGMENT_S as usize)
+}
+
 /// A file with its index in front, not in fragments.
 pub(crate) fn plain_mp4(rung: Rung, seconds: u64) -> Bytes {
     let mux = format!("{} ! mp4mux name=mux faststart=true", h264(Order::Straight));

@@ -22,8 +22,8 @@ use crate::{
     samples::{Hole, TrackBuffer},
 };
 
-/// How often the position is looked at while a hole comes nearer; it is jumped over so much early at most.
-const NEAR_HOLE: Duration = Duration::from_millis(20);
+/// How often the position is looked at while a jump comes nearer; it is made so much early at most.
+const NEAR: Duration = Duration::from_millis(20);
 
 /// A seek may take so long before a newer wish breaks it off: while dragging, some pictures are to be seen.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -35,6 +35,15 @@ enum Going {
     Waiting(Wish),
     /// The pipeline was flushed; its sinks wait for the first samples from this position (nanoseconds) on.
     Flushed(i64, Instant),
+}
+
+/// A seek of our own that is due when playback comes to a place (nanoseconds).
+#[derive(Clone, Copy, Debug)]
+struct Jump {
+    at: i64,
+    to: i64,
+    /// What is behind it needs another pipeline.
+    rebuild: bool,
 }
 
 /// See the module's page.
@@ -49,7 +58,7 @@ pub(super) struct Control {
     silent: bool,
     playing: bool,
     going: Option<Going>,
-    hole: Option<Hole>,
+    jump: Option<Jump>,
     /// The end came while the seek that led there was under way.
     end_came: bool,
 }
@@ -75,7 +84,7 @@ impl Control {
             silent,
             playing: false,
             going: None,
-            hole: None,
+            jump: None,
             end_came: false,
         };
         control.build()?;
@@ -90,8 +99,8 @@ impl Control {
                 _ => None,
             };
             let busy = busy.filter(|left| !left.is_zero());
-            let near_hole = (self.hole.is_some() && self.playing).then_some(NEAR_HOLE);
-            let limit = busy.or(near_hole);
+            let near_jump = (self.jump.is_some() && self.playing).then_some(NEAR);
+            let limit = busy.or(near_jump);
             match self.mailbox.wait(limit, busy.is_none()) {
                 Mail::Stop => break,
                 mail => self.handle(mail),
@@ -135,7 +144,13 @@ impl Control {
             Mail::Hole(StreamKind::Audio, hole) if self.tracks.video.is_some() => {
                 self.tell_skipped(StreamKind::Audio, hole);
             }
-            Mail::Hole(_, hole) => self.hole = Some(hole),
+            Mail::Hole(_, hole) => self.jump = Some(Jump { at: hole.from, to: hole.to, rebuild: false }),
+            Mail::Codec(at) => match self.going {
+                // What the seek led to is of the other codec already.
+                Some(Going::Flushed(to, _)) if at <= to => self.rebuild(),
+                Some(Going::Waiting(_)) => {}
+                _ => self.jump = Some(Jump { at, to: at, rebuild: true }),
+            },
             Mail::Poke | Mail::Stop => {}
         }
     }
@@ -178,7 +193,7 @@ impl Control {
 
     fn go(&mut self, wish: Wish) {
         self.view.set_target(wish.to);
-        self.hole = None;
+        self.jump = None;
         self.end_came = false;
         self.going = Some(Going::Waiting(wish));
         if let Some(graph) = self.graph.as_ref().filter(|graph| graph.is_prepared()) {
@@ -199,7 +214,7 @@ impl Control {
                     self.arrive(position);
                 }
             }
-            None => self.jump_over_hole(),
+            None => self.jump(false),
         }
     }
 
@@ -225,7 +240,7 @@ impl Control {
             return;
         }
         self.mailbox.forget(gst::MessageType::Eos);
-        self.mailbox.forget_holes();
+        self.mailbox.forget_jumps();
         self.view.set_target(time::duration(position));
         self.going = Some(Going::Flushed(position, Instant::now()));
         let Some(graph) = &mut self.graph else { return };
@@ -245,15 +260,21 @@ impl Control {
         }
     }
 
-    fn jump_over_hole(&mut self) {
-        let Some(hole) = self.hole else { return };
-        let near = hole.from.saturating_sub(time::nanoseconds(NEAR_HOLE));
-        if self.view.position().is_some_and(|now| time::nanoseconds(now) >= near) {
-            let kind = if self.tracks.video.is_some() { StreamKind::Video } else { StreamKind::Audio };
-            self.tell_skipped(kind, hole);
-            self.go(Wish { to: time::duration(hole.to), exact: true });
-            self.advance();
+    /// Makes the jump when it is due, or `now`.
+    fn jump(&mut self, now: bool) {
+        let Some(Jump { at, to, rebuild }) = self.jump else { return };
+        let near = at.saturating_sub(time::nanoseconds(NEAR));
+        if !now && self.view.position().is_none_or(|now| time::nanoseconds(now) < near) {
+            return;
         }
+        if rebuild {
+            self.drop_graph();
+        } else {
+            let kind = if self.tracks.video.is_some() { StreamKind::Video } else { StreamKind::Audio };
+            self.tell_skipped(kind, Hole { from: at, to });
+        }
+        self.go(Wish { to: time::duration(to), exact: true });
+        self.advance();
     }
 
     fn tell_skipped(&self, kind: StreamKind, hole: Hole) {
@@ -265,6 +286,8 @@ impl Control {
         let Some(graph) = &self.graph else { return };
         let place = graph.place(message.src());
         match message.view() {
+            // All that was before the jump was played.
+            gst::MessageView::Eos(_) if self.jump.is_some() && self.going.is_none() => self.jump(true),
             gst::MessageView::Eos(_) if graph.at_end() => {
                 if self.going.is_some() {
                     self.end_came = true;
@@ -379,7 +402,7 @@ impl Control {
         self.graph = None;
         self.mailbox.forget_pipeline();
         self.going = None;
-        self.hole = None;
+        self.jump = None;
         let Some(position) = self.view.position() else { return };
         self.view.arrive(position);
         // Nobody reads now: what was read may be replaced.

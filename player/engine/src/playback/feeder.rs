@@ -25,6 +25,8 @@ struct State {
     hungry: bool,
     /// There may be something to read that was not tried yet.
     fresh: bool,
+    /// Nothing more goes out before a seek: the last sample went, or a jump comes next.
+    parked: bool,
     /// The last sample went out.
     at_end: bool,
     stop: bool,
@@ -145,7 +147,7 @@ fn install(feed: &Feed, shared: &Arc<Shared>) {
 fn run(feed: &Feed, shared: &Shared) {
     loop {
         let mut state = lock(&shared.state);
-        while !state.stop && !(state.hungry && state.fresh) {
+        while !state.stop && (state.parked || !(state.hungry && state.fresh)) {
             state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.stop {
@@ -162,29 +164,45 @@ fn step(feed: &Feed, shared: &Shared) -> bool {
     let mut carry = lock(&shared.carry);
     {
         let state = lock(&shared.state);
-        if state.stop || !state.hungry {
+        if state.stop || state.parked || !state.hungry {
             return false;
         }
     }
     match feed.track.next() {
+        Next::Sample(sample, _) if carry.caps.as_ref().is_some_and(|caps| !same_codec(caps, &sample)) => {
+            // decodebin3 of GStreamer 1.22 hangs for good when its input changes the codec.
+            feed.mailbox.post(Mail::Codec(sample.pts));
+            park(feed, shared);
+            false
+        }
         Next::Sample(sample, tag) => push(feed, &mut carry, &sample, tag),
         Next::Wait => false,
         Next::Hole(hole) => {
             feed.mailbox.post(Mail::Hole(feed.kind, hole));
             carry.discontinuity = true;
             if !feed.plays_through_holes {
-                // The jump is a seek, and that asks anew.
-                shared.update(|state| state.hungry = false);
+                park(feed, shared);
             }
             feed.plays_through_holes
         }
         Next::End => {
-            shared.update(|state| (state.hungry, state.at_end) = (false, true));
-            // It fails while flushing only, and then the seek starts anew.
-            let _ = feed.source.end_of_stream();
+            shared.update(|state| state.at_end = true);
+            park(feed, shared);
             false
         }
     }
+}
+
+/// Nothing more before a seek: what the decoder holds back comes out.
+fn park(feed: &Feed, shared: &Shared) {
+    shared.update(|state| state.parked = true);
+    // It fails while flushing only, and then the seek starts anew.
+    let _ = feed.source.end_of_stream();
+}
+
+fn same_codec(caps: &gst::CapsRef, sample: &Sample) -> bool {
+    let name = |caps: &gst::CapsRef| caps.structure(0).map(|structure| structure.name().to_string());
+    name(caps) == name(&sample.payload.caps)
 }
 
 fn push(feed: &Feed, carry: &mut Carry, sample: &Sample, tag: Tag) -> bool {

@@ -513,6 +513,7 @@ fn watch_decoders(pipeline: &gst::Pipeline, decoder: &Arc<Mutex<Option<gst::Elem
         if let Some(decoder) = decoder.upgrade()
             && decoders::is_video_decoder(element)
         {
+            decoders::limit_delay(element);
             *lock(&decoder) = Some(element.clone());
         }
     });

@@ -25,6 +25,8 @@ pub(super) enum Mail {
     Bus(gst::Message),
     /// The feeder came to a hole.
     Hole(StreamKind, Hole),
+    /// From this sample on (nanoseconds) it is another codec, which needs another pipeline.
+    Codec(i64),
     /// Something that is waited for may have happened: a buffer changed, or a sink is ready.
     Poke,
     Stop,
@@ -84,11 +86,11 @@ impl Mailbox {
 
     /// Forgets all that comes from a pipeline that is gone.
     pub(super) fn forget_pipeline(&self) {
-        self.lock().queue.retain(|mail| !matches!(mail, Mail::Bus(_) | Mail::Hole(..)));
+        self.lock().queue.retain(|mail| !matches!(mail, Mail::Bus(_) | Mail::Hole(..) | Mail::Codec(_)));
     }
 
-    pub(super) fn forget_holes(&self) {
-        self.lock().queue.retain(|mail| !matches!(mail, Mail::Hole(..)));
+    pub(super) fn forget_jumps(&self) {
+        self.lock().queue.retain(|mail| !matches!(mail, Mail::Hole(..) | Mail::Codec(_)));
     }
 
     /// The next mail; [`Mail::Poke`] when there is a wish and `wishes` are minded, or when `limit` is over.

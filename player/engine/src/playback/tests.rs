@@ -575,3 +575,39 @@ fn drop_after_seeks(tracks: Tracks, count: u64) {
         watched.seeked();
     }
 }
+
+#[test]
+fn a_missing_sound_card_does_not_stop_playback() {
+    let tracks = Tracks { video: Some(filled(small(), 0)), audio: Some(filled(sound(), 0)) };
+    let mut watched = Watched::new(Options::default(), tracks);
+    watched.prepare(Duration::from_secs(SECONDS - 2));
+    watched.playback.play();
+    let began = Instant::now();
+    watched.ended();
+    assert!(began.elapsed() > Duration::from_millis(1200), "time is kept: {:?}", began.elapsed());
+    assert!(watched.frames().len() > 20);
+}
+
+#[test]
+fn another_codec_on_the_way_plays_on() {
+    let other = media::hevc_mp4(LARGE, 4);
+    let track = Arc::new(SharedTrack::new());
+    fill(&track, small(), 0, 0);
+    fill(&track, &other, 1, 1);
+    fill(&track, small(), 2, 0);
+    track.edit(|buffer| buffer.set_last(Some(2)));
+    let mut watched = Watched::new(headless(), video_only(&track));
+    watched.prepare(Duration::from_secs(1));
+    watched.playback.play();
+    watched.ended();
+    let frames = watched.frames();
+    let count = |rung| frames.iter().filter(|shown| shown.rung == rung).count() as u64;
+    let dropped = watched.playback.stats().dropped;
+    assert!(
+        count(1) + dropped >= 2 * FPS - 3,
+        "{} of the other codec, {dropped} dropped: {:?}",
+        count(1),
+        watched.seen
+    );
+    assert!(count(0) + dropped >= 3 * FPS - 3, "{}", count(0));
+}
