@@ -24,13 +24,14 @@ const WAITING: usize = 8192;
 const CLOSING: Duration = Duration::from_secs(2);
 
 /// Writes entries, and adds them up.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Recorder {
     lines: Option<SyncSender<Entry>>,
     writer: Option<JoinHandle<()>>,
     lost: u64,
     figures: Figures,
     reader: Reader,
+    newest: Duration,
 }
 
 /// The record cannot be written.
@@ -44,7 +45,7 @@ pub(crate) struct OpenError {
 impl Recorder {
     /// Writes to `path`, or to standard output when it is `-`; `None` only adds up.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, OpenError> {
-        let silent = Self { lines: None, writer: None, lost: 0, figures: Figures::default(), reader: Reader::default() };
+        let silent = Self::default();
         let Some(path) = path else { return Ok(silent) };
         let out: Box<dyn Write + Send> = if path.as_os_str() == "-" {
             Box::new(io::stdout())
@@ -64,7 +65,9 @@ impl Recorder {
     /// Takes in what happened at `at` since the session's start.
     pub(crate) fn note(&mut self, at: Duration, event: Event) {
         self.figures.add(at, &event);
-        let entry = Entry { t_ms: round(at.as_secs_f64() * 1000.0), event };
+        // A download's end is known to the moment, and may be told after something later: the record goes by time.
+        self.newest = self.newest.max(at);
+        let entry = Entry { t_ms: millis(self.newest), event };
         self.reader.read(&entry);
         let Some(lines) = &self.lines else { return };
         match lines.try_send(entry) {
@@ -146,7 +149,8 @@ fn rounded(event: Event) -> Event {
 
 /// To thousandths: more digits than any measurement here has, fewer than a bare f64 prints.
 pub(crate) fn round(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
+    // The sum turns a negative zero into a plain one.
+    (value * 1000.0).round() / 1000.0 + 0.0
 }
 
 /// Seconds, to the millisecond.

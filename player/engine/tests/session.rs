@@ -105,6 +105,50 @@ fn truncated_and_corrupt_segments_are_fetched_again() {
     assert!(record.all("error").len() >= 2);
 }
 
+/// Turns a rung into one of a codec that nothing here knows.
+fn unknown_codec(site: &Site, rung: &str) {
+    let path = format!("/fmp4/{rung}-init.mp4");
+    let mut init = site.bytes(&path).to_vec();
+    let at = init.windows(4).position(|name| name == b"avc1").unwrap();
+    // The brand in `ftyp` may say the same: only the sample entry, which comes last, decides.
+    let at = init.windows(4).rposition(|name| name == b"avc1").unwrap_or(at);
+    init[at..at + 4].copy_from_slice(b"zzz1");
+    site.put(&path, init);
+}
+
+#[test]
+fn a_rung_that_cannot_be_decoded_is_left_for_another() {
+    let (site, server) = fmp4(4);
+    unknown_codec(&site, "high");
+    let options = Options { quality: QualityChoice::Manual(RungId(1)), ..Options::default() };
+    let (last, record) = play(&server.url("/fmp4/master.m3u8"), options);
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert_eq!(record.one("first_frame")["height"], 90);
+}
+
+#[test]
+fn a_stream_that_cannot_be_decoded_at_all_ends_with_a_message() {
+    let (site, server) = fmp4(4);
+    unknown_codec(&site, "high");
+    unknown_codec(&site, "low");
+    let (last, _) = play(&server.url("/fmp4/master.m3u8"), Options::default());
+    assert_eq!(last.state, State::Failed);
+    let error = last.error.unwrap();
+    assert!(!error.what.is_empty() && !error.advice.is_empty(), "{error:?}");
+}
+
+#[test]
+fn pictures_alone_and_sound_alone_are_played() {
+    let (_site, server) = fmp4(3);
+    let (last, record) = play(&server.url("/fmp4/low.m3u8"), Options::default());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert_eq!(record.one("first_frame")["height"], 90);
+    let (last, record) = play(&server.url("/fmp4/audio.m3u8"), Options::default());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert_eq!(record.one("first_frame")["height"], 0);
+    assert!(record.numbers("position", "pos_s").last().is_some_and(|last| *last > 2.0));
+}
+
 #[test]
 fn a_dead_server_gives_one_message_that_names_it() {
     let site = Site::default();

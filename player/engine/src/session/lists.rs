@@ -230,10 +230,14 @@ impl Session {
                 Ok(change) => {
                     if change == Change::Changed || !self.lists.announced {
                         catalog.refresh();
+                        let (protocol, kind) = match catalog.presentation().protocol {
+                            Protocol::Hls => ("hls", "media"),
+                            Protocol::Dash => ("dash", "mpd"),
+                        };
                         let listed = record::Event::Manifest {
                             url: document.url.to_string(),
-                            protocol: "hls".to_owned(),
-                            kind: "media".to_owned(),
+                            protocol: protocol.to_owned(),
+                            kind: kind.to_owned(),
                             live: Some(catalog.presentation().live),
                             duration_s: catalog.duration().map(seconds),
                             ms: millis(document.took),
@@ -256,7 +260,8 @@ impl Session {
         catalog.source.failed(request, now);
         self.lists.failing.get_or_insert(now.session);
         self.note_trouble(problem);
-        let (What::Playlist { track, rendition, .. } | What::Index { track, rendition, .. }) = request.what else {
+        let (What::Playlist { track, rendition, .. } | What::Index { track, rendition, .. }) = request.what
+        else {
             self.lists_due();
             return;
         };

@@ -1,5 +1,5 @@
 //! A small web server with faults, and media made on the spot.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 pub mod media;
 pub mod server;

@@ -68,9 +68,13 @@ impl Site {
     }
 
     pub fn text(&self, path: &str) -> String {
+        String::from_utf8(self.bytes(path).to_vec()).unwrap()
+    }
+
+    pub fn bytes(&self, path: &str) -> Bytes {
         match &self.0.lock().unwrap().pages[path] {
-            Page::Fixed(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-            Page::Dynamic(page) => page(),
+            Page::Fixed(bytes) => bytes.clone(),
+            Page::Dynamic(page) => page().into(),
         }
     }
 
