@@ -49,8 +49,10 @@ fn boxes_named<'a>(mut data: &'a [u8], name: &'a [u8; 4]) -> impl Iterator<Item 
     .map(|(_, body)| body)
 }
 
-/// Name and body of the first box, the bytes that it lacks, and what follows it.
-fn next_box(data: &[u8]) -> Option<(&[u8; 4], &[u8], u64, &[u8])> {
+/// Name and body of a box, the bytes that it lacks, and what follows it.
+type NextBox<'a> = (&'a [u8; 4], &'a [u8], u64, &'a [u8]);
+
+fn next_box(data: &[u8]) -> Option<NextBox<'_>> {
     let size = u64::from(u32::from_be_bytes(*data.first_chunk()?));
     let kind = data.get(4..8)?.first_chunk()?;
     let (header, size) = match size {

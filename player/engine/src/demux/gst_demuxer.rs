@@ -39,8 +39,8 @@ impl Demuxer for GstDemuxer {
     fn append(&mut self, init: Option<&InitSegment>, media: Bytes) -> Result<Demuxed, DemuxError> {
         match sniff::sniff(&media) {
             Some(Format::Mp4) => mp4(init, media),
-            Some(Format::MpegTs) => mpeg_ts(media),
-            Some(Format::PackedAudio) => packed_audio(media),
+            Some(Format::MpegTs) => mpeg_ts(&media),
+            Some(Format::PackedAudio) => packed_audio(&media),
             None => Err(DemuxError::UnknownFormat { len: media.len(), head: head(&media) }),
         }
     }
@@ -59,9 +59,9 @@ fn mp4(init: Option<&InitSegment>, media: Bytes) -> Result<Demuxed, DemuxError> 
     assemble(Format::Mp4, outcome, 0, damage, timed)
 }
 
-fn mpeg_ts(media: Bytes) -> Result<Demuxed, DemuxError> {
-    let stamps = ts_time::first_timestamps(&media);
-    let start = sniff::ts_start(&media).unwrap_or(0);
+fn mpeg_ts(media: &Bytes) -> Result<Demuxed, DemuxError> {
+    let stamps = ts_time::first_timestamps(media);
+    let start = sniff::ts_start(media).unwrap_or(0);
     let odd = (media.len() - start) % sniff::TS_PACKET;
     let damage = (odd != 0).then(|| "it ends in the middle of a packet".to_owned());
     let pieces = (0..media.len()).step_by(PIECE).map(|at| media.slice(at..media.len().min(at + PIECE)));
@@ -80,8 +80,8 @@ fn mpeg_ts(media: Bytes) -> Result<Demuxed, DemuxError> {
     Ok(demuxed)
 }
 
-fn packed_audio(media: Bytes) -> Result<Demuxed, DemuxError> {
-    let (tags, stamp) = id3::read(&media);
+fn packed_audio(media: &Bytes) -> Result<Demuxed, DemuxError> {
+    let (tags, stamp) = id3::read(media);
     let audio = media.slice(tags..);
     let parser = match *audio {
         [0x0B, 0x77, ..] => "ac3parse",

@@ -204,7 +204,7 @@ fn luma(white: bool) -> u8 {
 }
 
 fn band(height: usize) -> usize {
-    (height / 12 & !1).max(16)
+    ((height / 12) & !1).max(16)
 }
 
 /// Frame number and rung from the band of a decoded picture; `None` if its parity is wrong.
@@ -219,7 +219,7 @@ pub(crate) fn read_band(luma: &[u8], stride: usize, width: usize, height: usize)
 
 fn beep(tenth: u64) -> Vec<u8> {
     let count = AUDIO_RATE / 10;
-    let loud = tenth % 10 == 0;
+    let loud = tenth.is_multiple_of(10);
     (0..count)
         .flat_map(|at| {
             let angle = at as f64 / AUDIO_RATE as f64 * 1000.0 * std::f64::consts::TAU;
@@ -279,14 +279,14 @@ fn widen(container: &[u8], extra: &mut Option<Vec<u8>>) -> Vec<u8> {
 }
 
 fn cut_mp4(file: &[u8], fragments: usize) -> Cut {
-    let mut count = 0;
+    let mut count = 0_usize;
     let mut init = Vec::new();
     let mut segments: Vec<Vec<u8>> = Vec::new();
     for (kind, whole) in boxes(file) {
         match kind {
             b"ftyp" | b"moov" => init.extend_from_slice(whole),
             b"moof" => {
-                if count % fragments == 0 {
+                if count.is_multiple_of(fragments) {
                     segments.push(Vec::new());
                 }
                 count += 1;
@@ -315,12 +315,12 @@ fn cut_ts(file: &[u8]) -> Cut {
         .flat_map(|table| packets.iter().find(|p| pid(p) == *table && p[1] & 0x40 != 0).unwrap().to_vec())
         .collect();
     let mut segments: Vec<Vec<u8>> = Vec::new();
-    let mut keys = 0;
+    let mut keys = 0_u64;
     for packet in packets {
         let video = stream_id(packet) == Some(0xE0);
         let random_access = packet[3] & 0x20 != 0 && packet[4] > 0 && packet[5] & 0x40 != 0;
         if video && random_access {
-            if keys % SEGMENT_S == 0 {
+            if keys.is_multiple_of(SEGMENT_S) {
                 segments.push(tables.clone());
             }
             keys += 1;

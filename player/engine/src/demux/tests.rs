@@ -148,7 +148,7 @@ fn transport_streams_keep_their_absolute_times() {
 #[test]
 fn sound_and_picture_of_a_transport_stream_are_in_sync() {
     let cut = media::muxed_ts(SMALL, 4, Order::Straight);
-    let raw = super::ts_time::first_timestamps(&cut.segments[0]);
+    let raw = ts_time::first_timestamps(&cut.segments[0]);
     let demuxed = append(&cut, 0);
     let (video, audio) = (stream(&demuxed, StreamKind::Video), stream(&demuxed, StreamKind::Audio));
     let starts: Vec<i64> = raw.values().map(|ticks| (ticks * 100_000 / 9) as i64).collect();
@@ -160,7 +160,7 @@ fn sound_and_picture_of_a_transport_stream_are_in_sync() {
 #[test]
 fn packed_audio_starts_at_its_id3_timestamp() {
     let stamp = 0x1_0000_0000_u64;
-    let mut bytes = super::id3::stamped(stamp);
+    let mut bytes = id3::stamped(stamp);
     bytes.extend(media::adts(2));
     let mut demuxed = GstDemuxer::new().unwrap().append(None, bytes.into()).unwrap();
     assert_eq!(demuxed.format, Format::PackedAudio);

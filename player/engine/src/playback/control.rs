@@ -108,7 +108,7 @@ impl Control {
             if busy.is_none()
                 && let Some(wish) = self.mailbox.take_wish()
             {
-                self.go(wish);
+                self.begin(wish);
             }
             self.advance();
         }
@@ -117,12 +117,8 @@ impl Control {
 
     fn handle(&mut self, mail: Mail) {
         match mail {
-            Mail::Play => {
-                self.playing = true;
-                self.follow_state();
-            }
-            Mail::Hold => {
-                self.playing = false;
+            Mail::Playing(playing) => {
+                self.playing = playing;
                 self.follow_state();
             }
             Mail::Rate(rate) => self.set_rate(rate),
@@ -191,8 +187,13 @@ impl Control {
         }
     }
 
+    /// A wish of our own; the viewer's comes first.
     fn go(&mut self, wish: Wish) {
-        self.view.set_target(wish.to);
+        self.mailbox.unless_wished(|| self.view.set_target(wish.to));
+        self.begin(wish);
+    }
+
+    fn begin(&mut self, wish: Wish) {
         self.jump = None;
         self.end_came = false;
         self.going = Some(Going::Waiting(wish));
@@ -241,7 +242,7 @@ impl Control {
         }
         self.mailbox.forget(gst::MessageType::Eos);
         self.mailbox.forget_jumps();
-        self.view.set_target(time::duration(position));
+        self.mailbox.unless_wished(|| self.view.set_target(time::duration(position)));
         self.going = Some(Going::Flushed(position, Instant::now()));
         let Some(graph) = &mut self.graph else { return };
         if let Err(error) = graph.seek(position, self.options.rate) {
@@ -252,7 +253,7 @@ impl Control {
     fn arrive(&mut self, position: i64) {
         self.going = None;
         let position = time::duration(position);
-        self.view.arrive(position);
+        self.mailbox.unless_wished(|| self.view.arrive(position));
         self.screen.tell(Event::Seeked { position });
         self.follow_state();
         if std::mem::take(&mut self.end_came) {
@@ -404,7 +405,7 @@ impl Control {
         self.going = None;
         self.jump = None;
         let Some(position) = self.view.position() else { return };
-        self.view.arrive(position);
+        self.mailbox.unless_wished(|| self.view.arrive(position));
         // Nobody reads now: what was read may be replaced.
         for track in self.tracks.video.iter().chain(&self.tracks.audio) {
             track.seek(time::nanoseconds(position));

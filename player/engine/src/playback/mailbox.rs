@@ -15,8 +15,7 @@ const ROOM: usize = 1024;
 
 #[derive(Debug)]
 pub(super) enum Mail {
-    Play,
-    Hold,
+    Playing(bool),
     Rate(f64),
     Volume(f64),
     Muted(bool),
@@ -69,14 +68,24 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
-    /// A later wish takes the place of one that was not begun.
-    pub(super) fn wish(&self, wish: Wish) {
-        self.lock().wish = Some(wish);
+    /// A later wish takes the place of one that was not begun. `first` is done before anybody can see it.
+    pub(super) fn wish(&self, wish: Wish, first: impl FnOnce()) {
+        let mut content = self.lock();
+        first();
+        content.wish = Some(wish);
         self.arrived.notify_one();
     }
 
     pub(super) fn take_wish(&self) -> Option<Wish> {
         self.lock().wish.take()
+    }
+
+    /// Does it, unless a wish came meanwhile.
+    pub(super) fn unless_wished(&self, act: impl FnOnce()) {
+        let content = self.lock();
+        if content.wish.is_none() {
+            act();
+        }
     }
 
     /// Forgets messages of the bus that a flush makes meaningless.

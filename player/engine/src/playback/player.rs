@@ -92,7 +92,7 @@ pub enum PlaybackError {
 #[derive(Debug)]
 pub struct Playback {
     mailbox: Arc<Mailbox>,
-    view: Arc<View>,
+    pub(super) view: Arc<View>,
     pub(super) screen: Arc<Screen>,
     thread: Option<JoinHandle<()>>,
 }
@@ -136,20 +136,19 @@ impl Playback {
 
     /// Lets the clock run, as soon as everything is ready.
     pub fn play(&self) {
-        self.mailbox.post(Mail::Play);
+        self.mailbox.post(Mail::Playing(true));
     }
 
     /// Holds the clock: for a pause, and for a stall before the buffers run dry.
     pub fn hold(&self) {
-        self.mailbox.post(Mail::Hold);
+        self.mailbox.post(Mail::Playing(false));
     }
 
     /// Flushes and goes to `to`: exact, the first picture is the one whose interval contains `to`; else it is the
     /// key frame before. The samples should be buffered; if not, the old picture stays until they are.
     /// A seek during another one takes its place. Playing or held stays as it was.
     pub fn seek(&self, to: Duration, exact: bool) {
-        self.view.set_target(to);
-        self.mailbox.wish(Wish { to, exact });
+        self.mailbox.wish(Wish { to, exact }, || self.view.set_target(to));
     }
 
     /// 0.25 to 4.0, else brought into that range; the pitch stays.

@@ -107,10 +107,9 @@ pub(super) fn is_lit(frame: &gst_video::VideoFrame<gst_video::video_frame::Reada
     // Bytes from one pixel to the next, and the byte in it that tells its brightness.
     let (step, byte) = match info.format() {
         gst_video::VideoFormat::Nv12 | gst_video::VideoFormat::I420 => (1, 0),
-        gst_video::VideoFormat::P01010le => (2, 1),
         gst_video::VideoFormat::Rgba => (4, 1),
-        // Ten bits in the lower ones: the upper byte holds two of them, 0 to 3.
-        gst_video::VideoFormat::I42010le => (2, 1),
+        // Of ten bits in the lower ones the upper byte holds two, 0 to 3.
+        gst_video::VideoFormat::P01010le | gst_video::VideoFormat::I42010le => (2, 1),
         _ => return None,
     };
     let ten_low = info.format() == gst_video::VideoFormat::I42010le;

@@ -92,6 +92,11 @@ impl View {
         state.late_in_decoder = Arc::default();
     }
 
+    #[cfg(test)]
+    pub(super) fn sink(&self) -> Option<gst::Element> {
+        self.lock().sink.as_ref().and_then(|(sink, _)| sink.upgrade())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere leaves nothing here that spans two calls.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -10,7 +10,7 @@ fn segment_at(index: u64, rung: usize, start: i64, end: i64, gop: usize) -> Segm
             pts: start + at * FRAME,
             dts: start + at * FRAME,
             duration: FRAME,
-            key: at as usize % gop == 0,
+            key: (at as usize).is_multiple_of(gop),
             bytes: 100,
             payload: rung,
         })
