@@ -156,7 +156,8 @@ proptest! {
         let mut text = String::from("#EXTM3U\n");
         for (seed, at) in lines {
             let all: Vec<&str> = seed.split('\n').collect();
-            text.push_str(at.get(all.as_slice()));
+            let line: &&str = at.get(all.as_slice());
+            text.push_str(line);
             text.push('\n');
         }
         exercise(text.as_bytes(), SEEDS[0].as_bytes());

@@ -224,6 +224,7 @@ pub(crate) fn walk(
         block: Block::new(),
         segments: Vec::new(),
         duration: None,
+        same: (String::new(), Duration::ZERO),
         gap: false,
         wants: Wants::default(),
         keys: Vec::new(),
@@ -263,6 +264,8 @@ struct Walker<'a> {
     block: Block,
     segments: Vec<(MediaSegment, Wants)>,
     duration: Option<Duration>,
+    /// The last EXTINF, as written and as read.
+    same: (String, Duration),
     gap: bool,
     wants: Wants,
     /// In force, one for each format.
@@ -284,10 +287,17 @@ impl Walker<'_> {
         match name {
             "EXTINF" => {
                 let seconds = value.split(',').next().unwrap_or_default();
-                let duration = decimal_seconds(seconds).ok_or_else(|| {
-                    Error::syntax(line, format_args!("EXTINF wants a duration in seconds, not {seconds:?}"))
-                })?;
-                self.duration = Some(duration);
+                // Most segments last as long as the one before.
+                if self.same.0 != seconds {
+                    let duration = decimal_seconds(seconds).ok_or_else(|| {
+                        Error::syntax(
+                            line,
+                            format_args!("EXTINF wants a duration in seconds, not {seconds:?}"),
+                        )
+                    })?;
+                    self.same = (seconds.to_owned(), duration);
+                }
+                self.duration = Some(self.same.1);
             }
             "EXT-X-BYTERANGE" => {
                 self.block.byte_range(value);
@@ -479,11 +489,14 @@ impl Walker<'_> {
     /// Completes the segments of a block with what m3u8-rs says of their tags.
     fn flush(&mut self) -> Result<(), Error> {
         let mut tagged = self.block.parse().into_iter().peekable();
-        for (index, (mut segment, wants)) in std::mem::take(&mut self.segments).into_iter().enumerate() {
+        let mut block = std::mem::take(&mut self.segments);
+        for (index, (mut segment, wants)) in block.drain(..).enumerate() {
             let tags = tagged.next_if(|(of, _)| *of == index).map(|(_, tags)| tags);
             self.complete(&mut segment, wants, tags.unwrap_or_default())?;
             (self.sink)(segment)?;
         }
+        // Its memory serves the next block.
+        self.segments = block;
         Ok(())
     }
 
