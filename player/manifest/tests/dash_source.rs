@@ -1,5 +1,7 @@
 //! DASH presentations as the engine loads them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
+
 use std::time::Duration;
 
 use url::Url;

@@ -1,5 +1,7 @@
 //! Arbitrary and mutated text: no panic, always an answer, one-line messages.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
+
 use std::time::Duration;
 
 use proptest::{collection::vec, prelude::*, sample::select};

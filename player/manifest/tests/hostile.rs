@@ -1,5 +1,7 @@
 //! Text made to cost time, memory or a panic.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
+
 use std::time::{Duration, Instant};
 
 use url::Url;

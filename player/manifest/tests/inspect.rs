@@ -1,5 +1,7 @@
 //! What `inspect` says of manifests of all kinds.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
+
 use serde_json::{Value, json};
 use url::Url;
 use weir_manifest::inspect;

@@ -200,10 +200,11 @@ impl Entries {
             let _ = write!(self.text, ",AVERAGE-BANDWIDTH={average}");
         }
         let size = list.text("RESOLUTION").and_then(|size| size.split_once(['x', 'X', '*']));
+        let size = size.and_then(|(width, height)| {
+            Some((width.trim().parse::<u32>().ok()?, height.trim().parse::<u32>().ok()?))
+        });
         if let Some((width, height)) = size {
-            if let (Ok(width), Ok(height)) = (width.trim().parse::<u32>(), height.trim().parse::<u32>()) {
-                let _ = write!(self.text, ",RESOLUTION={width}x{height}");
-            }
+            let _ = write!(self.text, ",RESOLUTION={width}x{height}");
         }
         let rate = list.text("FRAME-RATE").and_then(|rate| rate.parse::<f64>().ok());
         if let Some(rate) = rate.filter(|rate| rate.is_finite() && *rate > 0.0) {

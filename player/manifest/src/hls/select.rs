@@ -224,10 +224,9 @@ fn alternatives(
     let muxed = of_kind
         .iter()
         .any(|media| media.url.is_none() && groups.iter().any(|(group, _)| *group == media.group));
-    if kind == MediaType::Audio && !muxed && !tracks.iter().any(|track| track.default) {
-        if let Some(first) = tracks.first_mut() {
-            first.default = true;
-        }
+    let silent = kind == MediaType::Audio && !muxed && !tracks.iter().any(|track| track.default);
+    if let Some(first) = tracks.first_mut().filter(|_| silent) {
+        first.default = true;
     }
     tracks
 }
