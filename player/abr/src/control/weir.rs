@@ -7,7 +7,10 @@
 use std::time::Duration;
 
 use super::{Choice, Context, Controller, Reason};
-use crate::{RungId, estimate::Estimate};
+use crate::{
+    RungId,
+    estimate::{Estimate, Kind},
+};
 
 /// What is wanted, in units of the utility between the lowest rung (0) and the highest (1).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,9 +19,9 @@ pub struct Weights {
     pub switch: f64,
     /// Cost of a change by the whole ladder.
     pub swing: f64,
-    /// Cost of a second of stall.
+    /// Cost of a second of stall, times the segment's length in seconds.
     pub stall: f64,
-    /// Cost of a buffer that ends empty instead of at its target.
+    /// Cost of a buffer that ends empty instead of at its target, times the segment's length in seconds.
     pub buffer: f64,
     /// What comes after the horizon counts for so many seconds: a change must pay within about this time.
     pub outlook: f64,
@@ -48,17 +51,17 @@ impl Weights {
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { switch: 0.3, swing: 2.0, stall: 1.5, buffer: 2.0, outlook: 32.0, share: 1.0, target: 0.7 }
+        Self { switch: 1.0, swing: 0.05, stall: 10.0, buffer: 12.0, outlook: 65.0, share: 1.0, target: 1.0 }
     }
 }
 
 /// Segments that are planned for at most, and their total length in seconds at most.
-const HORIZON: usize = 4;
+const HORIZON: usize = 5;
 const HORIZON_SECONDS: f64 = 12.0;
 const SCENARIOS: usize = 5;
 
-/// The long run varies less than the next download: its spread is this share.
-const OUTLOOK_SPREAD: f64 = 0.5;
+/// How much the long average counts in what the network is expected to be after the horizon.
+const OUTLOOK_LONG: f64 = 0.7;
 /// Level above which the buffer may be used up to stay at a rung, as a share of the largest.
 const SPARE: f64 = 0.4;
 
@@ -84,7 +87,10 @@ impl Weir {
     /// Judges each rung as a place to go on from: stay there where the long run allows it, or change once to what it does.
     fn look_out(&mut self, context: &Context<'_>, estimate: &Estimate, segment: f64) {
         let segments = self.weights.outlook / segment;
-        let mean = estimate.mean.bps() as f64;
+        // The long run lies between now and what the network comes back to.
+        let now = (estimate.mean.bps() as f64).max(1.0);
+        let long = (estimate.long.bps() as f64).max(1.0);
+        let mean = now.powf(1.0 - OUTLOOK_LONG) * long.powf(OUTLOOK_LONG);
         let spare = (context.buffer.as_secs_f64() - SPARE * context.max_buffer.as_secs_f64()).max(0.0);
         // What is buffered carries a rung that is a little above the link for so much longer.
         let carried = 1.0 + spare / self.weights.outlook.max(1.0);
@@ -93,7 +99,7 @@ impl Weir {
         for rung in 0..self.utilities.len() {
             let mut total = 0.0;
             for quantile in estimate.quantiles {
-                let rate = self.weights.share * (mean + OUTLOOK_SPREAD * (quantile.bps() as f64 - mean));
+                let rate = self.weights.share * mean * (quantile.bps() as f64 / now);
                 let lasting = context.highest_below(rate);
                 let change = self.weights.switch
                     + self.weights.swing * (self.utilities[rung] - self.utilities[lasting]).abs();
@@ -218,6 +224,10 @@ impl Controller for Weir {
         "weir"
     }
 
+    fn estimator(&self) -> Kind {
+        Kind::PacedEwma { fast: 3.0, slow: 8.0, least: 2.0 }
+    }
+
     fn choose(&mut self, context: &Context<'_>, scores: &mut Vec<f64>) -> Choice {
         scores.clear();
         let Some(estimate) = context.estimate else {
@@ -252,7 +262,12 @@ impl Controller for Weir {
         scores.resize(rungs, f64::NEG_INFINITY);
         let max_buffer = context.max_buffer.as_secs_f64().max(segment);
         let mut search = Search {
-            weights: self.weights,
+            // A second weighs more where segments are short: utilities count by segment.
+            weights: Weights {
+                stall: self.weights.stall / segment,
+                buffer: self.weights.buffer / segment,
+                ..self.weights
+            },
             utilities: &self.utilities,
             best_outlook: self.outlook.iter().copied().fold(f64::NEG_INFINITY, f64::max),
             outlook: &self.outlook,

@@ -14,6 +14,9 @@ const TTFB_GRACE: Duration = Duration::from_millis(400);
 /// An answer faster than this, and much faster than expected, came from a cache.
 const CACHE_TTFB: Duration = Duration::from_millis(5);
 const CACHE_FACTOR: f64 = 10.0;
+/// Half-life of the long average, and the least weight of a sample in it, both in seconds.
+const LONG_HALF_LIFE: f64 = 70.0;
+const LONG_LEAST: f64 = 3.0;
 /// So many of them in a row are no cache but a network that got that much better.
 const CACHE_RUN: u32 = 3;
 /// A remembered estimate older than this is worth nothing.
@@ -43,6 +46,7 @@ pub struct Bandwidth {
     last: Option<Sample>,
     remembered: Option<f64>,
     left_out: u32,
+    long: Average,
 }
 
 impl Bandwidth {
@@ -57,6 +61,7 @@ impl Bandwidth {
             last: None,
             remembered: None,
             left_out: 0,
+            long: Average::new(LONG_HALF_LIFE),
         }
     }
 
@@ -129,6 +134,7 @@ impl Bandwidth {
         }
         self.left_out = 0;
         self.estimator.add(&sample);
+        self.long.add(sample.busy.as_secs_f64().max(LONG_LEAST), sample.bps());
         self.last = Some(sample);
     }
 
@@ -150,7 +156,8 @@ impl Bandwidth {
         let mean = Bitrate::from_bps(bps as u64);
         let quantiles = self.errors.quantiles().map(|factor| Bitrate::from_bps((bps * factor) as u64));
         let last = self.last.map_or(mean, |sample| Bitrate::from_bps(sample.bps() as u64));
-        Some(Estimate { mean, quantiles, ttfb, last })
+        let long = self.long.get().map_or(mean, |bps| Bitrate::from_bps(bps as u64));
+        Some(Estimate { mean, quantiles, ttfb, last, long })
     }
 
     /// The network changed: measure anew.
@@ -158,6 +165,7 @@ impl Bandwidth {
         self.estimator.reset();
         self.errors = ErrorWindow::default();
         self.last = None;
+        self.long.reset();
         self.remembered = None;
     }
 }

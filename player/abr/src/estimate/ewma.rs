@@ -48,6 +48,7 @@ impl Average {
 pub struct DualEwma {
     fast: Average,
     slow: Average,
+    least: f64,
 }
 
 /// Weight of a remembered estimate, in seconds of transfer.
@@ -56,13 +57,18 @@ const SEED_WEIGHT: f64 = 0.25;
 impl DualEwma {
     /// Half-lives in seconds of transfer.
     pub fn new(fast: f64, slow: f64) -> Self {
-        Self { fast: Average::new(fast), slow: Average::new(slow) }
+        Self::paced(fast, slow, 0.0)
+    }
+
+    /// The same, but a sample weighs no less than `least` seconds.
+    pub fn paced(fast: f64, slow: f64, least: f64) -> Self {
+        Self { fast: Average::new(fast), slow: Average::new(slow), least }
     }
 }
 
 impl Estimator for DualEwma {
     fn add(&mut self, sample: &Sample) {
-        let weight = sample.busy.as_secs_f64();
+        let weight = sample.busy.as_secs_f64().max(self.least);
         self.fast.add(weight, sample.bps());
         self.slow.add(weight, sample.bps());
     }

@@ -58,12 +58,14 @@ pub struct Estimate {
     pub ttfb: Duration,
     /// Rate of the newest sample alone.
     pub last: Bitrate,
+    /// Average over the last minutes: what the network comes back to.
+    pub long: Bitrate,
 }
 
 impl Estimate {
     /// An estimate without spread.
     pub fn exact(rate: Bitrate) -> Self {
-        Self { mean: rate, quantiles: [rate; 5], ttfb: Duration::ZERO, last: rate }
+        Self { mean: rate, quantiles: [rate; 5], ttfb: Duration::ZERO, last: rate, long: rate }
     }
 
     /// The same, with every rate changed by `change`.
@@ -74,6 +76,7 @@ impl Estimate {
             quantiles: self.quantiles.map(&change),
             ttfb: self.ttfb,
             last: change(self.last),
+            long: change(self.long),
         }
     }
 
@@ -121,6 +124,15 @@ pub enum Kind {
         /// Half-life of the slow one.
         slow: f64,
     },
+    /// The same, but a sample weighs no less than so many seconds: short downloads on a link that got fast count soon.
+    PacedEwma {
+        /// Half-life of the fast one.
+        fast: f64,
+        /// Half-life of the slow one.
+        slow: f64,
+        /// Least weight of a sample in seconds.
+        least: f64,
+    },
     /// Harmonic mean of the last so many samples.
     Harmonic(usize),
     /// Percentile (0..1) of samples weighted by the root of their size; total weight at most so much.
@@ -141,6 +153,7 @@ impl Kind {
     pub fn create(self) -> Box<dyn Estimator> {
         match self {
             Self::DualEwma { fast, slow } => Box::new(DualEwma::new(fast, slow)),
+            Self::PacedEwma { fast, slow, least } => Box::new(DualEwma::paced(fast, slow, least)),
             Self::Harmonic(count) => Box::new(Harmonic::new(count)),
             Self::Percentile { percentile, weight } => Box::new(Percentile::new(percentile, weight)),
             Self::LastFew(count) => Box::new(LastFew::new(count)),

@@ -4,9 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Planner, QualityChoice, buffer::Run, choose::Wish};
+use crate::RungId;
 
 /// A replacement is wanted when its average is at least so much above what is buffered.
-const WORTH: f64 = 1.4;
+const WORTH: f64 = 1.1;
+/// What replacing a stretch must gain, in segments at the top rung instead of at the lowest; a switch more or less on
+/// screen counts as one.
+const GAIN: f64 = 0.7;
 /// Time that decoding and hand-over take, at most.
 const MARGIN: Duration = Duration::from_millis(500);
 /// Place of the pessimistic quantile that must be met.
@@ -97,11 +101,45 @@ impl Planner {
             if !sustained {
                 return None;
             }
+            if !manual && self.gain(index, target, run.end).is_none_or(|gain| gain < GAIN) {
+                return None;
+            }
             if fetch.saturating_add(fetch / 4).saturating_add(MARGIN) < until_shown {
                 let room = self.bytes_ahead(position) + bytes <= self.config.max_bytes;
                 return room.then_some((index, wish));
             }
         }
+    }
+
+    /// What it gains to replace the stretch below `target` that begins at `index`, the switches on screen counted in. What
+    /// is fetched after the buffer's end is taken to be at `target` too.
+    fn gain(&self, index: u64, target: RungId, end: Duration) -> Option<f64> {
+        let state = self.tracks.first()?;
+        let ladder = &state.track.ladder;
+        let utility = |rung: RungId| ladder.rung(rung).bitrate.kbps().max(1.0).ln();
+        let span = (utility(ladder.top()) - utility(RungId(0))).max(f64::MIN_POSITIVE);
+        let before = state.buffer.rung(index.checked_sub(1)?).unwrap_or(target);
+        let (mut gain, mut last, mut at) = (0.0, before, index);
+        let mut switches = -i32::from(before != target);
+        let after = loop {
+            let Some(rung) = state
+                .track
+                .segment(at)
+                .filter(|segment| segment.start < end)
+                .and_then(|_| state.buffer.rung(at))
+            else {
+                break target;
+            };
+            if rung >= target {
+                break rung;
+            }
+            switches += i32::from(rung != last);
+            gain += (utility(target) - utility(rung)) / span;
+            last = rung;
+            at += 1;
+        };
+        switches += i32::from(last != after) - i32::from(after != target);
+        Some(gain + f64::from(switches))
     }
 
     /// A replacement that will come too late, or that the buffer cannot afford any more, is given up.
