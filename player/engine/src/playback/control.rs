@@ -169,15 +169,15 @@ impl Control {
             return;
         }
         self.options.rate = rate;
-        match self.going {
-            Some(Going::Waiting(_)) => {}
-            Some(Going::Flushed(to, _)) => self.go(Wish { to: time::duration(to), exact: true }),
-            None if self.graph.as_ref().is_some_and(Graph::is_prepared) => {
-                if let Some(to) = self.view.position() {
-                    self.go(Wish { to, exact: true });
-                }
-            }
-            None => {}
+        let prepared = self.graph.as_ref().is_some_and(Graph::is_prepared);
+        let here = match self.going {
+            // It takes the new rate along.
+            Some(Going::Waiting(_)) => None,
+            Some(Going::Flushed(to, _)) => Some(time::duration(to)),
+            None => self.view.position().filter(|_| prepared),
+        };
+        if let Some(to) = here {
+            self.go(Wish { to, exact: true });
         }
     }
 
