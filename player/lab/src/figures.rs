@@ -118,7 +118,7 @@ impl Figures {
             aborted_share: session.aborted_bytes as f64 / bytes,
             replaced_share: session.replaced_bytes as f64 / bytes,
             live_latency_s: session.live_latency_s.unwrap_or(0.0),
-            seek_s: session.seeks.iter().map(|(_, took)| took.as_secs_f64()).sum::<f64>() / seeks,
+            seek_s: session.seeks.iter().map(|(_, took)| took.as_secs_f64()).sum::<f64>() / seeks + 0.0,
             finished: session.finished,
             ..Self::from(&common)
         }
@@ -146,7 +146,7 @@ impl From<&qoe::Figures> for Figures {
             score: common.sabre_score,
             startup_s: common.startup_ms.unwrap_or_default() / 1000.0,
             played_s: common.played_s,
-            // An empty sum is minus zero.
+            // An empty sum is minus zero: here and below.
             stall_s: common.rebuffer_ms / 1000.0 + 0.0,
             stalls: common.rebuffer_count,
             max_stall_s: common.rebuffer_longest_ms / 1000.0,
@@ -157,7 +157,7 @@ impl From<&qoe::Figures> for Figures {
             switch_rate: common.switch_rate,
             change_kbps: common.change_kbps,
             change_log: common.change_ln,
-            lowest_share: common.lowest_share,
+            lowest_share: common.lowest_share + 0.0,
             bytes: common.bytes,
             aborted_share: common.wasted_bytes as f64 / bytes,
             estimate_bias: common.estimate_bias.unwrap_or_default(),

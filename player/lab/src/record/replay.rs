@@ -119,15 +119,18 @@ fn link(flows: &[Flow], start: f64) -> Result<Trace, crate::trace::Invalid> {
     let mut last_kbps = None;
     for pair in edges.windows(2) {
         let &[from, to] = pair else { continue };
-        let bits: f64 = flows
-            .iter()
-            .map(|flow| {
-                let (first, last) = (flow.first - start, flow.last - start);
-                let overlap = (last.min(to) - first.max(from)).max(0.0);
-                flow.bits * overlap / (last - first)
-            })
-            .sum();
-        let kbps = if bits > 0.0 { Some(bits / (to - from)) } else { last_kbps };
+        let mut asked_for = false;
+        let mut bits = 0.0;
+        for flow in flows {
+            let (first, last) = (flow.first - start, flow.last - start);
+            let overlap = last.min(to) - first.max(from);
+            if overlap > 0.0 {
+                asked_for = true;
+                bits += flow.bits * overlap / (last - first);
+            }
+        }
+        // Something was asked for and nothing came: an outage. Nothing was asked for: nobody knows.
+        let kbps = if asked_for { Some(bits / (to - from)) } else { last_kbps };
         let point = Point { duration_ms: to - from, kbps: kbps.unwrap_or(-1.0), latency_ms: latency(from) };
         last_kbps = kbps;
         match points.last_mut() {

@@ -41,7 +41,7 @@ const number = (v) => Math.abs(v) >= 10000 ? (v / 1000).toFixed(0) + "k" : +v.to
 
 /* A plot with axes: gives scales and the group to draw in. */
 function plot(parent, w, h, xs, ys, xName, yName) {
-  const m = { l: 58, r: 14, t: 12, b: 36 };
+  const m = { l: 58, r: 14, t: 24, b: 36 };
   const svg = node("svg", { viewBox: `0 0 ${w} ${h}`, role: "img" }, parent);
   const pad = (lo, hi) => hi > lo ? [lo, hi] : [lo - 0.5, hi + 0.5];
   const [x0, x1] = pad(...xs), [y0, y1] = pad(...ys);
@@ -56,7 +56,7 @@ function plot(parent, w, h, xs, ys, xName, yName) {
     node("text", { x: m.l - 6, y: y(t) + 4, "text-anchor": "end" }, svg, number(t));
   }
   node("text", { x: w - m.r, y: h - 6, "text-anchor": "end" }, svg, xName);
-  node("text", { x: 6, y: 11 }, svg, yName);
+  node("text", { x: 6, y: 14 }, svg, yName);
   return { svg, x, y, x0, x1, y0, y1 };
 }
 
@@ -116,7 +116,9 @@ function pareto(groups) {
     node("line", { x1: p.x(x.mean), x2: p.x(x.mean), y1: p.y(y.low), y2: p.y(y.high), stroke: c, opacity: 0.35 }, p.svg);
     const dot = node("circle", { cx: p.x(x.mean), cy: p.y(y.mean), r: 5, fill: c }, p.svg);
     tip(dot, `${g.algorithm}: utility ${y.mean.toFixed(3)}, stalled ${x.mean.toFixed(3)} %, ${g.figures[at("kbps")].mean.toFixed(0)} kbit/s`);
-    node("text", { x: p.x(x.mean) + 7, y: p.y(y.mean) - 6, class: "name" }, p.svg, g.algorithm);
+    const right = p.x(x.mean) > 520;
+    node("text", { x: p.x(x.mean) + (right ? -7 : 7), y: p.y(y.mean) - 6, class: "name", "text-anchor": right ? "end" : "start" },
+      p.svg, g.algorithm);
   }
 }
 
@@ -168,7 +170,7 @@ function timeline(box, t) {
   const q = plot(box, w, 120, [0, t.end_s], [0, most], "", "buffer, s");
   const line = t.buffer.map(([s, v]) => `L${q.x(s)} ${q.y(v)}`).join("");
   node("path", { d: `M${q.x(0)} ${q.y(0)}${line}L${q.x(t.end_s)} ${q.y(0)}Z`, fill: colour(t.algorithm), opacity: 0.35 }, q.svg);
-  for (const [a, b] of t.stalls) node("rect", { x: q.x(a), width: Math.max(1, q.x(b) - q.x(a)), y: 12, height: 72, fill: "var(--stall)", opacity: 0.3 }, q.svg);
+  for (const [a, b] of t.stalls) node("rect", { x: q.x(a), width: Math.max(1, q.x(b) - q.x(a)), y: 24, height: 60, fill: "var(--stall)", opacity: 0.3 }, q.svg);
 }
 
 function timelines() {

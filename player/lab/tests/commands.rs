@@ -1,0 +1,136 @@
+//! The lab as its user runs it.
+
+use std::{path::Path, process::Command};
+
+fn lab(arguments: &[&str]) -> (bool, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_weir-lab")).args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.success(), text(&output.stdout), text(&output.stderr))
+}
+
+fn traces(file: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/traces").join(file).display().to_string()
+}
+
+#[test]
+fn sim_prints_a_table_and_writes_results_report_and_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("deep/out");
+    let out = out.to_str().unwrap();
+    let (step, walk) = (traces("step.jsonl"), traces("walk.jsonl"));
+    let content = "vbr:300,1200,4300/4s/60s";
+    let mut arguments =
+        vec!["sim", "--traces", &step, &walk, "--algorithms", "weir,bola-e", "--content", content];
+    arguments.extend(["--buffer", "10,25", "--oracle", "--records", "--timelines", "1", "--out", out]);
+    let (ok, table, problem) = lab(&arguments);
+    assert!(ok, "{problem}");
+    for word in [
+        "step, buffer 10 s",
+        "walk, buffer 25 s",
+        "weir",
+        "bola-e",
+        "oracle",
+        "QoE_S",
+        "Yin",
+        "Means over sets",
+    ] {
+        assert!(table.contains(word), "{word} is missing in\n{table}");
+    }
+    let report = std::fs::read_to_string(Path::new(out).join("report.html")).unwrap();
+    assert!(report.contains("\"timelines\":[{"));
+    let rows: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(Path::new(out).join("results.json")).unwrap()).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 12);
+    let record = Path::new(out).join("step-step_5-0.6-5-10-weir.events.jsonl");
+    let record = record.to_str().unwrap();
+    assert!(Path::new(&record.replace("events.jsonl", "p1203.json")).exists());
+
+    let (ok, text, problem) = lab(&["explain", record, "--track", "video"]);
+    assert!(ok && text.contains("QoE_S"), "{problem}{text}");
+    let (ok, text, problem) = lab(&["replay", record, "--algorithms", "weir", "--json", "--buffer", "10"]);
+    assert!(ok, "{problem}");
+    let lines: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let names: Vec<_> =
+        lines.as_array().unwrap().iter().map(|line| line["algorithm"].as_str().unwrap()).collect();
+    assert_eq!(names, ["recorded", "weir", "oracle"]);
+}
+
+#[test]
+fn content_is_taken_from_a_manifest_with_the_files_true_sizes() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "master.m3u8",
+        b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=400000,RESOLUTION=640x360\nlow.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=1600000,RESOLUTION=1280x720\nhigh.m3u8\n",
+    );
+    for (name, size) in [("low", 190_000), ("high", 770_000)] {
+        let segments: String = (0..5).map(|at| format!("#EXTINF:4,\n{name}-{at}.m4s\n")).collect();
+        let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n{segments}#EXT-X-ENDLIST\n");
+        write(&format!("{name}.m3u8"), text.as_bytes());
+        for at in 0..5 {
+            write(&format!("{name}-{at}.m4s"), &vec![0; size + at]);
+        }
+    }
+    let path = folder.path().join("master.m3u8");
+    let content = weir_lab::content::manifest::load(path.to_str().unwrap()).unwrap();
+    assert_eq!(content.tracks.len(), 1);
+    let sizes: Vec<_> = content.main().segments.iter().map(|segment| segment.sizes.to_vec()).collect();
+    assert_eq!(sizes[0], [190_000, 770_000]);
+    assert_eq!(sizes[4], [190_004, 770_004]);
+    assert_eq!(content.main().ladder.rungs()[1].height, Some(720));
+
+    std::fs::remove_file(folder.path().join("high-3.m4s")).unwrap();
+    let error = format!("{:#}", weir_lab::content::manifest::load(path.to_str().unwrap()).unwrap_err());
+    assert!(error.contains("high-3.m4s"), "{error}");
+}
+
+#[test]
+fn traces_are_made_looked_at_and_converted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("t.down");
+    let file = file.to_str().unwrap();
+    let (ok, _, problem) =
+        lab(&["trace", "steps", "--rates", "2M,0,4M", "--step", "2s", "--to", "mahimahi", "--out", file]);
+    assert!(ok, "{problem}");
+    let (ok, text, problem) = lab(&["trace", "info", file]);
+    assert!(ok && text.contains("2000") && text.contains("33.3"), "{problem}{text}");
+    let (ok, text, _) = lab(&["trace", "convert", file, "--to", "csv"]);
+    assert!(ok && text.starts_with("duration_ms,kbps,latency_ms\n"));
+}
+
+#[test]
+fn what_cannot_be_done_is_said_and_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = folder.path().join("bad.jsonl");
+    std::fs::write(&bad, "{\"name\":\"a\",\"points\":[[1000,500,20]]}\n{\"name\":1}\n").unwrap();
+    let bad = bad.to_str().unwrap();
+    let step = traces("step.jsonl");
+    let cases: [(&[&str], &str); 6] = [
+        (&["sim", "--traces", bad], "bad.jsonl:2:"),
+        (&["sim", "--traces", "/nowhere.jsonl"], "/nowhere.jsonl"),
+        (&["sim", "--traces", &step, "--algorithms", "nobody"], "nobody"),
+        (&["sim", "--traces", &step, "--buffer", "0"], "--buffer 0"),
+        (&["explain", bad], "bad.jsonl:1:"),
+        (&["proxy", "--upstream", "http://127.0.0.1:9", "--rate", "fast"], "1.5M"),
+    ];
+    for (arguments, word) in cases {
+        let (ok, _, problem) = lab(arguments);
+        assert!(!ok && problem.contains(word), "{arguments:?}: {problem}");
+    }
+}
+
+#[test]
+fn the_proxy_says_where_it_listens_in_its_first_line() {
+    use std::io::{BufRead as _, BufReader};
+    let mut proxy = Command::new(env!("CARGO_BIN_EXE_weir-lab"))
+        .args(["proxy", "--upstream", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--rate", "1M"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(proxy.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
+    assert!(std::net::TcpStream::connect(&address).is_ok(), "{address}");
+    proxy.kill().unwrap();
+    proxy.wait().unwrap();
+}
