@@ -53,7 +53,7 @@ def main():
             sys.exit("flatpak/cargo-sources.json does not fit Cargo.lock: run python3 flatpak/cargo-sources.py")
         return
     TARGET.write_text(text)
-    print(f"{TARGET.name}: {text.count('.crate')} crates")
+    print(f"{TARGET.name}: {text.count('.crate"')} crates")
 
 
 main()

@@ -254,6 +254,14 @@ impl Command {
             .map_or_else(|| spec.name.to_owned(), |first| format!("{} ({})", spec.name, first.label()))
     }
 
+    /// Holding its key does it again and again.
+    fn repeats(self) -> bool {
+        matches!(
+            self,
+            Self::Back | Self::Forward | Self::BackFar | Self::ForwardFar | Self::VolumeUp | Self::VolumeDown
+        )
+    }
+
     /// The commands whose shortcuts were pressed, taken out of the input so that nothing else reacts to them.
     pub fn take_pressed(input: &mut egui::InputState, in_player: bool, keep_space: bool) -> Vec<Self> {
         let mut pressed = Vec::new();
@@ -266,7 +274,7 @@ impl Command {
                 let hit = match shortcut {
                     // A focused button wants the space bar for itself.
                     Shortcut::Key(_, Key::Space) if keep_space => false,
-                    Shortcut::Key(modifiers, key) => take_key(input, modifiers, key),
+                    Shortcut::Key(modifiers, key) => take_key(input, modifiers, key, command.repeats()),
                     Shortcut::Char(wanted) => take_char(input, wanted),
                 };
                 if hit && !pressed.contains(&command) {
@@ -291,13 +299,18 @@ const TENTHS: [(&str, Key); 10] = [
     ("To 90 %", Key::Num9),
 ];
 
-fn take_key(input: &mut egui::InputState, wanted: Modifiers, wanted_key: Key) -> bool {
-    let before = input.events.len();
-    input.events.retain(|event| {
-        !matches!(event, egui::Event::Key { key, modifiers, pressed: true, .. }
-            if *key == wanted_key && modifiers.matches_exact(wanted))
+fn take_key(input: &mut egui::InputState, wanted: Modifiers, wanted_key: Key, repeats: bool) -> bool {
+    let mut hit = false;
+    input.events.retain(|event| match event {
+        egui::Event::Key { key, modifiers, pressed: true, repeat, .. }
+            if *key == wanted_key && modifiers.matches_exact(wanted) =>
+        {
+            hit |= repeats || !repeat;
+            false
+        }
+        _ => true,
     });
-    input.events.len() != before
+    hit
 }
 
 fn take_char(input: &mut egui::InputState, wanted: char) -> bool {
@@ -398,9 +411,25 @@ mod tests {
     fn keys_become_commands_with_exactly_their_modifiers() {
         assert_eq!(press(vec![key(Key::L, Modifiers::NONE)], true), [Command::ForwardFar]);
         assert_eq!(press(vec![key(Key::L, Modifiers::CTRL)], true), [Command::OpenAddress]);
+        // As a desktop without a Mac's keyboard sends it.
+        let ctrl = Modifiers { ctrl: true, command: true, ..Modifiers::NONE };
+        assert_eq!(press(vec![key(Key::L, ctrl)], true), [Command::OpenAddress]);
         assert_eq!(press(vec![key(Key::L, Modifiers::ALT)], true), []);
         assert_eq!(press(vec![egui::Event::Text("?".to_owned())], true), [Command::Help]);
         assert_eq!(press(vec![egui::Event::Text(">".to_owned())], true), [Command::Faster]);
+    }
+
+    #[test]
+    fn a_held_key_repeats_only_what_makes_sense_to_repeat() {
+        let held = |wanted| egui::Event::Key {
+            key: wanted,
+            physical_key: None,
+            pressed: true,
+            repeat: true,
+            modifiers: Modifiers::NONE,
+        };
+        assert_eq!(press(vec![held(Key::ArrowRight)], true), [Command::Forward]);
+        assert_eq!(press(vec![held(Key::F)], true), []);
     }
 
     #[test]

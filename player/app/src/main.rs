@@ -6,9 +6,12 @@ use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 use weir_app::cli::{self, Cli};
 
+/// What the desktop's libraries complain of by themselves is of no use to anybody who plays a stream.
+const QUIET: &str = "warn,winit=error,egui_system_font_provider=error,sctk=error,zbus=error";
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(QUIET));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match cli::run(cli) {
         Ok(()) => ExitCode::SUCCESS,

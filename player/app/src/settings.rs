@@ -70,6 +70,9 @@ pub struct Settings {
     /// Where they are kept; nowhere when `None`.
     #[serde(skip)]
     pub file: Option<PathBuf>,
+    /// What the command line set for this run: as it was before, and as it is since.
+    #[serde(skip)]
+    pub given: Option<Box<(Settings, Settings)>>,
 }
 
 impl Default for Settings {
@@ -84,6 +87,7 @@ impl Default for Settings {
             look: Look::System,
             statistics: false,
             file: None,
+            given: None,
         }
     }
 }
@@ -116,8 +120,28 @@ impl Settings {
             fs::create_dir_all(folder)?;
         }
         let new = file.with_extension("json.new");
-        fs::write(&new, serde_json::to_vec_pretty(self)?)?;
+        fs::write(&new, serde_json::to_vec_pretty(&self.lasting())?)?;
         fs::rename(&new, file)
+    }
+
+    /// Changes something for this run. It is not written down unless the viewer changes it again.
+    pub fn for_this_run(&mut self, change: impl FnOnce(&mut Self)) {
+        let before = self.clone();
+        change(self);
+        self.given = Some(Box::new((before, self.clone())));
+    }
+
+    fn lasting(&self) -> Self {
+        let mut out = self.clone();
+        if let Some((before, given)) = self.given.as_deref() {
+            if (out.volume, out.muted) == (given.volume, given.muted) {
+                (out.volume, out.muted) = (before.volume, before.muted);
+            }
+            if out.cap_kbps == given.cap_kbps {
+                out.cap_kbps = before.cap_kbps;
+            }
+        }
+        out
     }
 
     /// The server to list, the default one when none was chosen.
@@ -227,6 +251,22 @@ mod tests {
         fs::write(&file, r#"{"volume": 7.5, "cap_kbps": -1, "unknown": true}"#).unwrap();
         let settings = Settings::load(file);
         assert_eq!((settings.volume, settings.cap()), (1.0, None));
+    }
+
+    #[test]
+    fn what_the_command_line_sets_is_not_remembered_unless_it_is_changed_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("settings.json");
+        let mut settings = Settings::load(file.clone());
+        settings.for_this_run(|settings| (settings.volume, settings.cap_kbps) = (0.2, Some(1000.0)));
+        settings.opened(&url("http://h/a"), "A");
+        settings.save().unwrap();
+        let next = Settings::load(file.clone());
+        assert_eq!((next.volume, next.cap_kbps, next.recents.len()), (1.0, None, 1));
+        settings.cap_kbps = Some(2000.0);
+        settings.save().unwrap();
+        let next = Settings::load(file);
+        assert_eq!((next.volume, next.cap_kbps), (1.0, Some(2000.0)));
     }
 
     #[test]

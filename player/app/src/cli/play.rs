@@ -98,14 +98,14 @@ pub(super) fn run(args: PlayArgs) -> anyhow::Result<()> {
     if args.headless {
         return headless(args.url, options, quality.as_deref(), args.rate, volume);
     }
-    // For this run only, unless the viewer changes it in the window.
-    if let Some(volume) = volume {
-        settings.volume = volume;
-        settings.muted = false;
-    }
-    if let Some(cap) = args.cap {
-        settings.cap_kbps = Some(cap.kbps());
-    }
+    settings.for_this_run(|settings| {
+        if let Some(volume) = volume {
+            (settings.volume, settings.muted) = (volume, false);
+        }
+        if let Some(cap) = args.cap {
+            settings.cap_kbps = Some(cap.kbps());
+        }
+    });
     let title = address::title(&args.url);
     let mut launch = Launch {
         open: Some((args.url, title)),

@@ -255,7 +255,7 @@ impl WeirApp {
         }
         if let Some(duration) = self.duration {
             let state = self.page.as_ref().map(|page| page.snapshot().state);
-            let over = matches!(state, Some(State::Ended | State::Failed));
+            let over = self.pending_shot.is_none() && matches!(state, Some(State::Ended | State::Failed));
             if wait(duration) <= 0.0 || over {
                 if let Some(page) = &self.page {
                     let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);

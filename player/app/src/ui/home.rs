@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use egui::{
     Align, Align2, Color32, CornerRadius, Layout, Rect, Response, RichText, ScrollArea, Sense, Stroke,
-    TextEdit, TextureHandle, TextureOptions, Ui, UiBuilder, accesskit::Role, pos2, vec2,
+    TextEdit, TextureHandle, TextureOptions, Ui, accesskit::Role, pos2, vec2,
 };
 use url::Url;
 
@@ -42,6 +42,7 @@ pub(crate) struct HomePage {
     editing: Option<(String, Option<String>)>,
     asked_at: f64,
     posters: HashMap<Url, TextureHandle>,
+    logo: Option<TextureHandle>,
 }
 
 impl Default for HomePage {
@@ -53,6 +54,7 @@ impl Default for HomePage {
             editing: None,
             asked_at: f64::NEG_INFINITY,
             posters: HashMap::new(),
+            logo: None,
         }
     }
 }
@@ -80,10 +82,8 @@ impl HomePage {
             self.asked_at = now;
             catalog.refresh(&settings.server());
         }
-        // A page that nobody looks at asks nothing.
-        if ui.input(|input| input.viewport().focused.unwrap_or(true)) {
-            ui.ctx().request_repaint_after_secs(REFRESH as f32);
-        }
+        // A window that nobody can see is not drawn, and asks nothing.
+        ui.ctx().request_repaint_after_secs(REFRESH as f32);
         let colours = theme::colours(ui.ctx());
         ui.painter().rect_filled(ui.max_rect(), 0.0, colours.page);
         let mut wish = None;
@@ -110,8 +110,10 @@ impl HomePage {
         egui::Panel::top("header").frame(frame).show_separator_line(false).show(ui, |ui| {
             ui.horizontal(|ui| {
                 ui.set_height(tokens::TOUCH);
-                let (logo, _) = ui.allocate_exact_size(vec2(28.0, 28.0), Sense::hover());
-                icons::logo(ui.painter(), logo, &colours);
+                let (logo, _) = ui.allocate_exact_size(vec2(32.0, 32.0), Sense::hover());
+                if let Some(texture) = self.logo(ui) {
+                    egui::Image::new((texture, logo.size())).paint_at(ui, logo);
+                }
                 if ui.available_width() > 560.0 {
                     ui.label(RichText::new("Weir").font(theme::strong_font(tokens::TEXT_LARGE)));
                     ui.add_space(tokens::PAGE);
@@ -160,6 +162,16 @@ impl HomePage {
                 });
             }
         });
+    }
+
+    fn logo(&mut self, ui: &Ui) -> Option<egui::TextureId> {
+        if self.logo.is_none() {
+            let icon = super::icon()?;
+            let size = [icon.width as usize, icon.height as usize];
+            let image = egui::ColorImage::from_rgba_unmultiplied(size, &icon.rgba);
+            self.logo = Some(ui.ctx().load_texture("logo", image, TextureOptions::LINEAR));
+        }
+        self.logo.as_ref().map(TextureHandle::id)
     }
 
     fn recents(&self, ui: &mut Ui, settings: &mut Settings, wish: &mut Option<Wish>) {
@@ -223,9 +235,7 @@ impl HomePage {
                 let why = format!("It could not be asked what it has: {why}.");
                 let advice = "Is it running? Start one with `weir-server`, or choose another server.";
                 parts::message(ui, Icon::Offline, colours.warning, &name, &[&why, advice], |ui| {
-                    let asking = catalog.is_asking();
-                    let label = if asking { "Asking ..." } else { "Try again" };
-                    if ui.add_enabled_ui(!asking, |ui| parts::primary(ui, label)).inner.clicked() {
+                    if parts::primary(ui, "Try again").clicked() {
                         self.asked_at = f64::NEG_INFINITY;
                         ui.ctx().request_repaint();
                     }
@@ -446,13 +456,11 @@ fn card(ui: &mut Ui, item: &Item, poster: Option<&TextureHandle>, width: f32, co
         pos2(rect.left() + 12.0, picture.bottom() + 10.0),
         pos2(rect.right() - 12.0, rect.bottom() - 8.0),
     );
-    ui.scope_builder(UiBuilder::new().max_rect(inner), |ui| {
-        let title = elided(ui, &item.title, tokens::TEXT, colours.text, inner.width(), true);
-        ui.painter().galley(inner.min, title, colours.text);
-        let (note, tint) = note(item, colours);
-        let note = elided(ui, &note, tokens::TEXT_SMALL, tint, inner.width(), false);
-        ui.painter().galley(pos2(inner.left(), inner.top() + 24.0), note, tint);
-    });
+    let title = elided(ui, &item.title, tokens::TEXT, colours.text, inner.width(), true);
+    ui.painter().galley(inner.min, title, colours.text);
+    let (note, tint) = note(item, colours);
+    let note = elided(ui, &note, tokens::TEXT_SMALL, tint, inner.width(), false);
+    ui.painter().galley(pos2(inner.left(), inner.top() + 24.0), note, tint);
     let response =
         if item.playable { response.on_hover_cursor(egui::CursorIcon::PointingHand) } else { response };
     match (&item.error, item.state) {

@@ -1,8 +1,6 @@
 //! Icons, drawn as lines and shapes in a square of 24 units: no font, sharp at every scale.
 
-use egui::{
-    Color32, Painter, Pos2, Rect, Response, Sense, Shape, Stroke, Ui, Vec2, accesskit::Role, pos2, vec2,
-};
+use egui::{Color32, Painter, Rect, Response, Sense, Shape, Stroke, Ui, Vec2, accesskit::Role, vec2};
 
 use super::tokens;
 
@@ -198,23 +196,4 @@ pub(crate) fn toggle(ui: &mut Ui, icon: Icon, name: &str, on: bool) -> Response 
         icon.paint(ui.painter(), Rect::from_center_size(rect.center(), Vec2::splat(tokens::ICON)), colour);
     }
     response.on_hover_text(name)
-}
-
-/// Weir's sign: water falling over a step.
-pub(crate) fn logo(painter: &Painter, rect: Rect, colours: &tokens::Colours) {
-    let scale = rect.width() / 24.0;
-    let at = |x: f32, y: f32| -> Pos2 { rect.min + vec2(x, y) * scale };
-    painter.rect_filled(rect, 6.0 * scale, colours.accent);
-    let stroke = Stroke::new(2.2 * scale, colours.on_accent);
-    for drop in [0.0, 4.0, 8.0] {
-        let start = pos2(4.5, 7.0 + drop);
-        let mut points = vec![at(start.x, start.y), at(start.x + 4.5, start.y)];
-        for n in 0..=12 {
-            let part = n as f32 / 12.0;
-            let ease = part * part * (3.0 - 2.0 * part);
-            points.push(at(9.0 + part * 6.0, start.y + ease * (9.5 - drop).max(1.5)));
-        }
-        points.push(at(19.5, start.y + (9.5 - drop).max(1.5)));
-        painter.add(Shape::line(points, stroke));
-    }
 }

@@ -25,8 +25,8 @@ pub(crate) fn secondary(ui: &mut Ui, text: &str) -> Response {
 
 /// Text whose digits all take the same width, so that a running clock stands still.
 pub(crate) fn tabular(ui: &mut Ui, text: &str, font: &FontId, colour: Color32) -> Response {
-    let digit = ui
-        .fonts_mut(|fonts| ('0'..='9').map(|digit| fonts.glyph_width(font, digit)).fold(0.0_f32, f32::max));
+    let digit =
+        ui.fonts_mut(|fonts| ('0'..='9').map(|digit| fonts.glyph_width(font, digit)).fold(0.0_f32, f32::max));
     let glyphs: Vec<_> = text
         .chars()
         .map(|c| {

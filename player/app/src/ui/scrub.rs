@@ -120,7 +120,7 @@ fn paint(ui: &Ui, bar: &Bar, snapshot: &Snapshot, position: Duration, y: f32, he
     painter.rect_filled(stretch(bar.left, bar.left + bar.width), round, tokens::BAR_EMPTY);
     let rungs = snapshot.video.rungs.len();
     for (from, to, rung) in bar.stretches(&snapshot.video.buffered) {
-        painter.rect_filled(stretch(from, to), 0.0, tokens::rung(rung, rungs).gamma_multiply(0.55));
+        painter.rect_filled(stretch(from, to), 0.0, tokens::rung(rung, rungs).gamma_multiply(0.75));
     }
     let here = bar.x(position);
     painter.rect_filled(stretch(bar.left, here.max(bar.left)), round, colours.accent);

@@ -29,7 +29,7 @@ impl Sheet {
         match self {
             Self::None => return None,
             Self::Help => {
-                let modal = Modal::new(Id::unique("help")).backdrop_color(tokens::BACKDROP).show(ctx, |ui| {
+                let modal = sheet("help", ctx).show(ctx, |ui| {
                     ui.set_width((size.x - 64.0).min(700.0));
                     close = title(ui, "Keyboard");
                     ScrollArea::vertical().max_height(size.y - 140.0).show(ui, help);
@@ -37,11 +37,10 @@ impl Sheet {
                 close |= modal.should_close();
             }
             Self::Palette(query, marked) => {
-                let modal =
-                    Modal::new(Id::unique("palette")).backdrop_color(tokens::BACKDROP).show(ctx, |ui| {
-                        ui.set_width((size.x - 64.0).min(460.0));
-                        chosen = palette(ui, query, marked, in_player, size.y - 160.0);
-                    });
+                let modal = sheet("palette", ctx).show(ctx, |ui| {
+                    ui.set_width((size.x - 64.0).min(460.0));
+                    chosen = palette(ui, query, marked, in_player, size.y - 160.0);
+                });
                 close |= modal.should_close() || chosen.is_some();
             }
         }
@@ -50,6 +49,13 @@ impl Sheet {
         }
         chosen
     }
+}
+
+fn sheet(name: &str, ctx: &egui::Context) -> Modal {
+    let frame = egui::Frame::popup(&ctx.global_style())
+        .inner_margin(egui::Margin::same(20))
+        .corner_radius(egui::CornerRadius::same(tokens::ROUND_LARGE));
+    Modal::new(Id::unique(name)).frame(frame).backdrop_color(tokens::BACKDROP)
 }
 
 fn title(ui: &mut Ui, text: &str) -> bool {
@@ -84,6 +90,8 @@ fn lines(section: Section) -> Vec<(Vec<String>, &'static str)> {
 
 fn help(ui: &mut Ui) {
     let sections = |ui: &mut Ui, sections: &[Section]| {
+        ui.spacing_mut().interact_size.y = 24.0;
+        ui.spacing_mut().item_spacing.y = 2.0;
         for section in sections {
             ui.add_space(tokens::GAP);
             ui.label(RichText::new(section.name()).font(theme::strong_font(tokens::TEXT)));
@@ -137,6 +145,8 @@ fn find(query: &str, in_player: bool) -> Vec<Command> {
             (in_player || !spec.in_player) && query.split_whitespace().all(|word| name.contains(word))
         })
         .filter(|command| *command != Command::Palette)
+        // Ten of a kind only when they are asked for.
+        .filter(|command| !query.is_empty() || !matches!(command, Command::Tenth(_)))
         .collect();
     hits.sort_by_key(|command| !command.name().to_lowercase().starts_with(&query));
     hits

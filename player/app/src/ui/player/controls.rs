@@ -174,24 +174,22 @@ fn volume(ui: &mut Ui, snapshot: &Snapshot, narrow: bool, actions: &mut Vec<Acti
     if narrow {
         return;
     }
-    let mut volume = if snapshot.muted { 0.0 } else { snapshot.volume };
-    ui.scope(|ui| {
-        ui.spacing_mut().slider_width = 72.0;
-        ui.spacing_mut().slider_rail_height = tokens::BAR.0;
-        ui.spacing_mut().interact_size.y = 20.0;
-        let style = ui.visuals_mut();
-        style.widgets.inactive.bg_fill = tokens::DARK.hover;
-        style.selection.bg_fill = tokens::DARK.text;
-        style.widgets.inactive.fg_stroke.color = tokens::DARK.text;
-        let slider = egui::Slider::new(&mut volume, 0.0..=1.0)
-            .show_value(false)
-            .handle_shape(egui::style::HandleShape::Circle);
-        let response = ui.add(slider).accessible_name("Volume");
-        if response.changed() {
-            actions.push(Action::Volume(volume));
-        }
-        response.on_hover_text(format!("Volume {:.0} %", snapshot.volume * 100.0));
-    });
+    let volume = if snapshot.muted { 0.0 } else { snapshot.volume.clamp(0.0, 1.0) };
+    let (touch, response) = ui.allocate_exact_size(vec2(80.0, 24.0), Sense::click_and_drag());
+    response.widget_info(|| egui::WidgetInfo::slider(true, volume, "Volume"));
+    let (left, width) = (touch.left() + 6.0, touch.width() - 12.0);
+    if let Some(pointer) = response.interact_pointer_pos()
+        && (response.dragged() || response.clicked())
+    {
+        actions.push(Action::Volume(f64::from((pointer.x - left) / width).clamp(0.0, 1.0)));
+    }
+    let here = pos2(left + width * volume as f32, touch.center().y);
+    let rail = |to: f32| Rect::from_x_y_ranges(left..=to, (here.y - 2.0)..=(here.y + 2.0));
+    ui.painter().rect_filled(rail(left + width), 2.0, tokens::BAR_EMPTY);
+    ui.painter().rect_filled(rail(here.x), 2.0, tokens::DARK.text);
+    let grown = ui.ctx().animate_bool(response.id, response.hovered() || response.dragged());
+    ui.painter().circle_filled(here, 5.0 + 1.5 * grown, tokens::DARK.text);
+    response.on_hover_text(format!("Volume {:.0} %", snapshot.volume * 100.0));
 }
 
 fn time(ui: &mut Ui, snapshot: &Snapshot, view: View<'_>) {

@@ -1,6 +1,6 @@
 //! The quality menu and the speed menu.
 
-use egui::{Align, Button, Layout, Popup, PopupCloseBehavior, RectAlign, Response, RichText, Ui, vec2};
+use egui::{Button, Popup, PopupCloseBehavior, RectAlign, Response, RichText, Ui, vec2};
 use weir_abr::{Bitrate, RungId, planner::QualityChoice};
 use weir_engine::Snapshot;
 
@@ -111,7 +111,7 @@ fn line(ui: &mut Ui, chosen: bool, name: &str, note: &str) -> bool {
 }
 
 fn heading(ui: &mut Ui, text: &str) {
-    ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+    ui.horizontal(|ui| {
         ui.add_space(tokens::GRID);
         ui.label(RichText::new(text).font(theme::strong_font(tokens::TEXT_SMALL)).weak());
     });

@@ -6,7 +6,7 @@ pub(crate) mod stats;
 
 use std::time::Duration;
 
-use egui::{Align2, Popup, Rect, Ui, UiBuilder, Vec2, ViewportCommand, pos2, vec2};
+use egui::{Align2, Popup, Rect, Ui, Vec2, ViewportCommand, pos2, vec2};
 use url::Url;
 use weir_abr::planner::{Caps, QualityChoice};
 use weir_engine::{ErrorView, Snapshot, State};
@@ -65,7 +65,8 @@ pub(crate) struct PlayerPage {
     moved_at: f64,
     stalled_since: Option<f64>,
     wanted_quality: Option<String>,
-    rgba_height: Option<u32>,
+    /// Physical lines that the picture fills, roughly.
+    lines: Option<u32>,
     caps: Option<Caps>,
     warning: Option<ErrorView>,
     quality_button: Option<egui::Id>,
@@ -92,7 +93,7 @@ impl PlayerPage {
             moved_at: now,
             stalled_since: None,
             wanted_quality: quality,
-            rgba_height: None,
+            lines: None,
             caps: None,
             warning: None,
             quality_button: None,
@@ -152,16 +153,12 @@ impl PlayerPage {
     }
 
     fn limit(&mut self, settings: &Settings) {
-        let height = self.rgba_height_of_place().filter(|_| settings.fit_window);
+        let height = self.lines.filter(|_| settings.fit_window);
         let caps = Caps { bitrate: settings.cap(), height };
         if self.caps != Some(caps) {
             self.caps = Some(caps);
             self.session.set_caps(caps);
         }
-    }
-
-    fn rgba_height_of_place(&self) -> Option<u32> {
-        self.rgba_height
     }
 
     /// Draws the page.
@@ -225,8 +222,8 @@ impl PlayerPage {
         let place = video::fit(self.picture.unwrap_or(vec2(16.0, 9.0)), rect, scale);
         let lines = (place.height() * scale).round().max(1.0) as u32;
         // A window that is being dragged larger does not make the engine start over for every pixel.
-        if self.rgba_height.is_none_or(|known| known.abs_diff(lines) * 10 > known) {
-            self.rgba_height = Some(lines);
+        if self.lines.is_none_or(|known| known.abs_diff(lines) * 10 > known) {
+            self.lines = Some(lines);
             self.session.set_rgba_height(painter.wants_rgba().then_some(lines));
         }
         if self.picture.is_some() {
@@ -283,13 +280,11 @@ impl PlayerPage {
         };
         let top = rect.top() + tokens::HEADER;
         let height = rect.height() - tokens::HEADER - tokens::CONTROLS;
-        let width = tokens::STATISTICS.min(rect.width() - 24.0);
-        let area = Rect::from_min_size(pos2(rect.left() + 12.0, top), vec2(width, height.max(80.0)));
-        ui.scope_builder(UiBuilder::new().max_rect(area), |ui| {
-            if stats::show(ui, &self.snapshot, &local, area.height()) {
-                settings.statistics = false;
-            }
-        });
+        let area =
+            Rect::from_min_size(pos2(rect.left() + 12.0, top), vec2(rect.width() - 24.0, height.max(80.0)));
+        if stats::show(ui, area, &self.snapshot, &local) {
+            settings.statistics = false;
+        }
     }
 
     /// The controls, faded in and out.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use egui::{Align, Color32, Grid, Layout, ScrollArea, Ui, Vec2b, vec2};
+use egui::{Align, Color32, Grid, Layout, Rect, ScrollArea, Ui, UiBuilder, Vec2b, vec2};
 use egui_plot::{GridMark, HoverPosition, Line, Plot, PlotPoints, Span};
 use weir_engine::{PlotPoint, Snapshot, State, TrackView};
 
@@ -158,12 +158,17 @@ pub(crate) fn as_text(rows: &[Row], snapshot: &Snapshot) -> String {
     out
 }
 
-/// Draws the box; `true` when it was closed.
-pub(crate) fn show(ui: &mut Ui, snapshot: &Snapshot, local: &Local<'_>, height: f32) -> bool {
+/// Draws the box into `area`, with the plots in a box of their own where there is room beside it; `true` when it was
+/// closed.
+pub(crate) fn show(ui: &mut Ui, area: Rect, snapshot: &Snapshot, local: &Local<'_>) -> bool {
     let mut close = false;
     let rows = rows(snapshot, local);
-    parts::glass(ui, |ui| {
-        ui.set_width((tokens::STATISTICS - 28.0).min(ui.available_width()));
+    let gap = tokens::GAP + tokens::GRID;
+    let beside = area.width() >= 2.0 * tokens::STATISTICS + gap;
+    let width = tokens::STATISTICS.min(area.width());
+    let first = area.with_max_x(area.left() + width);
+    let has_plots = snapshot.plot.len() > 1;
+    boxed(ui, first, |ui| {
         ui.horizontal(|ui| {
             ui.label(egui::RichText::new("Statistics").font(theme::strong_font(tokens::TEXT)));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -173,7 +178,7 @@ pub(crate) fn show(ui: &mut Ui, snapshot: &Snapshot, local: &Local<'_>, height: 
                 }
             });
         });
-        ScrollArea::vertical().max_height((height - 60.0).max(40.0)).show(ui, |ui| {
+        ScrollArea::vertical().max_height((area.height() - 68.0).max(40.0)).show(ui, |ui| {
             table(ui, &rows);
             if let Some(decision) = &snapshot.decision {
                 ui.add_space(tokens::GRID);
@@ -185,12 +190,24 @@ pub(crate) fn show(ui: &mut Ui, snapshot: &Snapshot, local: &Local<'_>, height: 
                     text::clock(decision.at)
                 ));
             }
-            if snapshot.plot.len() > 1 {
+            if has_plots && !beside {
                 plots(ui, snapshot);
             }
         });
     });
+    if has_plots && beside {
+        let second = first.translate(vec2(width + gap, 0.0));
+        boxed(ui, second, |ui| plots(ui, snapshot));
+    }
     close
+}
+
+fn boxed(ui: &mut Ui, area: Rect, add: impl FnOnce(&mut Ui)) {
+    let mut inside = ui.new_child(UiBuilder::new().id_salt(area.left() as i32).max_rect(area));
+    parts::glass(&mut inside, |ui| {
+        ui.set_width(area.width() - 28.0);
+        add(ui);
+    });
 }
 
 fn table(ui: &mut Ui, rows: &[Row]) {
