@@ -150,10 +150,10 @@ impl App {
     /// When there is none, or its files cannot be removed.
     pub async fn delete(&self, id: &str) -> Result<(), DeleteError> {
         let stream = self.catalog.get(id).ok_or_else(|| CatalogError::Missing(id.to_owned()))?;
-        self.viewers.close(id);
         if !self.jobs.cancel_and_wait(id).await {
             return Err(DeleteError::Busy(id.to_owned()));
         }
+        self.viewers.close(id);
         // First the catalogue: what it does not list is not served, whatever lies on the disk.
         self.catalog.delete(id).await?;
         self.rendered.forget(id);

@@ -83,7 +83,7 @@ impl Gate {
         let host = headers
             .get(header::HOST)
             .and_then(|host| host.to_str().ok())
-            .or_else(|| uri.authority().map(|authority| authority.as_str()))
+            .or_else(|| uri.authority().map(axum::http::uri::Authority::as_str))
             .unwrap_or("");
         let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
         let foreign_page = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")

@@ -138,7 +138,7 @@ fn refusal(error: CreateError) -> Problem {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_title(title: &str) -> Result<(), FieldError> {
+pub(super) fn check_title(title: &str) -> Result<(), FieldError> {
     if title.chars().count() > LONGEST_TITLE {
         return Err(FieldError::new("title", format!("must have at most {LONGEST_TITLE} characters")));
     }

@@ -40,7 +40,7 @@ pub(super) async fn list(
     .await?;
     let (items, (total, page)) = body;
     let text = json!({"items": items, "total": total, "page": page}).to_string();
-    Ok(Entity::text(text, "application/json").answer(&method, &headers))
+    Ok(Entity::json(text).answer(&method, &headers))
 }
 
 /// Views of the streams that `select` takes, made off the async threads since posters are looked for on disk.
@@ -134,7 +134,7 @@ pub(super) async fn one(
 ) -> Result<Response, Problem> {
     let stream = app.catalog.get(&id).ok_or_else(|| Problem::no_stream(&id))?;
     let text = json!(view(&app, &stream, app.gate.is_admin(&headers))).to_string();
-    Ok(Entity::text(text, "application/json").answer(&method, &headers))
+    Ok(Entity::json(text).answer(&method, &headers))
 }
 
 /// `PATCH /api/stream/{id}`: a merge patch (RFC 7396) of the title.

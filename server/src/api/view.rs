@@ -147,7 +147,7 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
 }
 
 /// A source's type as the API names it.
-pub fn kind(source: &Source) -> &'static str {
+pub(super) fn kind(source: &Source) -> &'static str {
     match source {
         Source::File { .. } => "file",
         Source::Url { .. } => "url",

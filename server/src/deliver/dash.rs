@@ -165,7 +165,7 @@ pub fn date_time(unix_ms: u64) -> String {
 
 /// Days since 1970-01-01 as a date of the Gregorian calendar.
 fn civil(days: u64) -> (u64, u64, u64) {
-    let leap = |y: u64| (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
+    let leap = |y: u64| (y.is_multiple_of(4) && !y.is_multiple_of(100)) || y.is_multiple_of(400);
     // Whole cycles of 400 years first, so that the loops below stay short.
     let (mut year, mut left) = (1970 + days / 146_097 * 400, days % 146_097);
     while left >= 365 + u64::from(leap(year)) {

@@ -48,6 +48,19 @@ impl Entity {
         }
     }
 
+    /// JSON that is made for one answer: tagged by its hash, not packed, since nobody else will get it.
+    pub fn json(text: impl Into<Bytes>) -> Self {
+        let bytes = text.into();
+        Self {
+            tag: hash_tag(&bytes),
+            gzip: None,
+            bytes,
+            content_type: Cow::Borrowed("application/json"),
+            cache_control: Cow::Borrowed("no-cache"),
+            ranges: false,
+        }
+    }
+
     /// Sets `Cache-Control`.
     #[must_use]
     pub fn cache(mut self, value: impl Into<Cow<'static, str>>) -> Self {

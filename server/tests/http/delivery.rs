@@ -326,6 +326,29 @@ async fn dash_describes_the_same_segments() {
     }
 }
 
+#[tokio::test]
+async fn the_manifest_of_a_growing_stream_is_dynamic_and_its_start_never_moves() {
+    let server = Server::with(|_| {}, &[("grow", State::Ready, 1, false)]).await;
+    server.app.catalog.update("grow", |stream| stream.state = State::Packaging).await.unwrap();
+    let media = server.app.media("grow").unwrap();
+    let path = "/stream/grow/dash/manifest.mpd";
+    let first = server.get(path).await.text();
+    let attribute = |text: &str, name: &str| {
+        text.split(&format!("{name}=\"")).nth(1).and_then(|rest| rest.split('"').next()).map(str::to_owned)
+    };
+    assert_eq!(attribute(&first, " type").as_deref(), Some("dynamic"));
+    assert_eq!(server.get(path).await.text(), first, "publishTime changes only with the manifest");
+    add_segment(&media, 2);
+    let second = server.get(path).await.text();
+    assert!(second.contains("<S t=\"0\" d=\"100000\" r=\"1\"/>"), "{second}");
+    let start = |text: &str| attribute(text, "availabilityStartTime").unwrap();
+    assert_eq!(start(&second), start(&first));
+    media.complete().unwrap();
+    let last = server.get(path).await.text();
+    assert_eq!(attribute(&last, " type").as_deref(), Some("static"));
+    assert!(attribute(&last, "availabilityStartTime").is_none() && attribute(&last, "minimumUpdatePeriod").is_none());
+}
+
 fn each_box(bytes: &[u8]) -> impl Iterator<Item = (String, &[u8])> {
     let mut rest = bytes;
     std::iter::from_fn(move || {

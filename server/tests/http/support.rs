@@ -35,7 +35,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub app: Arc<App>,
     pub clock: Arc<ManualClock>,
-    pub folder: TempDir,
+    _folder: TempDir,
     serving: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -63,7 +63,7 @@ impl Server {
         let address = listener.address();
         let app = App::open(config, clock.clone()).await.unwrap();
         let serving = tokio::spawn(listener.serve(router(Arc::clone(&app)), app.stop.clone()));
-        Self { address, app, clock, folder, serving: Some(serving) }
+        Self { address, app, clock, _folder: folder, serving: Some(serving) }
     }
 
     /// Waits for the end after `app.stop` was cancelled.
