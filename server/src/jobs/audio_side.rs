@@ -129,7 +129,7 @@ impl AudioSide<'_> {
         if self.plan.rungs.is_empty() {
             super::run::report_progress(self.control, ns, self.plan.duration_ns);
         } else {
-            self.pace.hold_audio(ns, timeline.segment_ns(1));
+            self.pace.audio_at(ns, timeline.segment_ns(1));
         }
     }
 }

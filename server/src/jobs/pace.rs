@@ -6,13 +6,18 @@ use std::time::Duration;
 use super::manager::JobControl;
 
 #[derive(Debug, Default)]
-struct State {
-    video_ns: u64,
-    video_end: Option<u64>,
-    audio_end: Option<u64>,
-    failed: bool,
-    /// Video's place when audio last lost its patience with it.
+struct Side {
+    at: u64,
+    end: Option<u64>,
+    /// The other side's place when this one last lost its patience with it.
     gave_up_at: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    video: Side,
+    audio: Side,
+    failed: bool,
 }
 
 /// Shared by the two sides of a job.
@@ -23,16 +28,16 @@ pub(super) struct Pace<'a> {
     changed: Condvar,
 }
 
-/// Audio waits no longer than this for video that does not move: a badly interleaved file may need the
-/// audio out of the way first.
+/// No side waits longer than this for one that does not move: a badly interleaved file may need this side's
+/// samples out of the way first.
 const PATIENCE: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(200);
 
 impl<'a> Pace<'a> {
     /// A side that does not exist counts as ended at 0.
     pub(super) fn new(control: &'a JobControl, has_video: bool, has_audio: bool) -> Self {
-        let end = |exists: bool| if exists { None } else { Some(0) };
-        let state = State { video_end: end(has_video), audio_end: end(has_audio), ..State::default() };
+        let side = |exists: bool| Side { end: (!exists).then_some(0), ..Side::default() };
+        let state = State { video: side(has_video), audio: side(has_audio), failed: false };
         Self { control, state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -46,43 +51,60 @@ impl<'a> Pace<'a> {
         self.changed.notify_all();
     }
 
-    pub(super) fn video_at(&self, ns: u64) {
-        self.lock().video_ns = ns;
-        self.changed.notify_all();
-    }
-
     pub(super) fn video_ended(&self, ns: u64) {
-        self.lock().video_end = Some(ns);
+        self.lock().video.end = Some(ns);
         self.changed.notify_all();
     }
 
     pub(super) fn audio_ended(&self, ns: u64) {
-        self.lock().audio_end = Some(ns);
+        self.lock().audio.end = Some(ns);
         self.changed.notify_all();
     }
 
-    /// Holds audio at `ns` back until video is at most `lead_ns` behind.
-    pub(super) fn hold_audio(&self, ns: u64, lead_ns: u64) {
-        let mut waited = Duration::ZERO;
+    /// Audio has got to `ns`. Holds it back while it is more than `lead_ns` ahead of video.
+    pub(super) fn audio_at(&self, ns: u64, lead_ns: u64) {
         let mut state = self.lock();
-        let mut seen = state.video_ns;
-        while state.video_end.is_none()
-            && !state.failed
-            && !self.control.is_cancelled()
-            && ns > state.video_ns + lead_ns
-            && state.gave_up_at != Some(state.video_ns)
-        {
+        state.audio.at = ns;
+        self.changed.notify_all();
+        self.hold(state, |state| (&mut state.audio, &state.video), lead_ns);
+    }
+
+    /// Video has got to `ns`. Holds it back while it is more than `lead_ns` ahead of audio.
+    pub(super) fn video_at(&self, ns: u64, lead_ns: u64) {
+        let mut state = self.lock();
+        state.video.at = ns;
+        self.changed.notify_all();
+        self.hold(state, |state| (&mut state.video, &state.audio), lead_ns);
+    }
+
+    fn hold(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        sides: impl Fn(&mut State) -> (&mut Side, &Side),
+        lead_ns: u64,
+    ) {
+        let mut waited = Duration::ZERO;
+        let mut seen = None;
+        while !state.failed && !self.control.is_cancelled() {
+            let (own, other) = sides(&mut state);
+            if other.end.is_some()
+                || own.at <= other.at.saturating_add(lead_ns)
+                || own.gave_up_at == Some(other.at)
+            {
+                return;
+            }
+            if seen != Some(other.at) {
+                seen = Some(other.at);
+                waited = Duration::ZERO;
+            }
             if waited >= PATIENCE {
-                state.gave_up_at = Some(state.video_ns);
+                own.gave_up_at = Some(other.at);
                 return;
             }
             let (next, timeout) =
                 self.changed.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner);
             state = next;
-            if state.video_ns > seen {
-                seen = state.video_ns;
-                waited = Duration::ZERO;
-            } else if timeout.timed_out() {
+            if timeout.timed_out() {
                 waited += TICK;
             }
         }
@@ -95,7 +117,7 @@ impl<'a> Pace<'a> {
             if state.failed || self.control.is_cancelled() {
                 return None;
             }
-            if let (Some(video), Some(audio)) = (state.video_end, state.audio_end) {
+            if let (Some(video), Some(audio)) = (state.video.end, state.audio.end) {
                 return Some(video.max(audio));
             }
             state = self.changed.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner).0;

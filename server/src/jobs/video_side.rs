@@ -28,6 +28,9 @@ pub(super) struct VideoSide<'a> {
     pub(super) first_segment: u64,
 }
 
+/// How far pictures may be ahead of the sound: a second, so that no picture is published long without it.
+const LEAD_NS: u64 = 1_000_000_000;
+
 struct RungJob {
     spec: VideoEncoderSpec,
     encoder: VideoEncoder,
@@ -149,7 +152,7 @@ impl VideoSide<'_> {
     }
 
     fn report(&self, plan: &Plan, ns: u64) {
-        self.pace.video_at(ns);
+        self.pace.video_at(ns, LEAD_NS);
         super::run::report_progress(self.control, ns, plan.duration_ns);
     }
 }
