@@ -346,7 +346,10 @@ async fn the_manifest_of_a_growing_stream_is_dynamic_and_its_start_never_moves()
     media.complete().unwrap();
     let last = server.get(path).await.text();
     assert_eq!(attribute(&last, " type").as_deref(), Some("static"));
-    assert!(attribute(&last, "availabilityStartTime").is_none() && attribute(&last, "minimumUpdatePeriod").is_none());
+    assert!(
+        attribute(&last, "availabilityStartTime").is_none()
+            && attribute(&last, "minimumUpdatePeriod").is_none()
+    );
 }
 
 fn each_box(bytes: &[u8]) -> impl Iterator<Item = (String, &[u8])> {
