@@ -45,6 +45,15 @@ fn goes_down_and_up_again_on_a_step_without_stalling() {
     assert!(world.shown_at(160.0) >= 3, "{:?}", world.shown);
 }
 
+#[test]
+fn goes_down_on_a_step_without_being_told_sizes() {
+    let mut world = World::video(240.0, |t| if (60.0..120.0).contains(&t) { 0.6 * M } else { 5.0 * M });
+    world.tells_size = false;
+    let mut world = world.begin();
+    world.run(400.0);
+    assert!(world.ended && world.stalls.is_empty(), "{:?}", world.stalls);
+}
+
 trait Any {
     fn any(self, check: impl Fn(f64) -> bool) -> bool;
 }

@@ -29,6 +29,10 @@ pub struct Weights {
     pub share: f64,
     /// Level that the buffer is steered to, as a share of the largest.
     pub target: f64,
+    /// Level to which the buffer is filled before a rung that takes all of the link, as a share of the largest.
+    pub full: f64,
+    /// Level above which the buffer may be used up to stay at a rung, as a share of the largest.
+    pub spare: f64,
 }
 
 impl Weights {
@@ -42,6 +46,8 @@ impl Weights {
             "outlook" => &mut self.outlook,
             "share" => &mut self.share,
             "target" => &mut self.target,
+            "full" => &mut self.full,
+            "spare" => &mut self.spare,
             _ => return false,
         };
         *field = value;
@@ -51,7 +57,17 @@ impl Weights {
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { switch: 1.0, swing: 0.05, stall: 10.0, buffer: 12.0, outlook: 65.0, share: 1.0, target: 1.0 }
+        Self {
+            switch: 1.0,
+            swing: 0.05,
+            stall: 10.0,
+            buffer: 12.0,
+            outlook: 65.0,
+            share: 1.0,
+            target: 1.0,
+            full: 0.7,
+            spare: 0.4,
+        }
     }
 }
 
@@ -59,11 +75,11 @@ impl Default for Weights {
 const HORIZON: usize = 5;
 const HORIZON_SECONDS: f64 = 12.0;
 const SCENARIOS: usize = 5;
+/// A buffer of so many seconds counts as full, however large it may get.
+const FULL_SECONDS: f64 = 20.0;
 
 /// How much the long average counts in what the network is expected to be after the horizon.
 const OUTLOOK_LONG: f64 = 0.7;
-/// Level above which the buffer may be used up to stay at a rung, as a share of the largest.
-const SPARE: f64 = 0.4;
 
 /// See the module's page.
 #[derive(Clone, Debug, Default)]
@@ -91,22 +107,29 @@ impl Weir {
         let now = (estimate.mean.bps() as f64).max(1.0);
         let long = (estimate.long.bps() as f64).max(1.0);
         let mean = now.powf(1.0 - OUTLOOK_LONG) * long.powf(OUTLOOK_LONG);
-        let spare = (context.buffer.as_secs_f64() - SPARE * context.max_buffer.as_secs_f64()).max(0.0);
-        // What is buffered carries a rung that is a little above the link for so much longer.
-        let carried = 1.0 + spare / self.weights.outlook.max(1.0);
+        // What is buffered carries a rung that is a little above the link for so much longer; what lacks must be filled
+        // again, sooner for a rung that is not there yet.
+        let level = context.buffer.as_secs_f64();
+        let largest = context.max_buffer.as_secs_f64();
+        let outlook = self.weights.outlook.max(1.0);
+        let to_stay = (1.0 + (level - self.weights.spare * largest) / outlook).max(0.5);
+        let full = (self.weights.full * largest).min(FULL_SECONDS);
+        let to_rise = (1.0 - (full - level).max(0.0) / outlook).max(0.5);
         let last = context.last.map_or(0, |last| last.0);
         self.outlook.clear();
         for rung in 0..self.utilities.len() {
             let mut total = 0.0;
             for quantile in estimate.quantiles {
                 let rate = self.weights.share * mean * (quantile.bps() as f64 / now);
-                let lasting = context.highest_below(rate);
+                let reach = |rung: usize| rate * if rung <= last { to_stay } else { to_rise };
+                let lasts = |rung: &usize| context.bps(*rung) <= reach(*rung);
+                let lasting = (0..self.utilities.len()).rev().find(lasts).unwrap_or(0);
                 let change = self.weights.switch
                     + self.weights.swing * (self.utilities[rung] - self.utilities[lasting]).abs();
                 let moved = segments * self.utilities[lasting] - if lasting == rung { 0.0 } else { change };
-                let reach = if rung <= last { rate * carried } else { rate };
-                let stays = context.bps(rung) <= reach;
-                total += if stays { moved.max(segments * self.utilities[rung]) } else { moved };
+                let stayed =
+                    if rung <= lasting { segments * self.utilities[rung] } else { f64::NEG_INFINITY };
+                total += moved.max(stayed);
             }
             self.outlook.push(total / SCENARIOS as f64);
         }

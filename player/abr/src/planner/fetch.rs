@@ -178,6 +178,7 @@ impl Planner {
             state.track.segment(index).map_or(1, |segment| segment.size(decision.rung, &state.track.ladder));
         let mut transfer = Transfer::new(id, index, decision.rung, size, now);
         transfer.replace = replace;
+        transfer.size_known = state.track.segment(index).is_some_and(|segment| !segment.sizes.is_empty());
         transfer.buffer_before = level;
         state.fetch = Some(transfer);
         if !replace {

@@ -175,6 +175,12 @@ impl Planner {
                     transfer.progress(now, 0);
                 }
             }
+            Event::TransferSize(id, bytes) => {
+                if let Some(transfer) = self.transfer_mut(id) {
+                    transfer.size = bytes.max(1);
+                    transfer.size_known = true;
+                }
+            }
             Event::TransferProgress(id, bytes) => {
                 self.bandwidth.progress(id, bytes, now);
                 if let Some(transfer) = self.transfer_mut(id) {

@@ -19,6 +19,8 @@ pub(super) struct Transfer {
     pub bytes: u64,
     /// Expected in all.
     pub size: u64,
+    /// The server or the manifest said so.
+    pub size_known: bool,
     /// When bytes last came.
     pub moved: Duration,
     /// Media ahead of the playhead when it was asked for.
@@ -38,6 +40,7 @@ impl Transfer {
             first_byte: None,
             bytes: 0,
             size: size.max(1),
+            size_known: false,
             moved: now,
             buffer_before: Duration::ZERO,
             points: VecDeque::with_capacity(24),
@@ -76,13 +79,22 @@ impl Transfer {
         if seconds > 0.0 { self.bytes.saturating_sub(bytes) as f64 * 8.0 / seconds } else { 0.0 }
     }
 
+    /// What to reckon with: segments vary around the average, and one that is larger than was thought still has
+    /// something to come.
+    fn likely_size(&self) -> u64 {
+        if self.size_known {
+            self.size
+        } else {
+            (self.size + self.size / 4).max(self.bytes + self.bytes / 8 + 1)
+        }
+    }
+
     /// As a controller sees it.
     pub(super) fn in_flight(&self, now: Duration) -> InFlight {
         InFlight {
             rung: self.rung,
             bytes: self.bytes,
-            // A segment that is larger than was thought still has something to come.
-            size: self.size.max(self.bytes + 1),
+            size: self.likely_size(),
             elapsed: now.saturating_sub(self.asked),
             ttfb: self.first_byte.map(|at| at.saturating_sub(self.asked)),
             recent_bps: self.recent_bps(now),

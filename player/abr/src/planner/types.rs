@@ -66,6 +66,8 @@ pub enum Event {
     TransferStarted(FetchId),
     /// The response's head arrived.
     FirstByte(FetchId),
+    /// The body will have so many bytes (`Content-Length`). Without it the planner goes by the manifest or the average.
+    TransferSize(FetchId, u64),
     /// So many bytes of the body arrived in all.
     TransferProgress(FetchId, u64),
     /// The body is complete: so many bytes. The segment counts as buffered from here on.

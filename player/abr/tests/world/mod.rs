@@ -108,6 +108,8 @@ pub struct World {
     pub paused: bool,
     stalled_at: Option<Duration>,
     wake: Option<Duration>,
+    /// The server says how long an answer is.
+    pub tells_size: bool,
     pub max_buffer: f64,
     pub max_bytes: u64,
     pub rate_set: f64,
@@ -151,6 +153,7 @@ impl World {
             paused: false,
             stalled_at: None,
             wake: None,
+            tells_size: true,
             max_buffer,
             max_bytes,
             rate_set: 1.0,
@@ -342,6 +345,9 @@ impl World {
             if !transfer.head_told {
                 transfer.head_told = true;
                 events.push(Event::FirstByte(transfer.id));
+                if self.tells_size {
+                    events.push(Event::TransferSize(transfer.id, transfer.size as u64));
+                }
             }
             let came = (rate / count * tick / 8.0).min(transfer.size - transfer.came);
             transfer.came += came;
@@ -364,7 +370,7 @@ impl World {
     fn deliver(&mut self, event: Event) {
         let id = match &event {
             Event::TransferDone(id, _) | Event::TransferFailed(id, _) => Some(*id),
-            Event::FirstByte(id) | Event::TransferProgress(id, _) => {
+            Event::FirstByte(id) | Event::TransferSize(id, _) | Event::TransferProgress(id, _) => {
                 if !self.transfers.iter().any(|transfer| transfer.id == *id) {
                     return;
                 }
