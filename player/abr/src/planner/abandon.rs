@@ -27,6 +27,9 @@ impl Planner {
         let reason = format!("nothing came for {} seconds", DEAD.as_secs());
         if let Some(fetch) = self.drop_fetch(now, at, &reason) {
             self.segment_failed(now, at, fetch.index, fetch.rung, Failure::Network, fetch.replace);
+            if let Some(state) = self.tracks.get_mut(at) {
+                state.failures.at_once(fetch.index);
+            }
         }
     }
 

@@ -69,6 +69,13 @@ impl Failures {
         self.segments.get(&index).map_or(Duration::ZERO, |attempts| attempts.not_before)
     }
 
+    /// Lifts the pause before the next attempt: enough time has passed.
+    pub(super) fn at_once(&mut self, index: u64) {
+        if let Some(attempts) = self.segments.get_mut(&index) {
+            attempts.not_before = Duration::ZERO;
+        }
+    }
+
     /// Whether the segment failed before.
     pub(super) fn has_failed(&self, index: u64) -> bool {
         self.segments.contains_key(&index)

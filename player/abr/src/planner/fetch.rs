@@ -130,7 +130,7 @@ impl Planner {
             }
             return;
         }
-        let wish = self.fit_bytes(at, index, &run, bytes, wish);
+        let wish = self.fit_bytes(at, index, bytes, wish);
         self.start_fetch(now, at, index, wish, false);
     }
 
@@ -145,11 +145,11 @@ impl Planner {
     }
 
     /// A lower rung when the chosen one would break the byte quota.
-    fn fit_bytes(&self, at: usize, index: u64, run: &Run, bytes: u64, mut wish: Wish) -> Wish {
+    fn fit_bytes(&self, at: usize, index: u64, bytes: u64, mut wish: Wish) -> Wish {
         let Some(state) = self.tracks.get(at) else { return wish };
         let Some(segment) = state.track.segment(index) else { return wish };
         let ladder = &state.track.ladder;
-        let fits = |rung: RungId| self.has_room(run, bytes, Duration::ZERO, segment.size(rung, ladder));
+        let fits = |rung: RungId| bytes + segment.size(rung, ladder) <= self.config.max_bytes;
         if !fits(wish.rung) {
             while wish.rung.0 > 0 && !fits(wish.rung) {
                 wish.rung.0 -= 1;

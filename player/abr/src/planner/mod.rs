@@ -263,6 +263,16 @@ impl Planner {
     }
 
     fn presentation(&mut self, now: Duration, tracks: Vec<Arc<Track>>, live: Option<Live>) {
+        for at in (0..self.tracks.len()).rev() {
+            let listed = self
+                .tracks
+                .get(at)
+                .is_some_and(|state| tracks.iter().any(|track| track.kind == state.track.kind));
+            if !listed {
+                self.drop_fetch(now, at, "the track is not part of the presentation any more");
+                self.tracks.remove(at);
+            }
+        }
         let mut tracks: Vec<_> = tracks.into_iter().filter(|track| !track.segments.is_empty()).collect();
         tracks.sort_by_key(|track| track.kind);
         for track in tracks {
