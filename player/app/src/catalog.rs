@@ -246,7 +246,9 @@ fn plain(error: &reqwest::Error) -> String {
     while let Some(next) = cause.source() {
         cause = next;
     }
-    cause.to_string()
+    // The number means nothing to people who play a stream.
+    let text = cause.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 fn decode(body: &[u8]) -> Result<ColorImage, String> {

@@ -65,6 +65,15 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }
 
+/// As a sentence: a capital first, a full stop last.
+pub fn sentence(text: &str) -> String {
+    let text = text.trim();
+    let mut rest = text.chars();
+    let Some(first) = rest.next() else { return String::new() };
+    let stop = if text.ends_with(['.', '!', '?', '…']) { "" } else { "." };
+    format!("{}{}{stop}", first.to_uppercase(), rest.as_str())
+}
+
 /// Reads "90", "1:30", "1:02:03.5".
 pub fn parse_time(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a time: write seconds (90), or 1:30, or 1:02:03");
@@ -141,6 +150,13 @@ mod tests {
         assert_eq!(percent(1, 10_000), "< 0.1 %");
         assert_eq!(percent(1, 400), "0.2 %");
         assert_eq!(percent(1, 3), "33 %");
+    }
+
+    #[test]
+    fn messages_become_sentences() {
+        assert_eq!(sentence("loading the list: no answer"), "Loading the list: no answer.");
+        assert_eq!(sentence("Done."), "Done.");
+        assert_eq!(sentence(" "), "");
     }
 
     #[test]

@@ -85,7 +85,7 @@ mod tests {
             ("weir play", "required"),
             ("weir play http://h/a --cap fast", "not a bitrate"),
             ("weir play http://h/a --start soon", "not a time"),
-            ("weir play http://h/a --volume 300", "0 to 100"),
+            ("weir play http://h/a --volume 300", "0..=100"),
             ("weir play http://h/a --rate 9", "0.25 to 4"),
             ("weir play http://h/a --window-size huge", "640x360"),
             ("weir play rtmp://h/a", "rtmp"),

@@ -54,6 +54,8 @@ pub(crate) struct WeirApp {
     duration: Option<Duration>,
     pending_shot: Option<(PathBuf, Duration)>,
     reports: Reports,
+    /// A screenshot that the command line asked for is on its way to the disk.
+    saving: bool,
     title: String,
     outcome: Outcome,
 }
@@ -91,6 +93,7 @@ impl WeirApp {
             duration: launch.duration,
             pending_shot: launch.screenshot,
             reports: Reports::default(),
+            saving: false,
             title: String::new(),
             saved: settings.clone(),
             settings,
@@ -247,13 +250,22 @@ impl WeirApp {
         let wait = |at: Duration| at.as_secs_f64() - now;
         if let Some((file, at)) = self.pending_shot.take() {
             if wait(at) <= 0.0 {
+                self.saving = true;
                 screenshot::take(ctx, file, &self.reports);
             } else {
                 ctx.request_repaint_after_secs(wait(at) as f32);
                 self.pending_shot = Some((file, at));
             }
         }
-        if let Some(duration) = self.duration {
+        let reports = std::mem::take(&mut *self.reports.lock().unwrap_or_else(PoisonError::into_inner));
+        self.saving &= reports.is_empty();
+        for report in reports {
+            match report {
+                Ok(file) => self.toasts.say(now, Weight::Note, format!("Saved as {}", file.display())),
+                Err(why) => self.toasts.say(now, Weight::Warning, why),
+            }
+        }
+        if let Some(duration) = self.duration.filter(|_| !self.saving) {
             let state = self.page.as_ref().map(|page| page.snapshot().state);
             let over = self.pending_shot.is_none() && matches!(state, Some(State::Ended | State::Failed));
             if wait(duration) <= 0.0 || over {
@@ -264,13 +276,6 @@ impl WeirApp {
                 ctx.send_viewport_cmd(ViewportCommand::Close);
             } else {
                 ctx.request_repaint_after_secs(wait(duration) as f32);
-            }
-        }
-        let reports = std::mem::take(&mut *self.reports.lock().unwrap_or_else(PoisonError::into_inner));
-        for report in reports {
-            match report {
-                Ok(file) => self.toasts.say(now, Weight::Note, format!("Saved as {}", file.display())),
-                Err(why) => self.toasts.say(now, Weight::Warning, why),
             }
         }
     }

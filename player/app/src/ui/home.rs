@@ -233,7 +233,7 @@ impl HomePage {
             Listing::Unreachable { why } => {
                 let name = format!("No streams from {}", host(&server));
                 let why = format!("It could not be asked what it has: {why}.");
-                let advice = "Is it running? Start one with `weir-server`, or choose another server.";
+                let advice = "Is it running? Start one with weir-server, or choose another server.";
                 parts::message(ui, Icon::Offline, colours.warning, &name, &[&why, advice], |ui| {
                     if parts::primary(ui, "Try again").clicked() {
                         self.asked_at = f64::NEG_INFINITY;
@@ -457,6 +457,7 @@ fn card(ui: &mut Ui, item: &Item, poster: Option<&TextureHandle>, width: f32, co
         pos2(rect.right() - 12.0, rect.bottom() - 8.0),
     );
     let title = elided(ui, &item.title, tokens::TEXT, colours.text, inner.width(), true);
+    let cut = title.elided;
     ui.painter().galley(inner.min, title, colours.text);
     let (note, tint) = note(item, colours);
     let note = elided(ui, &note, tokens::TEXT_SMALL, tint, inner.width(), false);
@@ -466,7 +467,8 @@ fn card(ui: &mut Ui, item: &Item, poster: Option<&TextureHandle>, width: f32, co
     match (&item.error, item.state) {
         (Some(error), ItemState::Failed) => response.on_hover_text(format!("{}\n{error}", item.title)),
         (_, ItemState::Queued) => response.on_hover_text("It waits for its turn and can be watched soon."),
-        _ => response.on_hover_text(&item.title),
+        _ if cut => response.on_hover_text(&item.title),
+        _ => response,
     }
 }
 

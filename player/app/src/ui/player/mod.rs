@@ -128,7 +128,7 @@ impl PlayerPage {
         if self.snapshot.warning != self.warning {
             self.warning.clone_from(&self.snapshot.warning);
             if let Some(warning) = &self.warning {
-                toasts.say(now, Weight::Warning, warning.what.clone());
+                toasts.say(now, Weight::Warning, text::sentence(&warning.what));
             }
         }
         if let Some(heading) = self.heading {
@@ -498,7 +498,9 @@ impl PlayerPage {
             what: "Playback stopped, and nothing said why.".to_owned(),
             advice: "Try again; if it happens every time, look at the event log (--events).".to_owned(),
         };
-        let error = self.snapshot.error.clone().unwrap_or(unknown);
+        let mut error = self.snapshot.error.clone().unwrap_or(unknown);
+        error.what = text::sentence(&error.what);
+        error.advice = text::sentence(&error.advice);
         let colours = theme::colours(ui.ctx());
         let mut wish = None;
         ui.painter().rect_filled(ui.max_rect(), 0.0, colours.page);

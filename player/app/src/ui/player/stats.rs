@@ -290,6 +290,18 @@ fn stalls(points: &[PlotPoint], now: f64) -> Vec<[f64; 2]> {
     out
 }
 
+/// Three to six round values from 0 to `top`.
+fn marks(top: f64) -> Vec<GridMark> {
+    let rough = (top / 5.0).max(f64::MIN_POSITIVE);
+    let power = 10_f64.powf(rough.log10().floor());
+    let step =
+        [1.0, 2.0, 5.0, 10.0].into_iter().map(|n| n * power).find(|step| *step >= rough).unwrap_or(rough);
+    (0..=6)
+        .map(|n| GridMark { value: f64::from(n) * step, step_size: step })
+        .filter(|mark| mark.value <= top)
+        .collect()
+}
+
 fn plot(
     ui: &mut Ui,
     name: &str,
@@ -306,6 +318,7 @@ fn plot(
         .show_grid(Vec2b::new(false, true))
         .show_background(false)
         .y_axis_min_width(30.0)
+        .y_grid_spacer(move |_| marks(top))
         .y_axis_formatter(|mark: GridMark, _| format!("{}", (mark.value * 100.0).round() / 100.0))
         .allow_drag(false)
         .allow_zoom(false)
@@ -382,6 +395,15 @@ mod tests {
         assert_eq!(value("Stalls"), Some("2, 1.3 s in all"));
         assert_eq!(value("Speed"), Some("1.25×"));
         assert!(as_text(&rows, &snapshot).contains("Switches: 3\n"));
+    }
+
+    #[test]
+    fn axes_have_a_few_round_marks_at_any_height() {
+        for top in [0.6, 1.0, 5.5, 7.3, 33.0, 120.0, 9_000.0] {
+            let marks = marks(top);
+            assert!((3..=6).contains(&marks.len()), "{} marks up to {top}", marks.len());
+            assert!(marks.iter().all(|mark| mark.value <= top && mark.step_size > 0.0));
+        }
     }
 
     #[test]
