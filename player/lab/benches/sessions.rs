@@ -59,7 +59,7 @@ fn planner(c: &mut Criterion) {
     group.sample_size(10);
     for name in ["bola-e", "weir"] {
         group.bench_function(name, |b| {
-            b.iter(|| links.iter().map(|link| session(&content, link, name)).sum::<usize>())
+            b.iter(|| links.iter().map(|link| session(&content, link, name)).sum::<usize>());
         });
     }
     group.finish();

@@ -215,14 +215,14 @@ fn schedule(
             let from = asked + link.latency_at(asked);
             let mut now = from;
             let mut before = 0.0;
-            for rung in 0..rungs {
+            for (rung, size) in sizes.iter().copied().enumerate() {
                 // Sizes rise: go on from where the rung below ended.
-                now = if sizes[rung] >= before {
-                    link.finish_ms(now, sizes[rung] - before)
+                now = if size >= before {
+                    link.finish_ms(now, size - before)
                 } else {
-                    link.finish_ms(from, sizes[rung])
+                    link.finish_ms(from, size)
                 };
-                before = sizes[rung];
+                before = size;
                 let stall = (now - state.dry).max(0.0) / 1000.0;
                 let last_rung = usize::from(state.rung);
                 let mut value = state.value + weights.utility[rung] - weights.stall * stall;

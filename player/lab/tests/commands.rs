@@ -1,5 +1,7 @@
 //! The lab as its user runs it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::{path::Path, process::Command};
 
 fn lab(arguments: &[&str]) -> (bool, String, String) {

@@ -1,5 +1,7 @@
 //! The proxy on real sockets: what a client gets through it, and when.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},

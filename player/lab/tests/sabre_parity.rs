@@ -1,5 +1,7 @@
 //! Sabre mode against what Sabre itself prints, for every row of its published traces that is at hand.
 
+#![expect(clippy::panic, reason = "helpers of tests fail the test")]
+
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},

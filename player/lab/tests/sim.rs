@@ -1,5 +1,7 @@
 //! Whole sessions on the virtual clock, with the player's own planner.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::time::Duration;
 
 use weir_abr::{Event, planner::Config, qoe};

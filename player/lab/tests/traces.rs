@@ -1,5 +1,7 @@
 //! Trace files: every format is read and written, and what is wrong with a bad one is said.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::path::Path;
 
 use weir_lab::trace::{Format, Link, Trace, generate, read, read_one};

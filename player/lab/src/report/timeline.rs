@@ -97,10 +97,10 @@ impl Timeline {
                     timeline.shown.push((t, kbps.unwrap_or_default()));
                 }
                 Event::Switch { to_kbps, .. } => timeline.shown.push((t, *to_kbps)),
-                Event::Position { buffer_s, .. } | Event::Segment { buffer_s, .. } => {
-                    if timeline.buffer.last().is_none_or(|(last, _)| t - last >= BUFFER_STEP_S) {
-                        timeline.buffer.push((t, short(*buffer_s)));
-                    }
+                Event::Position { buffer_s, .. } | Event::Segment { buffer_s, .. }
+                    if timeline.buffer.last().is_none_or(|(last, _)| t - last >= BUFFER_STEP_S) =>
+                {
+                    timeline.buffer.push((t, short(*buffer_s)));
                 }
                 Event::StallStart { .. } => stall = Some(t),
                 Event::StallEnd { .. } => {

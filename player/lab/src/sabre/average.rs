@@ -38,13 +38,13 @@ impl Averages {
         self.time += time_ms;
         self.count += 1.0;
         let mut expected = Expected { kbps: f64::INFINITY, latency_ms: f64::NEG_INFINITY };
-        for at in 0..2 {
-            let alpha = 0.5f64.powf(time_ms / HALF_LIVES[at]);
+        for (at, half_life) in HALF_LIVES.into_iter().enumerate() {
+            let alpha = 0.5f64.powf(time_ms / half_life);
             self.kbps[at] = alpha * self.kbps[at] + (1.0 - alpha) * kbps;
             let alpha = self.latency_alpha[at];
             self.latency[at] = alpha * self.latency[at] + (1.0 - alpha) * latency_ms;
             // The averages begin at zero: correct for the weight of that.
-            let weight = 1.0 - 0.5f64.powf(self.time / HALF_LIVES[at]);
+            let weight = 1.0 - 0.5f64.powf(self.time / half_life);
             expected.kbps = expected.kbps.min(self.kbps[at] / weight);
             let weight = 1.0 - 0.5f64.powf(self.count / self.latency_half_life[at]);
             expected.latency_ms = expected.latency_ms.max(self.latency[at] / weight);
