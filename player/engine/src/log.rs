@@ -7,9 +7,8 @@ use std::{
     fs::File,
     io::{self, BufWriter, Write},
     path::Path,
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    thread::JoinHandle,
-    time::{Duration, Instant},
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    time::Duration,
 };
 
 use weir_abr::{
@@ -27,7 +26,8 @@ const CLOSING: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     lines: Option<SyncSender<Entry>>,
-    writer: Option<JoinHandle<()>>,
+    /// Hangs up when the writer is done.
+    written: Option<Receiver<()>>,
     lost: u64,
     figures: Figures,
     reader: Reader,
@@ -55,11 +55,15 @@ impl Recorder {
             Box::new(file)
         };
         let (lines, waiting) = sync_channel(WAITING);
-        let writer = std::thread::Builder::new()
+        let (writing, written) = sync_channel(1);
+        std::thread::Builder::new()
             .name("weir-log".to_owned())
-            .spawn(move || write_lines(&waiting, out))
+            .spawn(move || {
+                write_lines(&waiting, out);
+                drop(writing);
+            })
             .map_err(|source| OpenError { path: path.display().to_string(), source })?;
-        Ok(Self { lines: Some(lines), writer: Some(writer), ..silent })
+        Ok(Self { lines: Some(lines), written: Some(written), ..silent })
     }
 
     /// Takes in what happened at `at` since the session's start.
@@ -93,10 +97,10 @@ impl Recorder {
         let (frames, dropped) = frames;
         self.note(at, rounded(qoe::Figures::of(&session).summary(dropped, frames)));
         self.lines = None;
-        let Some(writer) = self.writer.take() else { return };
-        let deadline = Instant::now() + CLOSING;
-        while !writer.is_finished() && Instant::now() < deadline {
-            std::thread::park_timeout(Duration::from_millis(5));
+        if let Some(written) = self.written.take()
+            && written.recv_timeout(CLOSING) == Err(RecvTimeoutError::Timeout)
+        {
+            tracing::warn!("the end of the session's record was not read in time");
         }
     }
 }

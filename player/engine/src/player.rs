@@ -213,7 +213,7 @@ pub fn open(url: Url, options: Options, wake: Arc<dyn Fn() + Send + Sync>) -> Pl
     };
     let headless = options.headless;
     let shared = Arc::new(Shared::new(wake, first));
-    let thread = session::start(url, options, shared.clone());
+    let thread = session::start(url, options, &shared);
     Player { shared, thread, headless }
 }
 

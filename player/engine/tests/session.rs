@@ -1,5 +1,7 @@
 //! Whole sessions without a window, against a server that misbehaves.
 
+#![allow(clippy::unwrap_used, reason = "in a test that is the report")]
+
 mod support;
 
 use std::time::{Duration, Instant};

@@ -197,6 +197,13 @@ impl Control {
         self.jump = None;
         self.end_came = false;
         self.going = Some(Going::Waiting(wish));
+        // Feeders say when samples come: without them the wait would not end.
+        if self.graph.is_none()
+            && let Err(error) = self.build()
+        {
+            self.fail(format!("the playback pipeline could not be built anew: {error}"));
+            return;
+        }
         if let Some(graph) = self.graph.as_ref().filter(|graph| graph.is_prepared()) {
             // Until the samples are here the old picture stays.
             let _ = graph.hold();
@@ -234,12 +241,6 @@ impl Control {
     }
 
     fn flush_to(&mut self, position: i64) {
-        if self.graph.is_none()
-            && let Err(error) = self.build()
-        {
-            self.fail(format!("the playback pipeline could not be built anew: {error}"));
-            return;
-        }
         self.mailbox.forget(gst::MessageType::Eos);
         self.mailbox.forget_jumps();
         self.mailbox.unless_wished(|| self.view.set_target(time::duration(position)));

@@ -182,11 +182,11 @@ impl Session {
         let chosen = match self.remembered.get(&self.host) {
             Some((seen, _)) => {
                 let safe = Bitrate::from_kbps(seen.kbps() * MEMORY_SHARE);
-                usable.iter().copied().filter(below(safe)).next_back()
+                usable.iter().copied().rfind(below(safe))
             }
             None => {
                 let middle = RungId((ladder.len() - 1) / 2);
-                usable.iter().copied().filter(|rung| *rung <= middle).filter(below(BLIND)).next_back()
+                usable.iter().copied().filter(|rung| *rung <= middle).rfind(below(BLIND))
             }
         };
         chosen.or_else(|| usable.first().copied())

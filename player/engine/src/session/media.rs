@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     demux::{DemuxError, Demuxed, Demuxer, GstDemuxer, StreamKind},
-    samples::{Inserted, Segment, SharedTrack, Tag},
+    samples::{Inserted, Segment, SharedTrack, Tag, TrackBuffer},
 };
 
 /// Segments that may wait for a demuxer; one takes milliseconds, a download takes longer.
@@ -293,7 +293,7 @@ impl Media {
     /// What is buffered of a track, from, to and rung.
     pub(crate) fn spans(&self, track: TrackKind) -> Vec<(Duration, Duration, usize)> {
         let Some(buffer) = self.buffers(track).next() else { return Vec::new() };
-        let spans = buffer.look(|buffer| buffer.spans());
+        let spans = buffer.look(TrackBuffer::spans);
         spans.iter().map(|span| (from_nanos(span.start), from_nanos(span.end), span.rung)).collect()
     }
 }

@@ -4,6 +4,7 @@
 //! pipeline on GStreamer's; all of them reach it through bounded channels, and it never waits for any of them.
 
 mod catalog;
+mod commands;
 mod input;
 mod lists;
 mod media;
@@ -11,6 +12,7 @@ mod playing;
 mod remember;
 mod seeking;
 mod shared;
+mod stop;
 mod timeline;
 mod transfers;
 mod trouble;
@@ -29,19 +31,18 @@ use std::{
 use tokio::{
     runtime,
     sync::mpsc,
-    time::{MissedTickBehavior, interval, sleep_until, timeout},
+    time::{MissedTickBehavior, interval, sleep_until},
 };
 use url::Url;
 use weir_abr::{
-    TrackKind,
-    planner::{Caps, Command, Event, Failure, Planner, QualityChoice},
+    planner::{Caps, Event, Planner, QualityChoice},
     record,
 };
 
 use catalog::Catalog;
 use input::Input;
 use lists::Lists;
-use media::{Media, Outcome};
+use media::Media;
 use playing::Playing;
 use remember::Remembered;
 use seeking::Seeking;
@@ -52,7 +53,7 @@ pub(crate) use shared::Shared;
 pub(crate) use wishes::SeekWish;
 
 use crate::{
-    log::{Recorder, round, seconds},
+    log::{Recorder, seconds},
     net::{Http, Limits, SegmentFetcher},
     playback,
     player::{ErrorView, Options, Snapshot, State},
@@ -65,7 +66,7 @@ const TICK: Duration = Duration::from_millis(50);
 const KEEP_BEHIND: Duration = Duration::from_secs(30);
 
 /// Starts a session in a thread of its own.
-pub(crate) fn start(url: Url, options: Options, shared: Arc<Shared>) -> Option<JoinHandle<()>> {
+pub(crate) fn start(url: Url, options: Options, shared: &Arc<Shared>) -> Option<JoinHandle<()>> {
     let for_thread = shared.clone();
     let run = move || {
         let shared = for_thread;
@@ -145,7 +146,7 @@ struct Session {
 /// What woke the loop up.
 enum Woken {
     Wishes,
-    Input(Input),
+    Input(Box<Input>),
     Playback(playback::Event),
     Tick,
     Brain,
@@ -208,7 +209,7 @@ impl Session {
     async fn run(mut self, mut inbox: mpsc::Receiver<Input>) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut stop = Box::pin(stop(self.options.stop_after, self.options.headless));
+        let mut stop = Box::pin(stop::stop(self.options.stop_after, self.options.headless));
         if let Some(start_at) = self.options.start_at {
             self.wish_seek(SeekWish { to: start_at, exact: true, at: self.began });
         }
@@ -223,7 +224,7 @@ impl Session {
                 () = &mut stop => Woken::Stop,
                 () = shared.wishes.arrived.notified() => Woken::Wishes,
                 event = next(playback_events) => Woken::Playback(event),
-                Some(input) = inbox.recv() => Woken::Input(input),
+                Some(input) = inbox.recv() => Woken::Input(Box::new(input)),
                 _ = ticks.tick() => Woken::Tick,
                 () = until(wake) => Woken::Brain,
             };
@@ -231,7 +232,7 @@ impl Session {
                 Woken::Stop => self.done = true,
                 Woken::Wishes => self.take_wishes(),
                 Woken::Playback(event) => self.playback_event(event),
-                Woken::Input(input) => self.take_in(input),
+                Woken::Input(input) => self.take_in(*input),
                 Woken::Tick => self.tick(),
                 Woken::Brain => {
                     self.wake = None;
@@ -253,156 +254,6 @@ impl Session {
 
     fn since_start(&self, at: Instant) -> Duration {
         at.saturating_duration_since(self.began)
-    }
-
-    /// Something happened that the brain should know of.
-    fn feed(&mut self, event: Event) {
-        let now = self.now();
-        self.feed_at(now, event);
-    }
-
-    fn feed_at(&mut self, at: Duration, event: Event) {
-        self.newest = self.newest.max(at);
-        self.events.push_back((self.newest, event));
-    }
-
-    /// Lets the brain think about what happened, and does what it says.
-    fn think(&mut self) {
-        while let Some((at, event)) = self.events.pop_front() {
-            self.planner.handle(at, event);
-            while let Some(command) = self.planner.poll(at) {
-                self.carry_out(command);
-            }
-        }
-    }
-
-    fn carry_out(&mut self, command: Command) {
-        match command {
-            Command::Fetch { id, track, index, rung, replace, decision } => {
-                let now = self.now();
-                self.view.decided(now, &decision);
-                self.note(record::Event::Decision {
-                    track,
-                    index,
-                    rung,
-                    estimate_kbps: decision.estimate.map(|estimate| round(estimate.kbps())),
-                    buffer_s: seconds(decision.buffer),
-                    rule: decision.rule.to_owned(),
-                    reason: decision.reason,
-                    scores: decision.scores.into_iter().map(round).collect(),
-                });
-                self.fetch(id, track, index, rung, replace);
-            }
-            Command::Abandon { id, reason } => self.abandon(id, reason),
-            Command::Skip { track, index, reason } => {
-                if let Some(times) = self.catalog.as_ref().and_then(|catalog| catalog.times(track, index)) {
-                    self.media.skip(track, index, times);
-                }
-                self.note(record::Event::Skip { track, index, reason });
-            }
-            Command::Start { position } => self.start(position),
-            Command::Stall => self.stall(),
-            Command::Resume => self.resume(),
-            Command::SeekReady { position } => self.seek_ready(position),
-            Command::SetRate(rate) => {
-                self.shared.playback(|playback| playback.set_rate(rate));
-                self.note(record::Event::Rate { rate });
-            }
-            Command::Fail { reason } => {
-                // The brain knows what it gave up, the last failure why.
-                let view = match self.view.last_trouble.take() {
-                    Some(last) => ErrorView { what: format!("{reason} Last: {}", last.what), ..last },
-                    None => trouble::view("unplayable", reason, "Open the stream again, or choose another."),
-                };
-                self.fail(view);
-            }
-            Command::WakeAt(at) => self.wake = Some(at),
-        }
-    }
-
-    fn take_in(&mut self, input: Input) {
-        match input {
-            Input::Manifest(result) => self.manifest(result),
-            Input::Listed(request, result) => self.listed(&request, result),
-            Input::Retrying(error) => self.note_trouble(trouble::net("loading a playlist", &error)),
-            Input::Progress(id, at, step) => self.progress(id, at, step),
-            Input::Fetched(id, at, result) => self.fetched(id, at, result),
-            Input::Demuxed(job, result) => match result {
-                Ok(demuxed) => {
-                    if let Some(damage) = &demuxed.damage {
-                        tracing::warn!(index = job.index, %damage, "damaged segment");
-                    }
-                    let index = job.index;
-                    if self.media.insert(job, demuxed) == Outcome::TooLate {
-                        tracing::debug!(index, "came too late to replace what was playing");
-                    }
-                    self.prepare();
-                }
-                Err(error) => {
-                    let doing = format!("reading {} segment {}", transfers::name(job.track), job.index);
-                    self.note_trouble(trouble::demux(&doing, &error));
-                    self.media.held.remove(&(job.track, job.index));
-                    self.feed(Event::TransferFailed(job.id, Failure::Corrupt));
-                }
-            },
-        }
-    }
-
-    fn take_wishes(&mut self) {
-        let wishes = self.shared.wishes.take();
-        self.done |= wishes.stop;
-        if let Some(paused) = wishes.paused {
-            self.set_paused(paused);
-        }
-        if let Some(seek) = wishes.seek {
-            self.wish_seek(seek);
-        }
-        if let Some(volume) = wishes.volume {
-            self.volume = volume;
-            self.shared.playback(|playback| playback.set_volume(volume));
-        }
-        if let Some(muted) = wishes.muted {
-            self.muted = muted;
-            self.shared.playback(|playback| playback.set_muted(muted));
-        }
-        if let Some(rate) = wishes.rate {
-            self.rate = rate;
-            self.shared.playback(|playback| playback.set_rate(rate));
-            self.note(record::Event::Rate { rate });
-            self.feed(Event::Rate(rate));
-        }
-        if let Some(height) = wishes.rgba_height {
-            self.rgba_height = height;
-            self.shared.playback(|playback| playback.set_rgba_height(height));
-        }
-        let asked = wishes.quality.is_some() || wishes.caps.is_some();
-        if let Some(quality) = wishes.quality {
-            self.quality = quality;
-            self.feed(Event::Quality(quality));
-        }
-        if let Some(caps) = wishes.caps {
-            self.caps = caps;
-            self.feed(Event::Caps(caps));
-        }
-        if asked {
-            self.note_quality();
-        }
-        self.view.changed = true;
-    }
-
-    fn note_quality(&mut self) {
-        let track = self.catalog.as_ref().and_then(|catalog| catalog.track(TrackKind::Video));
-        let choice = match self.quality {
-            QualityChoice::Auto => "auto".to_owned(),
-            QualityChoice::Manual(rung) => {
-                track.map_or_else(|| format!("rung {}", rung.0), |track| track.ladder.rung(rung).label())
-            }
-        };
-        self.note(record::Event::Quality {
-            choice,
-            cap_kbps: self.caps.bitrate.map(|cap| round(cap.kbps())),
-            cap_height: self.caps.height,
-        });
     }
 
     fn tick(&mut self) {
@@ -505,46 +356,6 @@ impl Session {
         self.recorder.close(now, (counts.shown + counts.dropped, counts.dropped));
         // Waits for the pipeline's threads; the record is on disk by then.
         drop(self.shared.set_playback(None));
-    }
-}
-
-/// Ends when it is time to stop: after `after`, or, without a window to close, on SIGINT or SIGTERM.
-async fn stop(after: Option<Duration>, on_signals: bool) {
-    let signals = async {
-        if on_signals {
-            signal().await;
-        } else {
-            pending::<()>().await;
-        }
-    };
-    match after {
-        Some(after) => {
-            // A time-out is what is waited for here, and a signal ends it early.
-            let _ = timeout(after, signals).await;
-        }
-        None => signals.await,
-    }
-}
-
-#[cfg(unix)]
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        // Without handlers the signals end the process as they always did.
-        _ => pending().await,
-    }
-}
-
-#[cfg(not(unix))]
-async fn signal() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        pending().await
     }
 }
 

@@ -308,7 +308,8 @@ impl Session {
         let silent = self.playing.prepared.filter(|_| !self.playing.visible && !self.playing.broken);
         if silent.is_some_and(|since| now.saturating_sub(since) >= FIRST_PICTURE) {
             let what = format!("no picture came from the decoder within {} s", FIRST_PICTURE.as_secs());
-            let advice = "Choose another quality; check the stream with `weir inspect` and the installed decoders.";
+            let advice =
+                "Choose another quality; check the stream with `weir inspect` and the installed decoders.";
             self.fail(trouble::view("playback_stuck", what, advice));
             return;
         }

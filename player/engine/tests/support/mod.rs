@@ -1,5 +1,6 @@
 //! A small web server with faults, and media made on the spot.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test that is the report")]
 
 pub mod media;
 pub mod server;
