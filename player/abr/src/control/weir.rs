@@ -59,13 +59,13 @@ impl Default for Weights {
     fn default() -> Self {
         Self {
             switch: 1.0,
-            swing: 0.05,
+            swing: 0.5,
             stall: 10.0,
             buffer: 12.0,
             outlook: 65.0,
             share: 1.0,
             target: 1.0,
-            full: 0.7,
+            full: 0.55,
             spare: 0.4,
         }
     }

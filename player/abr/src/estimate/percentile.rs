@@ -79,8 +79,11 @@ impl Estimator for Percentile {
 
     fn bps(&self, pending: Option<&Sample>) -> Option<f64> {
         let now = self.value(None)?;
-        let ahead = pending
-            .and_then(|sample| self.value(Some(((sample.bytes as f64).sqrt().max(1.0), sample.bps()))));
+        let ahead = pending.and_then(|sample| {
+            // Silence weighs as much as what should have come in that time.
+            let due = now * sample.busy.as_secs_f64() / 8.0;
+            self.value(Some(((sample.bytes as f64).max(due).sqrt().max(1.0), sample.bps())))
+        });
         Some(ahead.map_or(now, |ahead| now.min(ahead)))
     }
 
