@@ -167,7 +167,9 @@ fn choose(player: &Player, label: &str, changes: &mpsc::Receiver<()>) -> anyhow:
 
 fn finished(last: &Snapshot) -> anyhow::Result<()> {
     match (&last.error, last.state) {
-        (Some(error), State::Failed) => Err(anyhow!("{} {}", error.what, error.advice)),
+        (Some(error), State::Failed) => {
+            Err(anyhow!("{} {}", text::sentence(&error.what), text::sentence(&error.advice)))
+        }
         (None, State::Failed) => Err(anyhow!("playback failed, and nothing said why; --events shows more")),
         _ => Ok(()),
     }

@@ -20,7 +20,7 @@ use egui::{IconData, ViewportBuilder, vec2};
 use url::Url;
 use weir_engine::Options;
 
-use crate::{session::Opener, settings::Settings, video::PainterChoice};
+use crate::{session::Opener, settings::Settings, text, video::PainterChoice};
 
 use app::WeirApp;
 
@@ -86,12 +86,13 @@ pub fn run(
         native,
         Box::new(move |creation| Ok(Box::new(WeirApp::new(creation, launch, settings, opener, result)?))),
     )
-    .map_err(|error| anyhow!("{error}"))
+    // The parts before the last one name places in a library.
+    .map_err(|error| anyhow!("{}", error.to_string().rsplit(": ").next().unwrap_or_default()))
     .context(
         "opening the window: a display (X11 or Wayland) with OpenGL is needed; without one, use --headless",
     )?;
     match outcome.lock().map(|mut outcome| outcome.take()) {
-        Ok(Some(error)) => Err(anyhow!("{} {}", error.what, error.advice)),
+        Ok(Some(error)) => Err(anyhow!("{} {}", text::sentence(&error.what), text::sentence(&error.advice))),
         _ => Ok(()),
     }
 }

@@ -44,7 +44,11 @@ pub(crate) fn rows(snapshot: &Snapshot, local: &Local<'_>) -> Vec<Row> {
     };
     let rung = |track: &TrackView, rung: Option<usize>| {
         let view = track.rungs.get(rung?)?;
-        Some(format!("{}, {}", view.label, text::bitrate(view.bitrate)))
+        // A rung without a height is called by its bitrate already.
+        Some(match view.height {
+            Some(_) => format!("{}, {}", view.label, text::bitrate(view.bitrate)),
+            None => text::bitrate(view.bitrate),
+        })
     };
     add("State", Some(state(snapshot.state).to_owned()), "What playback is doing.");
     add(
