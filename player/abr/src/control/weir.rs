@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Choice, Context, Controller, Reason};
+use super::{Choice, Context, Controller, InFlight, Reason, abandon_when};
 use crate::{
     RungId,
     estimate::{Estimate, Kind},
@@ -31,6 +31,8 @@ pub struct Weights {
     pub target: f64,
     /// Level to which the buffer is filled before a rung that takes all of the link, as a share of the largest.
     pub full: f64,
+    /// A download is given up when it would arrive after so many times the buffer.
+    pub patience: f64,
     /// Level above which the buffer may be used up to stay at a rung, as a share of the largest.
     pub spare: f64,
 }
@@ -47,6 +49,7 @@ impl Weights {
             "share" => &mut self.share,
             "target" => &mut self.target,
             "full" => &mut self.full,
+            "patience" => &mut self.patience,
             "spare" => &mut self.spare,
             _ => return false,
         };
@@ -66,6 +69,7 @@ impl Default for Weights {
             share: 1.0,
             target: 1.0,
             full: 0.55,
+            patience: 1.5,
             spare: 0.4,
         }
     }
@@ -249,6 +253,12 @@ impl Controller for Weir {
 
     fn estimator(&self) -> Kind {
         Kind::PacedEwma { fast: 3.0, slow: 8.0, least: 2.0 }
+    }
+
+    /// A link that varies often recovers within a download: what is late is not given up at once, but while there is
+    /// still enough buffered for something smaller to arrive.
+    fn abandon(&mut self, context: &Context<'_>, transfer: &InFlight) -> Option<RungId> {
+        abandon_when(context, transfer, self.weights.patience)
     }
 
     fn choose(&mut self, context: &Context<'_>, scores: &mut Vec<f64>) -> Choice {
