@@ -183,4 +183,27 @@ impl BolaE {
         }
         target
     }
+
+    /// Whether [`give_up`](Self::give_up) says no from now until the buffer is down to `level_ms`, at `kbps`.
+    ///
+    /// A lower rung wins when (M - B) S > (M' - B) S', with M its maximum level and S' its size, M' and S those of the
+    /// download under way, and B the buffer. While S > S' the difference of both sides grows as B falls and as S grows:
+    /// if it is below zero for the least B and the largest S, it is so throughout.
+    pub(super) fn is_quiet(&self, film: &Film, download: &Download, level_ms: f64, kbps: f64) -> bool {
+        if download.rung == 0 {
+            return true;
+        }
+        let so_far = download.got / (download.time - download.ttfb);
+        // The mean rate moves towards the rate of now.
+        let slowest = so_far.min(kbps);
+        let size = download.size - download.got - download.ttfb * slowest;
+        let level = f64::max(0.0, level_ms + self.placeholder - download.ttfb);
+        let scale = download.size / film.kbps[download.rung];
+        let own = self.max_level[download.rung] - level;
+        // A margin keeps rounding from deciding.
+        (0..download.rung).all(|rung| {
+            let other = scale * film.kbps[rung];
+            other >= size * 1.000_001 || (self.max_level[rung] - level) * size < own * other * 0.999_999
+        })
+    }
 }

@@ -20,6 +20,19 @@ pub(super) struct Download {
     pub(super) ttfb: f64,
 }
 
+/// Decides whether a download is given up.
+pub(super) trait Judge {
+    /// What comes of giving up.
+    type Verdict;
+
+    /// Asked after each piece.
+    fn check(&mut self, download: &Download) -> Option<Self::Verdict>;
+
+    /// Whether [`check`](Self::check) would say no however often it is asked during the next `ms` at `kbps`: those
+    /// checks are then left out, which changes nothing but the time that it takes.
+    fn is_quiet(&self, download: &Download, ms: f64, kbps: f64) -> bool;
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Network<'a> {
     points: &'a [Point],
@@ -143,13 +156,13 @@ impl<'a> Network<'a> {
         Download { rung, size, got: size, time, ttfb }
     }
 
-    /// A download that `check` may give up, asked again and again.
-    pub(super) fn fetch_checked<R>(
+    /// A download that `judge` may give up, asked again and again.
+    pub(super) fn fetch_judged<J: Judge>(
         &mut self,
         rung: usize,
         size: f64,
-        mut check: impl FnMut(&Download) -> Option<R>,
-    ) -> (Download, Option<R>) {
+        judge: &mut J,
+    ) -> (Download, Option<J::Verdict>) {
         let ttfb = self.wait_latency();
         let mut download = Download { rung, size, got: 0.0, time: ttfb, ttfb };
         // The first check counts from the request, the others from the check before.
@@ -162,8 +175,24 @@ impl<'a> Network<'a> {
             if download.got >= size {
                 return (download, None);
             }
-            if let Some(verdict) = check(&download) {
+            if let Some(verdict) = judge.check(&download) {
                 return (download, Some(verdict));
+            }
+            let kbps = self.point().kbps;
+            if kbps > 0.0 {
+                let bits = f64::max(CHECK_BITS, CHECK_MS * kbps);
+                // The last piece of the point and of the download are left to the loop.
+                let count = ((self.left_ms * kbps).min(size - download.got) / bits - 1.0).floor();
+                let time = count * bits / kbps;
+                if count > 1.0 && judge.is_quiet(&download, time, kbps) {
+                    // One by one: the sums must be rounded as in Sabre, whose stalls can be of no length but rounding.
+                    let step = bits / kbps;
+                    for _ in 0..count as u64 {
+                        download.got += bits;
+                        download.time += step;
+                        self.left_ms -= step;
+                    }
+                }
             }
         }
     }

@@ -106,6 +106,16 @@ impl Rule {
         }
     }
 
+    /// Whether [`give_up`](Self::give_up) says no to all that the download will be until the buffer is down to
+    /// `level_ms`, at `kbps`. May say no when it is not sure.
+    pub(super) fn is_quiet(&self, film: &Film, download: &Download, level_ms: f64, kbps: f64) -> bool {
+        match self {
+            Self::BolaE(rule) => rule.is_quiet(film, download, level_ms, kbps),
+            Self::DynamicDash(rule) if rule.is_bola() => rule.bola.is_quiet(film, download, level_ms, kbps),
+            _ => false,
+        }
+    }
+
     /// Playback goes on elsewhere.
     pub(super) fn seeked(&mut self, segment: usize) {
         match self {

@@ -4,7 +4,7 @@ use super::{
     Compatibility, Film, Options,
     average::{Averages, Expected},
     buffer::Buffer,
-    network::Network,
+    network::{Download, Judge, Network},
     rule::{Ended, Rule, View},
 };
 use crate::trace::Trace;
@@ -30,6 +30,46 @@ pub struct Outcome {
     pub startup_s: f64,
     /// Total time in seconds.
     pub total_s: f64,
+}
+
+/// A replacement is given up when its place is about to play.
+struct Replacement {
+    level: f64,
+    reserve_ms: f64,
+}
+
+impl Judge for Replacement {
+    type Verdict = Option<usize>;
+
+    fn check(&mut self, download: &Download) -> Option<Self::Verdict> {
+        (f64::max(0.0, self.level - download.time) - self.reserve_ms <= 0.0).then_some(None)
+    }
+
+    fn is_quiet(&self, _: &Download, _: f64, _: f64) -> bool {
+        false
+    }
+}
+
+/// The next segment is given up by the rule.
+struct Next<'a> {
+    rule: &'a mut Rule,
+    film: &'a Film,
+    expected: Expected,
+    level: f64,
+}
+
+impl Judge for Next<'_> {
+    type Verdict = Option<usize>;
+
+    fn check(&mut self, download: &Download) -> Option<Self::Verdict> {
+        let level = f64::max(0.0, self.level - download.time);
+        self.rule.give_up(self.film, self.expected, download, level).map(Some)
+    }
+
+    fn is_quiet(&self, download: &Download, ms: f64, kbps: f64) -> bool {
+        let level_then = f64::max(0.0, self.level - download.time - ms);
+        self.rule.is_quiet(self.film, download, level_then, kbps)
+    }
 }
 
 /// Rung that a link in this state sustains.
@@ -94,15 +134,10 @@ pub fn simulate(film: &Film, trace: &Trace, options: &Options) -> Outcome {
         let (download, given_up) = if !options.abandon {
             (network.fetch(rung, size), None)
         } else if let Some(from_end) = replace {
-            // A replacement is given up when its place is about to play.
-            let reserve = film.segment_ms * from_end as f64;
-            network.fetch_checked(rung, size, |download| {
-                (f64::max(0.0, level - download.time) - reserve <= 0.0).then_some(None)
-            })
+            let reserve_ms = film.segment_ms * from_end as f64;
+            network.fetch_judged(rung, size, &mut Replacement { level, reserve_ms })
         } else {
-            network.fetch_checked(rung, size, |download| {
-                rule.give_up(film, expected, download, f64::max(0.0, level - download.time)).map(Some)
-            })
+            network.fetch_judged(rung, size, &mut Next { rule: &mut rule, film, expected, level })
         };
         buffer.play(download.time, || ramped_up(&network));
         match (replace, given_up) {
