@@ -1,5 +1,7 @@
 //! What the estimate does with transfers as they come.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::time::Duration;
 
 use weir_abr::{

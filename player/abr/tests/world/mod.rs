@@ -1,12 +1,13 @@
 //! A small world to put the planner in: a virtual clock, a shared link, a server with faults, and a player that plays what
 //! it was given and complains when it was not.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use weir_abr::{
-    Bitrate, Command, Event, Ladder, Planner, Rung, RungId, SegmentInfo, Track, TrackKind,
+    Bitrate, Command, Event, Ladder, Planner, Rung, SegmentInfo, Track, TrackKind,
     planner::{Config, Failure, FetchId, Live},
 };
 
@@ -389,13 +390,12 @@ impl World {
                 Answer::Unplayable => after = Some(Failure::Unplayable),
                 _ => {}
             }
-            if after.is_none() {
-                if let Some(Some((_, old))) =
+            if after.is_none()
+                && let Some(Some((_, old))) =
                     self.held.insert(key, Some((transfer.request.rung, transfer.size)))
-                {
-                    assert!(transfer.replace, "{key:?} fetched twice");
-                    self.wasted += old;
-                }
+            {
+                assert!(transfer.replace, "{key:?} fetched twice");
+                self.wasted += old;
             }
         } else {
             self.wasted += transfer.came;
@@ -530,9 +530,5 @@ impl World {
 
     pub fn wasted_share(&self) -> f64 {
         self.wasted / self.bytes.max(1.0)
-    }
-
-    pub fn rung(kbps: usize) -> RungId {
-        RungId(kbps)
     }
 }
