@@ -244,3 +244,22 @@ fn what_is_under_way_never_raises_an_estimate() {
         assert!(estimator.bps(None).is_none());
     }
 }
+
+#[test]
+fn chunked_transfers_are_measured_by_their_bursts_through_the_meter() {
+    let mut bandwidth = Bandwidth::new(Kind::Chunked);
+    bandwidth.started(FetchId(0), ms(0));
+    bandwidth.first_byte(FetchId(0), ms(30));
+    let (mut now, mut bytes) = (30, 0);
+    for _ in 0..8 {
+        for _ in 0..6 {
+            bytes += 5000;
+            bandwidth.progress(FetchId(0), bytes, ms(now));
+            now += 4;
+        }
+        now += 226;
+    }
+    bandwidth.ended(FetchId(0), ms(now));
+    // The whole of it came at 1 Mbit/s, its bursts at 10.
+    assert!((8000.0..12_000.0).contains(&kbps(&bandwidth, now)), "{}", kbps(&bandwidth, now));
+}

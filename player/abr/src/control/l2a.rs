@@ -2,7 +2,7 @@
 //! probabilities, with a Lagrange multiplier for the buffer. For low latency.
 
 use super::{Choice, Context, Controller, Delivery, Reason};
-use crate::Bitrate;
+use crate::{Bitrate, estimate::Kind};
 
 /// Segments over which the regret is bounded, and the weight of the buffer's constraint that follows from it.
 const HORIZON: f64 = 4.0;
@@ -44,6 +44,10 @@ impl L2aLl {
 impl Controller for L2aLl {
     fn name(&self) -> &'static str {
         "l2a-ll"
+    }
+
+    fn estimator(&self) -> Kind {
+        Kind::Chunked
     }
 
     fn choose(&mut self, context: &Context<'_>, scores: &mut Vec<f64>) -> Choice {

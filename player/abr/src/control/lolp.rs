@@ -2,6 +2,7 @@
 //! self-organising map over throughput, latency, stalls and switches; the neuron nearest to the wanted state wins.
 
 use super::{Choice, Context, Controller, Delivery, Reason};
+use crate::estimate::Kind;
 
 /// Level below which a stall is taken as near.
 const MIN_BUFFER: f64 = 0.3;
@@ -44,6 +45,10 @@ impl LolPlus {
 impl Controller for LolPlus {
     fn name(&self) -> &'static str {
         "lolp"
+    }
+
+    fn estimator(&self) -> Kind {
+        Kind::Chunked
     }
 
     fn choose(&mut self, context: &Context<'_>, scores: &mut Vec<f64>) -> Choice {

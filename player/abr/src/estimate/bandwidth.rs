@@ -111,12 +111,17 @@ impl Bandwidth {
 
     /// It has brought `bytes` in all.
     pub fn progress(&mut self, id: FetchId, bytes: u64, now: Duration) {
-        self.meter.progress(id, bytes, now);
+        let new = self.meter.progress(id, bytes, now);
+        // Side by side, each has only a part of the link: no burst says what all of it carries.
+        if new > 0 && self.meter.is_single() {
+            self.estimator.arrived(now, new);
+        }
     }
 
     /// It is complete, or was given up, or failed: what it brought counts.
     pub fn ended(&mut self, id: FetchId, now: Duration) {
         self.meter.ended(id, now);
+        self.estimator.finished();
         if let Some(sample) = self.meter.take(MIN_BYTES, MIN_BUSY) {
             self.add(sample);
         }

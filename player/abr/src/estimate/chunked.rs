@@ -17,7 +17,8 @@ const WINDOW: usize = 32;
 /// See the module's page.
 #[derive(Clone, Debug, Default)]
 pub struct Chunked {
-    window: VecDeque<Sample>,
+    bursts: VecDeque<Sample>,
+    whole: VecDeque<Sample>,
     merging: Sample,
     open: Option<Burst>,
 }
@@ -35,14 +36,37 @@ impl Chunked {
         Self::default()
     }
 
-    /// `bytes` arrived at `now`; the arrivals of one transfer only.
-    pub fn arrived(&mut self, now: Duration, bytes: u64) {
+    fn merge(&mut self, sample: Sample) {
+        self.merging.bytes += sample.bytes;
+        self.merging.busy += sample.busy;
+        if self.merging.busy >= MIN_BURST && self.merging.bytes > 0 {
+            let merged = std::mem::take(&mut self.merging);
+            push(&mut self.bursts, merged);
+        }
+    }
+}
+
+fn push(window: &mut VecDeque<Sample>, sample: Sample) {
+    window.push_back(sample);
+    if window.len() > WINDOW {
+        window.pop_front();
+    }
+}
+
+impl Estimator for Chunked {
+    /// Whole transfers count only while no burst was seen: where nothing is sent in chunks.
+    fn add(&mut self, sample: &Sample) {
+        push(&mut self.whole, *sample);
+    }
+
+    fn arrived(&mut self, now: Duration, bytes: u64) {
         match &mut self.open {
             Some(burst) if now.saturating_sub(burst.last) < IDLE_GAP => {
                 burst.last = now;
                 burst.bytes += bytes;
             }
             open => {
+                // What comes first after a pause was under way during it: it begins a burst and is not counted.
                 let done = open.replace(Burst { begun: now, last: now, bytes: 0 });
                 if let Some(done) = done {
                     self.merge(Sample { bytes: done.bytes, busy: done.last.saturating_sub(done.begun) });
@@ -51,32 +75,15 @@ impl Chunked {
         }
     }
 
-    /// The transfer is over: what is open is its last chunk, and is dropped.
-    pub fn finished(&mut self) {
+    /// What is open is the transfer's last chunk, and is dropped.
+    fn finished(&mut self) {
         self.open = None;
-    }
-
-    fn merge(&mut self, sample: Sample) {
-        self.merging.bytes += sample.bytes;
-        self.merging.busy += sample.busy;
-        if self.merging.busy >= MIN_BURST && self.merging.bytes > 0 {
-            let merged = std::mem::take(&mut self.merging);
-            self.add(&merged);
-        }
-    }
-}
-
-impl Estimator for Chunked {
-    fn add(&mut self, sample: &Sample) {
-        self.window.push_back(*sample);
-        if self.window.len() > WINDOW {
-            self.window.pop_front();
-        }
     }
 
     fn bps(&self, pending: Option<&Sample>) -> Option<f64> {
         let (mut bytes, mut seconds) = (0.0, 0.0);
-        for sample in &self.window {
+        let window = if self.bursts.is_empty() { &self.whole } else { &self.bursts };
+        for sample in window {
             bytes += sample.bytes as f64;
             seconds += sample.busy.as_secs_f64();
         }
@@ -89,8 +96,8 @@ impl Estimator for Chunked {
     }
 
     fn seed(&mut self, bps: f64) {
-        if self.window.is_empty() {
-            self.window.push_back(Sample { bytes: (bps / 80.0) as u64, busy: Duration::from_millis(100) });
+        if self.whole.is_empty() {
+            self.whole.push_back(Sample { bytes: (bps / 80.0) as u64, busy: Duration::from_millis(100) });
         }
     }
 

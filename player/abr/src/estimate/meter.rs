@@ -58,8 +58,8 @@ impl Meter {
         Some(now.saturating_sub(transfer.started))
     }
 
-    /// It has brought `bytes` in all.
-    pub fn progress(&mut self, id: FetchId, bytes: u64, now: Duration) {
+    /// It has brought `bytes` in all; returns how many of them are new.
+    pub fn progress(&mut self, id: FetchId, bytes: u64, now: Duration) -> u64 {
         self.count_time(now);
         if let Some(transfer) = self.active.iter_mut().find(|transfer| transfer.id == id) {
             let new = bytes.saturating_sub(transfer.bytes);
@@ -77,7 +77,9 @@ impl Meter {
                 transfer.bytes = bytes;
                 transfer.moved = now;
             }
+            return new;
         }
+        0
     }
 
     /// It is over, whichever way.
@@ -103,6 +105,11 @@ impl Meter {
             sample.busy += now.saturating_sub(oldest).saturating_sub(ttfb);
         }
         sample
+    }
+
+    /// Whether one transfer alone is under way.
+    pub fn is_single(&self) -> bool {
+        self.active.len() == 1
     }
 
     /// Whether anything is under way.

@@ -110,6 +110,14 @@ pub trait Estimator: fmt::Debug + Send {
     /// Starts from what an earlier session knew, with little weight: the first real sample nearly replaces it.
     fn seed(&mut self, bps: f64);
 
+    /// `bytes` arrived at `now`, for estimators that look inside a transfer. Arrivals of one transfer at a time.
+    fn arrived(&mut self, now: Duration, bytes: u64) {
+        let _ = (now, bytes);
+    }
+
+    /// The transfer whose bytes arrived is over.
+    fn finished(&mut self) {}
+
     /// Forgets everything (the network changed).
     fn reset(&mut self);
 }
