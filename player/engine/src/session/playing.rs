@@ -77,7 +77,10 @@ impl Session {
     pub(crate) fn start(&mut self, position: Duration) {
         self.playing.start = Some(position);
         self.playing.position = position;
+        // A jump from before the first picture has no answer of its own: this is it.
+        self.seek_starts();
         self.prepare();
+        self.drive();
     }
 
     /// Sets the pipeline up as soon as there is a place to start at and it is known what streams there are.

@@ -101,6 +101,14 @@ impl Session {
         to.min(end.saturating_sub(Duration::from_millis(100))).max(start)
     }
 
+    /// Playback begins at the place that was asked for.
+    pub(crate) fn seek_starts(&mut self) {
+        let now = self.now();
+        if let Some(jump) = &mut self.seeking.current {
+            jump.stage = Stage::Flushing(now);
+        }
+    }
+
     /// The brain says that playback can go on at `position`.
     pub(crate) fn seek_ready(&mut self, position: Duration) {
         let now = self.now();
