@@ -229,6 +229,17 @@ fn seeks_inside_and_outside_the_buffer_land_where_they_were_sent() {
 }
 
 #[test]
+fn starts_where_it_is_told_to() {
+    let (site, server) = fmp4(6);
+    let options = Options { start_at: Some(Duration::from_millis(3300)), ..low() };
+    let (last, record) = play(&server.url("/fmp4/master.m3u8"), options);
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    let positions = record.numbers("position", "pos_s");
+    assert!(positions.first().is_some_and(|first| (3.2..3.6).contains(first)), "{positions:?}");
+    assert!(!site.requests().iter().any(|path| path.ends_with("/low-0.m4s")), "nothing before is fetched");
+}
+
+#[test]
 fn pauses_and_goes_on() {
     let (_site, server) = fmp4(6);
     let folder = tempfile::tempdir().unwrap();
