@@ -270,3 +270,12 @@ fn a_session_is_explained_decision_by_decision() {
     }
     assert!(text.lines().filter(|line| line.contains("video")).count() >= 30);
 }
+
+#[test]
+fn a_link_is_feasible_when_the_lowest_rung_survives_it_with_the_buffer_there_is() {
+    let content = content(240);
+    let outage = link(&[(60.0, 3000.0), (40.0, 0.0), (500.0, 3000.0)]);
+    assert!(!content.is_feasible(&outage, Duration::from_secs(25), 0.02));
+    assert!(content.is_feasible(&outage, Duration::from_secs(60), 0.02));
+    assert!(!content.is_feasible(&link(&[(100.0, 200.0)]), Duration::from_secs(60), 0.02));
+}

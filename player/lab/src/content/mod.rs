@@ -72,16 +72,22 @@ impl Content {
             .collect()
     }
 
-    /// Does the lowest rung alone play on a link with less than this share of stalls? (Start-up is left out.)
-    pub fn is_feasible(&self, link: &crate::trace::Link, max_stall_share: f64) -> bool {
+    /// Does the lowest rung alone play on a link, with so much buffer, with at most this share of stalls? (Start-up is
+    /// left out.)
+    pub fn is_feasible(&self, link: &crate::trace::Link, max_buffer: Duration, max_stall_share: f64) -> bool {
+        let max_buffer = max_buffer.as_secs_f64() * 1000.0;
         let track = self.main();
         let mut now = 0.0;
-        let mut play_end = 0.0;
+        let mut play_end: f64 = 0.0;
         let mut stalled = 0.0;
         let mut played = 0.0;
         for (at, segment) in track.segments.iter().enumerate() {
             let length = segment.duration.as_secs_f64() * 1000.0;
             let bits = segment.size(RungId(0), &track.ladder) as f64 * 8.0;
+            if at > 0 {
+                // Asked for when there is room.
+                now = f64::max(now, play_end.min(play_end + length - max_buffer));
+            }
             now = link.finish_ms(now + link.latency_at(now), bits);
             if at > 0 && now > play_end {
                 stalled += now - play_end;

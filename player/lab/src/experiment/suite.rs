@@ -1,6 +1,9 @@
 //! What an experiment runs over: named sets of traces, each with its content and buffers.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -118,10 +121,12 @@ impl SetSpec {
 }
 
 impl Set {
-    /// Keeps the traces on which the lowest rung alone stalls for 2 % of the time at most.
+    /// Keeps the traces on which the lowest rung alone, with the largest buffer, stalls for 2 % of the time at most.
     pub fn keep_feasible(&mut self) {
         let content = &self.content;
-        self.traces.retain(|trace| content.is_feasible(&Link::new(trace), 0.02));
+        let largest = self.buffers.iter().copied().fold(0.0, f64::max);
+        let buffer = Duration::from_secs_f64(largest.clamp(1.0, 3600.0));
+        self.traces.retain(|trace| content.is_feasible(&Link::new(trace), buffer, 0.02));
     }
 
     /// Keeps one half of the traces.
