@@ -1,5 +1,7 @@
 //! Seeking, by the frame number that the test card burns into each picture.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+
 use std::{sync::Arc, time::Duration};
 
 use gstreamer_video::prelude::*;

@@ -113,7 +113,8 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
         playable: media.as_ref().is_some_and(|media| media.edge().borrow().playable()),
         error: stream.error.clone(),
         warnings: job.map(|job| job.warnings).unwrap_or_default(),
-        duration_s: known.or_else(|| (finished > 0.0).then_some(finished)),
+        // A fragmented source may announce its first fragment only.
+        duration_s: known.filter(|known| *known > finished).or((finished > 0.0).then_some(finished)),
         source: if admin { json!(stream.source) } else { json!({"type": kind(&stream.source)}) },
         renditions: renditions
             .iter()

@@ -161,7 +161,9 @@ impl Bandwidth {
         let mean = Bitrate::from_bps(bps as u64);
         let quantiles = self.errors.quantiles().map(|factor| Bitrate::from_bps((bps * factor) as u64));
         let last = self.last.map_or(mean, |sample| Bitrate::from_bps(sample.bps() as u64));
-        let long = self.long.get().map_or(mean, |bps| Bitrate::from_bps(bps as u64));
+        // What came before a level says less about the minutes to come than the level does.
+        let level = self.estimator.level().unwrap_or(0.0);
+        let long = self.long.get().map_or(mean, |bps| Bitrate::from_bps(bps.max(level) as u64));
         Some(Estimate { mean, quantiles, ttfb, last, long })
     }
 

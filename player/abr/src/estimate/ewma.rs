@@ -1,7 +1,7 @@
 //! Dual exponentially weighted moving average (dash.js, hls.js, Shaka; Sabre's default): samples weighted by how long
 //! they took, two half-lives, the lower average counts, so that it falls fast and rises slowly.
 
-use super::{Estimator, Sample};
+use super::{Estimator, Plateau, Sample};
 
 /// One average, corrected for starting at zero.
 #[derive(Clone, Debug)]
@@ -49,6 +49,8 @@ pub struct DualEwma {
     fast: Average,
     slow: Average,
     least: f64,
+    /// A level that was held lifts the averages to it; only where samples are paced.
+    plateau: Option<Plateau>,
 }
 
 /// Weight of a remembered estimate, in seconds of transfer.
@@ -57,12 +59,13 @@ const SEED_WEIGHT: f64 = 0.25;
 impl DualEwma {
     /// Half-lives in seconds of transfer.
     pub fn new(fast: f64, slow: f64) -> Self {
-        Self::paced(fast, slow, 0.0)
+        Self { fast: Average::new(fast), slow: Average::new(slow), least: 0.0, plateau: None }
     }
 
-    /// The same, but a sample weighs no less than `least` seconds.
+    /// The same, but a sample weighs no less than `least` seconds, and a level that several transfers in a row agree on
+    /// counts at once.
     pub fn paced(fast: f64, slow: f64, least: f64) -> Self {
-        Self { fast: Average::new(fast), slow: Average::new(slow), least }
+        Self { least, plateau: Some(Plateau::default()), ..Self::new(fast, slow) }
     }
 }
 
@@ -71,14 +74,23 @@ impl Estimator for DualEwma {
         let weight = sample.busy.as_secs_f64().max(self.least);
         self.fast.add(weight, sample.bps());
         self.slow.add(weight, sample.bps());
+        if let Some(plateau) = &mut self.plateau {
+            plateau.add(sample.bps());
+        }
+    }
+
+    fn level(&self) -> Option<f64> {
+        self.plateau.as_ref()?.get()
     }
 
     fn bps(&self, pending: Option<&Sample>) -> Option<f64> {
-        let now = self.fast.get()?.min(self.slow.get()?);
+        let average = self.fast.get()?.min(self.slow.get()?);
+        let now = self.level().map_or(average, |level| level.max(average));
         let Some(pending) = pending else { return Some(now) };
         let weight = pending.busy.as_secs_f64();
         let ahead = self.fast.with(weight, pending.bps())?.min(self.slow.with(weight, pending.bps())?);
-        Some(now.min(ahead))
+        // What is pending lowers a level by as much as it lowers the averages.
+        Some(now * (ahead / average).min(1.0))
     }
 
     fn seed(&mut self, bps: f64) {
@@ -91,5 +103,8 @@ impl Estimator for DualEwma {
     fn reset(&mut self) {
         self.fast.reset();
         self.slow.reset();
+        if let Some(plateau) = &mut self.plateau {
+            *plateau = Plateau::default();
+        }
     }
 }

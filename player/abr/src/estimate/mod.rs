@@ -13,6 +13,7 @@ mod harmonic;
 mod last_few;
 mod meter;
 mod percentile;
+mod plateau;
 
 use std::{fmt, time::Duration};
 
@@ -24,6 +25,7 @@ pub use harmonic::Harmonic;
 pub use last_few::LastFew;
 pub use meter::Meter;
 pub use percentile::Percentile;
+pub use plateau::Plateau;
 
 use crate::Bitrate;
 
@@ -106,6 +108,11 @@ pub trait Estimator: fmt::Debug + Send {
     /// The rate to expect in bit/s; `None` before there is anything to go by. `pending` is a stretch that still goes on:
     /// it may lower the answer, never raise it.
     fn bps(&self, pending: Option<&Sample>) -> Option<f64>;
+
+    /// A level in bit/s that the link has held for several transfers, where the estimator looks for one.
+    fn level(&self) -> Option<f64> {
+        None
+    }
 
     /// Starts from what an earlier session knew, with little weight: the first real sample nearly replaces it.
     fn seed(&mut self, bps: f64);

@@ -94,7 +94,8 @@ impl Session {
 
     /// Milliseconds of all stalls.
     pub fn stalled_ms(&self) -> f64 {
-        self.stalls.iter().map(|stall| stall.ms).sum()
+        // Not `sum`: of nothing it is -0.0, and the record would say so.
+        self.stalls.iter().fold(0.0, |sum, stall| sum + stall.ms)
     }
 }
 
