@@ -94,6 +94,19 @@ fn tiny_transfers_are_merged_until_they_say_something() {
 }
 
 #[test]
+fn segments_that_come_whole_with_their_heads_are_measured() {
+    let mut bandwidth = Bandwidth::new(Kind::default());
+    for id in 0..3 {
+        let at = Duration::from_millis(10 * id);
+        bandwidth.started(FetchId(id), at);
+        bandwidth.first_byte(FetchId(id), at + Duration::from_micros(500));
+        bandwidth.progress(FetchId(id), 400_000, at + Duration::from_micros(1200));
+        bandwidth.ended(FetchId(id), at + Duration::from_micros(1300));
+    }
+    assert!(kbps(&bandwidth, 40) > 20_000.0, "a machine next door is fast");
+}
+
+#[test]
 fn one_answer_from_a_cache_is_left_out_but_a_network_that_got_fast_is_not() {
     let mut bandwidth = Bandwidth::new(Kind::default());
     transfer(&mut bandwidth, 0, 0, 40, 2000, 500_000);

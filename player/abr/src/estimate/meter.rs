@@ -5,8 +5,11 @@ use std::time::Duration;
 use super::Sample;
 use crate::planner::FetchId;
 
-/// Bytes that come within this time of the head were in flight with it: they say nothing about the rate.
+/// Bytes that come within this time of the head were in flight with it: they say nothing about the rate ...
 const WITH_HEAD: Duration = Duration::from_millis(2);
+/// ... unless there are more of them than a receiver takes in before it is looked at. Without this bound a link so fast
+/// that whole segments come with their heads would never be measured.
+const MOST_WITH_HEAD: u64 = 32 << 10;
 
 /// So many bytes are a sample however fast they came ...
 const PLENTY: u64 = 100_000;
@@ -70,9 +73,7 @@ impl Meter {
             }
             let since_head = now.saturating_sub(*transfer.first_byte.get_or_insert(now));
             let with_head = transfer.bytes == 0 && since_head <= WITH_HEAD && !since_head.is_zero();
-            if !with_head {
-                self.open.bytes += new;
-            }
+            self.open.bytes += if with_head { new.saturating_sub(MOST_WITH_HEAD) } else { new };
             if new > 0 {
                 transfer.bytes = bytes;
                 transfer.moved = now;
