@@ -12,7 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("weir-manifest", &["weir-abr"]),
     ("weir-engine", &["weir-abr", "weir-manifest", "gstreamer*"]),
     ("weir-lab", &["weir-abr", "weir-manifest"]),
-    ("weir", &["weir-abr", "weir-manifest", "weir-engine", "weir-lab", "eframe", "egui*", "gstreamer*"]),
+    ("weir", &["weir-abr", "weir-manifest", "weir-engine", "weir-lab", "eframe", "egui*"]),
     ("weir-server", &["gstreamer*"]),
     ("weir-tests", &["weir-abr", "weir-engine", "gstreamer-video"]),
 ];
