@@ -137,10 +137,12 @@ impl Sender {
             }
             let mut changes = self.app.catalog.changes();
             let edge = *self.edge.borrow_and_update();
-            if edge.removed {
+            // The catalogue forgets a stream before the store does: either tells.
+            let state = self.app.catalog.get(self.store.id()).map(|stream| stream.state);
+            let Some(state) = state.filter(|_| !edge.removed) else {
                 return Err(io::Error::other("the stream was deleted"));
-            }
-            let ended = edge.complete || self.has_failed();
+            };
+            let ended = edge.complete || state == State::Failed;
             if ended {
                 // A track may be shorter than the other: what is there is sent, then it is over.
                 self.tracks.retain(Track::is_there);
@@ -164,9 +166,5 @@ impl Sender {
                 () = self.app.stop.cancelled() => return Err(io::Error::other("the server is stopping")),
             }
         }
-    }
-
-    fn has_failed(&self) -> bool {
-        self.app.catalog.get(self.store.id()).is_none_or(|stream| stream.state == State::Failed)
     }
 }

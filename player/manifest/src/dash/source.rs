@@ -21,6 +21,8 @@ use crate::{
 const MOST_LIVE: u64 = 10_000;
 /// Most segments over all renditions.
 const MOST_SEGMENTS: usize = 500_000;
+/// Comparisons that finding all qualities in all Periods may take: 20 qualities in 2 000 Periods need a sixth of it.
+const MOST_LOOKUPS: usize = 5_000_000;
 /// Bytes at the start of a file in which its index is looked for at first, and at most.
 const PROBE: (u64, u64) = (64 * 1024, 8 * 1024 * 1024);
 /// Never reload faster than this, whatever the MPD says.
@@ -294,6 +296,13 @@ impl DashSource {
     /// Lists the segments anew and merges them with what was known.
     fn build(&mut self, now: Now) -> Result<Change, Error> {
         let mpd = self.mpd.clone();
+        // Every quality is looked for among those of every Period.
+        let qualities: usize = self.presentation.tracks.iter().map(|track| track.renditions.len()).sum();
+        let listed =
+            mpd.periods.iter().flat_map(|period| &period.sets).map(|set| set.representations.len() + 1);
+        if qualities.saturating_mul(listed.sum()) > MOST_LOOKUPS {
+            return Err(Error::TooLarge { what: "Representations times Periods", limit: MOST_LOOKUPS });
+        }
         let ordinals: Vec<u64> = mpd.periods.iter().map(|period| self.ordinal(period)).collect();
         let clock = self.clock(now);
         let mut changed = false;
