@@ -212,7 +212,8 @@ impl Player {
         command.arg("play").arg(url).args(first).arg("--events").arg(&events).args(args);
         // Each test starts as a new user: no remembered estimates, no remembered window.
         command.env("XDG_CONFIG_HOME", folder.path()).env("XDG_DATA_HOME", folder.path());
-        command.env("XDG_STATE_HOME", folder.path()).env("XDG_CACHE_HOME", folder.path());
+        // The cache stays: it holds the list of GStreamer plug-ins, which nobody makes anew at each start.
+        command.env("XDG_STATE_HOME", folder.path());
         command.env_remove("WAYLAND_DISPLAY").env_remove("DISPLAY");
         if let Some(display) = display {
             command.env("DISPLAY", display);
