@@ -278,6 +278,9 @@ impl App {
             Source::Url { url } => SourceSpec::Url {
                 url: Url::parse(url).map_err(|error| StartError::Invalid(format!("source.url: {error}")))?,
             },
+            Source::Publisher => {
+                return Err(StartError::Invalid("a publisher's stream is live; it is not packaged".into()));
+            }
             Source::TestCard { height, duration_s, frame_rate } => SourceSpec::TestCard(TestCardSpec {
                 duration_ms: (duration_s * 1000.0).round() as u64,
                 frame_rate: fraction(*frame_rate),

@@ -44,6 +44,7 @@ pub async fn check(app: &App, source: Source) -> Result<Source, FieldError> {
                 ))
             }
         }
+        Source::Publisher => Ok(Source::Publisher),
         Source::TestCard { height, duration_s, frame_rate } => {
             if !(48..=2160).contains(&height) {
                 return Err(FieldError::new("source.height", "must be 48 to 2160 lines"));

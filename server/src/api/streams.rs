@@ -72,7 +72,8 @@ impl Filter {
             match &*key {
                 "state" if !value.is_empty() => {
                     let known = StreamState::parse(&value).ok_or_else(|| {
-                        Problem::bad_request("\"state\" must be queued, packaging, ready or failed.")
+                        let names = StreamState::ALL.map(StreamState::name).join(", ");
+                        Problem::bad_request(format!("\"state\" must be one of {names}."))
                     })?;
                     filter.state = Some(known);
                 }

@@ -60,8 +60,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
         "Seconds since the server started.",
         vec![(String::new(), app.started.elapsed().as_secs_f64())],
     );
-    let states = [StreamState::Queued, StreamState::Packaging, StreamState::Ready, StreamState::Failed];
-    let by_state = states.map(|state| {
+    let by_state = StreamState::ALL.map(|state| {
         let count = streams.iter().filter(|stream| stream.state == state).count();
         (format!("{{state=\"{}\"}}", state.name()), count as f64)
     });

@@ -153,6 +153,7 @@ pub(super) fn kind(source: &Source) -> &'static str {
         Source::File { .. } => "file",
         Source::Url { .. } => "url",
         Source::Upload { .. } => "upload",
+        Source::Publisher => "publisher",
         Source::TestCard { .. } => "testcard",
     }
 }

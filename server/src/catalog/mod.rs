@@ -3,6 +3,7 @@
 //! SQLite in WAL mode is the truth and survives `kill -9`; one thread owns the connection. Readers see a copy in
 //! memory that is renewed after each commit, so no request waits for the disk to learn what exists.
 
+pub mod live;
 mod model;
 mod store;
 mod writer;
@@ -14,6 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
+pub use live::{Latency, Live, StreamKey};
 pub use model::{Source, State, Stream, valid_id};
 use writer::Writer;
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::live::Live;
 use crate::ladder::Profile;
 
 /// How far a stream is.
@@ -16,9 +17,19 @@ pub enum State {
     Ready,
     /// Packaging ended with an error; what was finished can be watched.
     Failed,
+    /// A live stream that waits for its publisher.
+    Idle,
+    /// A live stream that is on air, or whose publisher may come back at any moment.
+    Live,
+    /// A live stream that is over.
+    Ended,
 }
 
 impl State {
+    /// Every state, in the order of a stream's life.
+    pub const ALL: [Self; 7] =
+        [Self::Queued, Self::Packaging, Self::Ready, Self::Failed, Self::Idle, Self::Live, Self::Ended];
+
     /// Its name in the API and the database.
     pub fn name(self) -> &'static str {
         match self {
@@ -26,14 +37,15 @@ impl State {
             Self::Packaging => "packaging",
             Self::Ready => "ready",
             Self::Failed => "failed",
+            Self::Idle => "idle",
+            Self::Live => "live",
+            Self::Ended => "ended",
         }
     }
 
     /// The state of a name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Queued, Self::Packaging, Self::Ready, Self::Failed]
-            .into_iter()
-            .find(|state| state.name() == name)
+        Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
     /// Whether there is work left to do, also after a restart.
@@ -61,6 +73,8 @@ pub enum Source {
         /// Id of the upload.
         upload: String,
     },
+    /// Somebody publishes with the stream's key, by RTMP for instance.
+    Publisher,
     /// The generated test card.
     TestCard {
         /// Lines of the top rung.
@@ -85,6 +99,8 @@ pub struct Stream {
     pub source: Source,
     /// Its ladder.
     pub profile: Profile,
+    /// Its settings as a live stream; none for video on demand.
+    pub live: Option<Live>,
     /// Why it failed, and what to do.
     pub error: Option<String>,
     /// Milliseconds since 1970-01-01 UTC.
@@ -104,10 +120,19 @@ impl Stream {
             state: State::Queued,
             source,
             profile,
+            live: None,
             error: None,
             created_ms: now,
             updated_ms: now,
         }
+    }
+
+    /// The same as a live stream that waits for its publisher.
+    #[must_use]
+    pub fn with_live(mut self, live: Live) -> Self {
+        self.live = Some(live);
+        self.state = State::Idle;
+        self
     }
 }
 

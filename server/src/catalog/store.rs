@@ -5,10 +5,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{CatalogError, Made, State, Stream, unix_ms};
 
-/// Version of the schema below, kept in `user_version`.
-const VERSION: i64 = 1;
-
-const SCHEMA: &str = "
+/// What brings a database from each version (kept in `user_version`) to the next. Append only.
+const STEPS: &[&str] = &[
+    "
 CREATE TABLE stream (
     id TEXT PRIMARY KEY NOT NULL,
     title TEXT NOT NULL,
@@ -24,13 +23,14 @@ CREATE TABLE idempotency (
     stream TEXT NOT NULL,
     made_ms INTEGER NOT NULL
 ) STRICT;
-PRAGMA user_version = 1;
-";
+",
+    "ALTER TABLE stream ADD COLUMN live TEXT;",
+];
 
 /// Idempotency keys are kept for a day.
 const KEY_LIFE_MS: u64 = 86_400_000;
 
-const COLUMNS: &str = "id, title, state, source, profile, error, created_ms, updated_ms";
+const COLUMNS: &str = "id, title, state, source, profile, error, created_ms, updated_ms, live";
 
 /// Sets the connection up and brings the schema to this version.
 pub(super) fn prepare(db: &mut Connection) -> Result<(), CatalogError> {
@@ -39,20 +39,21 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), CatalogError> {
     // Each commit reaches the disk: what the API confirmed is there after a power cut.
     db.pragma_update(None, "synchronous", "FULL")?;
     let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version {
-        0 => {
-            let change = db.transaction()?;
-            change.execute_batch(SCHEMA)?;
-            change.commit()?;
-            Ok(())
-        }
-        VERSION => Ok(()),
-        newer => Err(CatalogError::Database(rusqlite::Error::FromSqlConversionFailure(
-            0,
-            Type::Integer,
-            format!("its schema is of version {newer}, this program knows {VERSION}").into(),
-        ))),
+    let steps = usize::try_from(version).ok().and_then(|known| STEPS.get(known..)).ok_or_else(|| {
+        let known = STEPS.len();
+        let why = format!("its schema is of version {version}, this program knows {known}");
+        CatalogError::Database(rusqlite::Error::FromSqlConversionFailure(0, Type::Integer, why.into()))
+    })?;
+    if steps.is_empty() {
+        return Ok(());
     }
+    let change = db.transaction()?;
+    for step in steps {
+        change.execute_batch(step)?;
+    }
+    change.pragma_update(None, "user_version", STEPS.len() as i64)?;
+    change.commit()?;
+    Ok(())
 }
 
 pub(super) fn ping(db: &mut Connection) -> Result<(), CatalogError> {
@@ -128,7 +129,7 @@ pub(super) fn update(
 
 fn write(db: &Connection, stream: &Stream) -> Result<(), CatalogError> {
     db.execute(
-        &format!("INSERT OR REPLACE INTO stream ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
+        &format!("INSERT OR REPLACE INTO stream ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
         params![
             stream.id,
             stream.title,
@@ -138,6 +139,7 @@ fn write(db: &Connection, stream: &Stream) -> Result<(), CatalogError> {
             stream.error,
             int(stream.created_ms),
             int(stream.updated_ms),
+            stream.live.as_ref().map(serde_json::to_string).transpose()?,
         ],
     )?;
     Ok(())
@@ -150,12 +152,17 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Stream> {
     let state: String = row.get(2)?;
     let source: String = row.get(3)?;
     let profile: String = row.get(4)?;
+    let live: Option<String> = row.get(8)?;
     Ok(Stream {
         id: row.get(0)?,
         title: row.get(1)?,
         state: State::parse(&state).ok_or_else(|| wrong(2, format!("unknown state \"{state}\"")))?,
         source: serde_json::from_str(&source).map_err(|e| wrong(3, e.to_string()))?,
         profile: serde_json::from_str(&profile).map_err(|e| wrong(4, e.to_string()))?,
+        live: live
+            .map(|live| serde_json::from_str(&live))
+            .transpose()
+            .map_err(|e| wrong(8, e.to_string()))?,
         error: row.get(5)?,
         created_ms: row.get::<_, i64>(6)?.unsigned_abs(),
         updated_ms: row.get::<_, i64>(7)?.unsigned_abs(),

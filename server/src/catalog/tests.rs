@@ -80,3 +80,39 @@ fn ids_are_plain() {
         assert!(!valid_id(bad), "{bad:?}");
     }
 }
+
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let db = rusqlite::Connection::open(folder.path().join("catalog.sqlite3")).unwrap();
+        db.execute_batch(
+            r#"CREATE TABLE stream (id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL, state TEXT NOT NULL,
+                source TEXT NOT NULL, profile TEXT NOT NULL, error TEXT, created_ms INTEGER NOT NULL,
+                updated_ms INTEGER NOT NULL) STRICT;
+            CREATE TABLE idempotency (key TEXT PRIMARY KEY NOT NULL, stream TEXT NOT NULL, made_ms INTEGER NOT NULL)
+                STRICT;
+            INSERT INTO stream VALUES ('old', 'Old', 'ready', '{"type":"upload","upload":"u"}', '{}', NULL, 1, 2);
+            PRAGMA user_version = 1;"#,
+        )
+        .unwrap();
+    }
+    for _ in 0..2 {
+        let catalog = Catalog::open(folder.path()).await.unwrap();
+        let old = catalog.get("old").unwrap();
+        assert_eq!((old.state, old.live.clone(), old.updated_ms), (State::Ready, None, 2));
+    }
+}
+
+#[tokio::test]
+async fn a_live_stream_keeps_its_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = Live { dvr_s: 60, record: true, key_sha256: Some("ab".into()), ..Live::default() };
+    {
+        let catalog = Catalog::open(folder.path()).await.unwrap();
+        let stream = Stream::new("cam", "Cam", Source::Publisher, Profile::default()).with_live(live.clone());
+        catalog.create(stream, None).await.unwrap();
+    }
+    let stream = Catalog::open(folder.path()).await.unwrap().get("cam").unwrap();
+    assert_eq!((stream.state, &stream.live, &stream.source), (State::Idle, &Some(live), &Source::Publisher));
+}
