@@ -17,6 +17,7 @@ use crate::deliver::hls;
 use crate::deliver::rendered::Rendered;
 use crate::ingest::{FetchPolicy, PublicInternet, SourceSpec, TestCardSpec};
 use crate::jobs::{JobManager, JobOptions, JobState, JobStatus, StartError};
+use crate::ladder::StreamLogs;
 use crate::store::{Store, StreamStore};
 use crate::viewers::{Clock, Viewers};
 
@@ -39,6 +40,8 @@ pub struct App {
     pub stop: CancellationToken,
     /// When the server started.
     pub started: Instant,
+    /// What happened to each stream's packaging and encoders.
+    pub logs: Arc<StreamLogs>,
     jobs: JobManager,
     policy: Arc<dyn FetchPolicy>,
 }
@@ -77,8 +80,13 @@ impl App {
         let public = PublicInternet { max_bytes: config.max_source };
         let policy: Arc<dyn FetchPolicy> =
             if config.allow_private_sources { Arc::new(AnyAddress(public)) } else { Arc::new(public) };
-        let options =
-            JobOptions { parallel: config.jobs, fetch_policy: Arc::clone(&policy), ..JobOptions::default() };
+        let logs = Arc::new(StreamLogs::default());
+        let options = JobOptions {
+            parallel: config.jobs,
+            fetch_policy: Arc::clone(&policy),
+            logs: Arc::clone(&logs),
+            ..JobOptions::default()
+        };
         let gate = Gate::open(&config)?;
         let app = Arc::new(Self {
             jobs: JobManager::new(Arc::clone(&store), options),
@@ -89,6 +97,7 @@ impl App {
             rendered: Rendered::default(),
             stop: CancellationToken::new(),
             started: Instant::now(),
+            logs,
             policy,
             config,
         });
@@ -144,6 +153,26 @@ impl App {
         Ok((stream, made))
     }
 
+    /// Packages a stream again whose packaging failed; what was finished stays, and it goes on from there.
+    ///
+    /// # Errors
+    /// See [`RetryError`].
+    pub async fn retry(self: &Arc<Self>, id: &str) -> Result<Arc<Stream>, RetryError> {
+        let stream = self.catalog.get(id).ok_or_else(|| CatalogError::Missing(id.to_owned()))?;
+        if stream.state != State::Failed {
+            return Err(RetryError::NotFailed(id.to_owned(), stream.state.name()));
+        }
+        // First the state: the job reports its own from here on.
+        let queued = |stream: &mut Stream| (stream.state, stream.error) = (State::Queued, None);
+        let queued = self.catalog.update(id, queued).await?;
+        if let Err(error) = self.package(&queued) {
+            self.fail(id, error.to_string()).await;
+            return Err(error.into());
+        }
+        tracing::info!(stream = id, "packaging is tried again");
+        Ok(queued)
+    }
+
     /// Removes a stream, its job, its media and its viewers.
     ///
     /// # Errors
@@ -157,6 +186,7 @@ impl App {
         // First the catalogue: what it does not list is not served, whatever lies on the disk.
         self.catalog.delete(id).await?;
         self.rendered.forget(id);
+        self.logs.forget(id);
         let (store, name) = (Arc::clone(&self.store), id.to_owned());
         let upload = match &stream.source {
             Source::Upload { upload } => Some(self.upload_path(upload)),
@@ -310,6 +340,21 @@ pub enum CreateError {
     /// The catalogue refused or failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// Its packaging could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// Why a failed stream could not be taken up again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RetryError {
+    /// The catalogue refused or failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// There is nothing to try again.
+    #[error("the stream \"{0}\" is {1}; only a failed one can be tried again")]
+    NotFailed(String, &'static str),
     /// Its packaging could not be started.
     #[error(transparent)]
     Start(#[from] StartError),

@@ -62,6 +62,14 @@ impl Gate {
         self.token.is_none() || self.accepts(bearer(headers).unwrap_or(""))
     }
 
+    /// Checks a read of what only admins may see.
+    ///
+    /// # Errors
+    /// 401 without a good token where one is needed.
+    pub fn check_read(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        if self.is_admin(headers) { Ok(()) } else { Err(unauthorized()) }
+    }
+
     /// Whether `given` is the token.
     pub fn accepts(&self, given: &str) -> bool {
         self.token.as_ref().is_some_and(|token| {

@@ -3,6 +3,7 @@
 pub mod auth;
 mod create;
 mod events;
+mod packaging;
 mod source;
 mod streams;
 mod system;
@@ -40,6 +41,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/api/streams", get(streams::list))
         .route("/api/stream/create", post(streams::create))
         .route("/api/stream/{id}", get(streams::one).patch(streams::patch).delete(streams::delete))
+        .route("/api/stream/{id}/retry", post(packaging::retry))
+        .route("/api/stream/{id}/log", get(packaging::log))
         .route("/api/events", get(events::events))
         .route("/api/time", get(system::time))
         .route("/healthz", get(system::healthz))

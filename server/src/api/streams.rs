@@ -193,7 +193,7 @@ pub(super) async fn delete(
     }
 }
 
-fn catalog_problem(error: &CatalogError) -> Problem {
+pub(super) fn catalog_problem(error: &CatalogError) -> Problem {
     match error {
         CatalogError::Missing(id) => Problem::no_stream(id),
         error => {

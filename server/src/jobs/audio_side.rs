@@ -114,12 +114,15 @@ impl AudioSide<'_> {
         let units = Arc::new(AtomicU64::new(u64::MAX));
         let (sink, limit) = (Arc::clone(&writer), Arc::clone(&units));
         let first = timeline.first_unit(self.first_segment);
-        let encoder = AudioEncoder::start(self.kind, kbps, first, self.nice, move |number, unit| {
+        let voice = self.control.voice.named("audio");
+        voice.info(format!("AAC at {kbps} kbit/s by {}", self.kind.element()));
+        let take = move |number, unit| {
             if number >= limit.load(Ordering::Acquire) {
                 return Ok(()); // what the encoder's delay pushed out behind the end
             }
             sink.lock().unwrap_or_else(PoisonError::into_inner).take(number, unit)
-        })?;
+        };
+        let encoder = AudioEncoder::start(self.kind, kbps, first, self.nice, &voice, take)?;
         Ok(Running { encoder, writer, units })
     }
 

@@ -3,14 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::run;
 use crate::ingest::{FetchPolicy, PublicInternet, SourceSpec};
-use crate::ladder::Profile;
+use crate::ladder::{Profile, StreamLogs, Voice};
 use crate::store::Store;
 
 /// Where a job is.
@@ -71,6 +71,8 @@ pub struct JobOptions {
     pub nice: i32,
     /// Where downloads may come from.
     pub fetch_policy: Arc<dyn FetchPolicy>,
+    /// Where jobs and their encoders tell what happens to a stream.
+    pub logs: Arc<StreamLogs>,
 }
 
 impl Default for JobOptions {
@@ -80,6 +82,7 @@ impl Default for JobOptions {
             queue_limit: 1000,
             nice: 10,
             fetch_policy: Arc::new(PublicInternet { max_bytes: 20 << 30 }),
+            logs: Arc::default(),
         }
     }
 }
@@ -109,14 +112,17 @@ pub enum StartError {
 #[derive(Debug)]
 pub(crate) struct JobControl {
     pub(super) id: String,
+    /// The job's voice in the stream's log.
+    pub(super) voice: Voice,
     cancelled: AtomicBool,
     status: watch::Sender<JobStatus>,
 }
 
 impl JobControl {
-    pub(crate) fn new(id: &str) -> Self {
+    pub(crate) fn new(id: &str, voice: Voice) -> Self {
         Self {
             id: id.to_owned(),
+            voice,
             cancelled: AtomicBool::new(false),
             status: watch::Sender::new(JobStatus::queued()),
         }
@@ -215,7 +221,8 @@ impl JobManager {
         if queue.waiting.len() >= self.shared.options.queue_limit {
             return Err(StartError::QueueFull(queue.waiting.len()));
         }
-        let control = Arc::new(JobControl::new(id));
+        let voice = Voice::new(&self.shared.options.logs.of(id), "job");
+        let control = Arc::new(JobControl::new(id, voice));
         let receiver = control.watch();
         if queue.running < self.shared.options.parallel.max(1) {
             let shared = Arc::clone(&self.shared);
@@ -312,7 +319,13 @@ impl Shared {
 
     fn run_one(&self, job: &Waiting) {
         let control = &job.control;
+        let begun = Instant::now();
         let outcome = run::run(&self.store, &self.options, control, &job.source, &job.profile);
+        match &outcome {
+            Ok(()) => control.voice.info(format!("complete after {:.1} s", begun.elapsed().as_secs_f64())),
+            Err(_) if control.is_cancelled() => control.voice.info("stopped"),
+            Err(error) => control.voice.error(error.to_string()),
+        }
         control.update(|status| match outcome {
             Ok(()) => {
                 status.state = JobState::Done;

@@ -94,10 +94,15 @@ fn package(
     profile: &Profile,
 ) -> Result<(), JobError> {
     let stop = || control.is_cancelled();
+    let voice = control.voice.named("source");
     let plan = match (Plan::load(stream, source)?, source, path) {
         (Some(plan), ..) => plan,
         (None, SourceSpec::TestCard(card), _) => Plan::for_card(card, profile)?,
-        (None, _, Some(path)) => Plan::for_file(source, profile, &ladder::probe(path, options.nice, &stop)?)?,
+        (None, _, Some(path)) => {
+            let info = ladder::probe(path, options.nice, &voice, &stop)?;
+            voice.info(info.to_string());
+            Plan::for_file(source, profile, &info)?
+        }
         (None, _, None) => return Err(JobError::Other("the source has no file".to_owned())),
     };
     plan.save(stream)?;
@@ -109,12 +114,13 @@ fn package(
     let first_segment = names.iter().map(done).min().unwrap_or(0);
     if first_segment > 0 {
         tracing::info!(stream = stream.id(), first_segment, "resuming");
+        control.voice.info(format!("resuming at segment {}", first_segment + 1));
     }
 
     let timeline = plan.timeline();
     let decoder = match path {
         Some(path) => {
-            let decoder = Decoder::open(path, options.nice, &stop)?;
+            let decoder = Decoder::open(path, options.nice, &voice, &stop)?;
             if first_segment > 0 {
                 // A second earlier: the encoder wants the sound just before the boundary too.
                 let from = timeline.segment_ns(first_segment) as i64 + plan.origin_ns - 1_000_000_000;

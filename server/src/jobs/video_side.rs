@@ -215,8 +215,17 @@ impl Rungs<'_> {
             nice: self.side.nice,
         };
         let (timeline, sink) = (self.timeline, Arc::clone(&writer));
+        let voice = self.side.control.voice.named(&spec.rung.name);
+        voice.info(format!(
+            "H.264 {}x{} at {} kbit/s by {}",
+            spec.rung.width,
+            spec.rung.height,
+            spec.rung.kbps,
+            spec.kind.element()
+        ));
         let encoder = VideoEncoder::start(
             &spec,
+            &voice,
             Box::new(move |unit| {
                 let number = timeline.frame_at(unit.running_ns);
                 sink.lock().unwrap_or_else(PoisonError::into_inner).take(number, unit)
@@ -270,6 +279,7 @@ impl Rungs<'_> {
             return Err(why.into());
         }
         tracing::warn!(stream = self.side.stream.id(), rung = name, %why, "the stream goes on without a rung");
+        self.side.control.voice.named(name).warn(format!("the stream goes on without this rung: {why}"));
         let plan = {
             let mut plan = self.side.plan.lock().unwrap_or_else(PoisonError::into_inner);
             plan.retired.push(name.to_owned());

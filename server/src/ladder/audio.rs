@@ -1,15 +1,13 @@
 //! The audio encoder: 48 kHz stereo samples in, AAC frames on the stream's grid out.
 
-use std::sync::Arc;
-use std::thread::JoinHandle;
-
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSrc};
 use serde::{Deserialize, Serialize};
 
 use super::LadderError;
-use super::encode::{UnitSink, collect};
+use super::collect::{Collector, UnitSink};
+use super::log::Voice;
 use super::pipeline::{Guarded, has, make};
 use super::timeline::{AAC_SAMPLES, SAMPLE_RATE};
 
@@ -33,6 +31,14 @@ impl AudioEncoderKind {
         }
     }
 
+    /// The GStreamer element.
+    pub(crate) fn element(self) -> &'static str {
+        match self {
+            Self::Avenc => "avenc_aac",
+            Self::Voaac => "voaacenc",
+        }
+    }
+
     /// Samples by which decoded sound lags behind what went in (measured: a click through encoder and
     /// decoder).
     fn delay(self) -> i64 {
@@ -53,9 +59,7 @@ const LEAD_UNITS: u64 = 4;
 /// is taken out by feeding it that much later, so no edit list is needed and every player is in sync.
 #[derive(Debug)]
 pub(crate) struct AudioEncoder {
-    source: AppSrc,
-    guarded: Arc<Guarded>,
-    collector: Option<JoinHandle<Result<(), String>>>,
+    collector: Collector,
     first_sample: i64,
     fed: u64,
 }
@@ -71,10 +75,10 @@ impl AudioEncoder {
         kbps: u32,
         first_unit: u64,
         nice: i32,
+        voice: &Voice,
         mut sink: impl FnMut(u64, super::EncodedUnit) -> Result<(), String> + Send + 'static,
     ) -> Result<Self, LadderError> {
-        let failed = |why: String| LadderError::Encode { rendition: "audio".to_owned(), why };
-        let guarded = Arc::new(Guarded::new(nice));
+        let guarded = Guarded::new(nice, voice);
         let rate = SAMPLE_RATE as i32;
         let caps = gst::Caps::builder("audio/x-raw")
             .field("format", "F32LE")
@@ -89,10 +93,7 @@ impl AudioEncoder {
             .max_bytes(QUEUE_BYTES)
             .block(true)
             .build();
-        let encoder = match kind {
-            AudioEncoderKind::Avenc => make("avenc_aac")?,
-            AudioEncoderKind::Voaac => make("voaacenc")?,
-        };
+        let encoder = make(kind.element())?;
         encoder.set_property("bitrate", (kbps * 1000) as i32);
         let coded = gst::Caps::builder("audio/mpeg")
             .field("mpegversion", 4)
@@ -102,9 +103,6 @@ impl AudioEncoder {
             .build();
         let output = AppSink::builder().caps(&coded).sync(false).max_buffers(256).build();
         let chain = [source.clone().upcast(), make("audioconvert")?, encoder, output.clone().upcast()];
-        guarded.pipeline.add_many(&chain).map_err(|e| failed(e.to_string()))?;
-        gst::Element::link_many(&chain).map_err(|e| failed(e.to_string()))?;
-        guarded.set_state(gst::State::Playing).map_err(failed)?;
         // Counts frames: the encoder neither drops nor repeats any, whatever time stamps it gives them.
         let mut made = 0;
         let numbered: UnitSink = Box::new(move |unit| {
@@ -115,10 +113,9 @@ impl AudioEncoder {
                 _ => Ok(()),
             }
         });
-        let collector = collect("audio", Arc::clone(&guarded), output, nice, numbered)
-            .map_err(|e| failed(e.to_string()))?;
+        let collector = Collector::start("audio", guarded, source, &chain, output, numbered)?;
         let first_sample = (first_unit as i64 - LEAD_UNITS as i64) * AAC_SAMPLES as i64 + kind.delay();
-        Ok(Self { source, guarded, collector: Some(collector), first_sample, fed: 0 })
+        Ok(Self { collector, first_sample, fed: 0 })
     }
 
     /// The stream's sample that [`push`](Self::push) wants first; negative before the beginning (silence).
@@ -148,26 +145,16 @@ impl AudioEncoder {
             buffer.set_pts(from);
             buffer.set_duration(to.saturating_sub(from));
         }
-        self.source.push_buffer(buffer).is_ok()
+        self.collector.push(buffer)
     }
 
     /// Says that nothing follows, and waits for the last frame to be taken.
-    pub(crate) fn finish(mut self) -> Result<(), LadderError> {
-        let _ = self.source.end_of_stream();
-        self.join()
+    pub(crate) fn finish(self) -> Result<(), LadderError> {
+        self.collector.finish()
     }
 
     /// Stops without taking what is still inside.
-    pub(crate) fn abort(mut self) {
-        self.guarded.stop();
-        let _ = self.join();
-    }
-
-    fn join(&mut self) -> Result<(), LadderError> {
-        let joined = match self.collector.take() {
-            Some(thread) => thread.join().unwrap_or_else(|_| Err("its thread panicked".to_owned())),
-            None => Ok(()),
-        };
-        joined.map_err(|why| LadderError::Encode { rendition: "audio".to_owned(), why })
+    pub(crate) fn abort(self) {
+        self.collector.abort();
     }
 }

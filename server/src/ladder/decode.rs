@@ -1,5 +1,6 @@
 //! Decodes a file once: I420 pictures and 48 kHz stereo samples on the file's own timeline.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use gstreamer_app::AppSink;
 use gstreamer_video as gst_video;
 
 use super::LadderError;
+use super::log::Voice;
 use super::pipeline::{Guarded, make};
 use super::timeline::SAMPLE_RATE;
 
@@ -20,6 +22,23 @@ pub(crate) struct MediaInfo {
     pub(crate) audio: Option<TrackStart>,
     /// From the container; not always known, not always right.
     pub(crate) duration_ns: Option<u64>,
+}
+
+impl fmt::Display for MediaInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.video {
+            Some(v) => {
+                let rate = f64::from(v.frame_rate.0) / f64::from(v.frame_rate.1.max(1));
+                write!(f, "pictures of {}x{} at {rate:.3} a second", v.width, v.height)?;
+            }
+            None => f.write_str("no pictures")?,
+        }
+        f.write_str(if self.audio.is_some() { ", with sound" } else { ", without sound" })?;
+        match self.duration_ns {
+            Some(ns) => write!(f, ", {:.1} s", ns as f64 / 1e9),
+            None => Ok(()),
+        }
+    }
 }
 
 /// When a track's first sample is presented, in nanoseconds of the file's own time.
@@ -76,9 +95,14 @@ const PREROLL_LIMIT: Duration = Duration::from_secs(60);
 
 impl Decoder {
     /// Opens the file and decodes its first pictures and samples.
-    pub(crate) fn open(path: &Path, nice: i32, stop: &dyn Fn() -> bool) -> Result<Self, LadderError> {
+    pub(crate) fn open(
+        path: &Path,
+        nice: i32,
+        voice: &Voice,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Self, LadderError> {
         let decode = |why: String| LadderError::Decode(why);
-        let guarded = Guarded::new(nice);
+        let guarded = Guarded::new(nice, voice);
         let source = make("filesrc")?;
         source.set_property("location", path.to_string_lossy().as_ref());
         let decoder = make("decodebin")?;
@@ -227,8 +251,13 @@ fn with_sink(mut chain: Vec<gst::Element>, sink: AppSink) -> Chain {
 }
 
 /// Opens a file just to see what it holds.
-pub(crate) fn probe(path: &Path, nice: i32, stop: &dyn Fn() -> bool) -> Result<MediaInfo, LadderError> {
-    let decoder = Decoder::open(path, nice, stop)?;
+pub(crate) fn probe(
+    path: &Path,
+    nice: i32,
+    voice: &Voice,
+    stop: &dyn Fn() -> bool,
+) -> Result<MediaInfo, LadderError> {
+    let decoder = Decoder::open(path, nice, voice, stop)?;
     let duration_ns =
         decoder.guarded.pipeline.query_duration::<gst::ClockTime>().map(gst::ClockTime::nseconds);
     let (video_sink, audio_sink) = {

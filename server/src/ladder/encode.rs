@@ -1,17 +1,16 @@
 //! One rung's video encoder: pictures of any size in, H.264 access units out.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
-use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSrc};
 use gstreamer_video as gst_video;
 use serde::{Deserialize, Serialize};
 
-use super::pipeline::{Guarded, Watcher, has, lower_priority, make};
+use super::collect::{Collector, UnitSink};
+use super::log::Voice;
+use super::pipeline::{Guarded, has, make};
 use super::{LadderError, Rung, Speed};
 
 /// Which H.264 encoder; part of a stream's plan, for its segments must all come from the same one.
@@ -33,6 +32,14 @@ impl VideoEncoderKind {
             Err(LadderError::Missing("an H.264 encoder (x264enc or openh264enc)".to_owned()))
         }
     }
+
+    /// The GStreamer element.
+    pub(crate) fn element(self) -> &'static str {
+        match self {
+            Self::X264 => "x264enc",
+            Self::Openh264 => "openh264enc",
+        }
+    }
 }
 
 /// What an encoder is to do.
@@ -47,27 +54,10 @@ pub(crate) struct VideoEncoderSpec {
     pub(crate) nice: i32,
 }
 
-/// One coded picture or AAC frame.
-#[derive(Debug)]
-pub(crate) struct EncodedUnit {
-    /// Nanoseconds since the first picture's running time 0.
-    pub(crate) running_ns: u64,
-    pub(crate) key: bool,
-    pub(crate) data: Bytes,
-    /// The decoder configuration from the caps: `avcC` or `AudioSpecificConfig`.
-    pub(crate) codec_data: Bytes,
-}
-
-/// Takes coded units in order; an error ends the encoder.
-pub(crate) type UnitSink = Box<dyn FnMut(EncodedUnit) -> Result<(), String> + Send>;
-
 /// A running encoder.
 #[derive(Debug)]
 pub(crate) struct VideoEncoder {
-    name: String,
-    source: AppSrc,
-    guarded: Arc<Guarded>,
-    collector: Option<JoinHandle<Result<(), String>>>,
+    collector: Collector,
     begun: AtomicBool,
 }
 
@@ -77,8 +67,8 @@ const QUEUE: u64 = 6;
 const VBV_MS: u32 = 2500;
 
 impl VideoEncoder {
-    pub(crate) fn start(spec: &VideoEncoderSpec, sink: UnitSink) -> Result<Self, LadderError> {
-        let guarded = Arc::new(Guarded::new(spec.nice));
+    pub(crate) fn start(spec: &VideoEncoderSpec, voice: &Voice, sink: UnitSink) -> Result<Self, LadderError> {
+        let guarded = Guarded::new(spec.nice, voice);
         let rung = &spec.rung;
         let source = AppSrc::builder()
             .caps(&picture_caps(spec, spec.input.width(), spec.input.height()))
@@ -104,28 +94,17 @@ impl VideoEncoder {
         }
         let output = AppSink::builder().caps(&coded.build()).sync(false).max_buffers(64).build();
         chain.push(output.clone().upcast());
-        let encode_error = |why: String| LadderError::Encode { rendition: rung.name.clone(), why };
-        guarded.pipeline.add_many(&chain).map_err(|e| encode_error(e.to_string()))?;
-        gst::Element::link_many(&chain).map_err(|e| encode_error(e.to_string()))?;
-        guarded.set_state(gst::State::Playing).map_err(encode_error)?;
-        let collector = collect(&rung.name, Arc::clone(&guarded), output, spec.nice, sink)
-            .map_err(|e| encode_error(e.to_string()))?;
-        Ok(Self {
-            name: rung.name.clone(),
-            source,
-            guarded,
-            collector: Some(collector),
-            begun: AtomicBool::new(false),
-        })
+        let collector = Collector::start(&rung.name, guarded, source, &chain, output, sink)?;
+        Ok(Self { collector, begun: AtomicBool::new(false) })
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        self.collector.name()
     }
 
     /// Says that the pictures to come have another size.
     pub(crate) fn set_input_size(&self, spec: &VideoEncoderSpec, width: u32, height: u32) {
-        self.source.set_caps(Some(&picture_caps(spec, width, height)));
+        self.collector.source().set_caps(Some(&picture_caps(spec, width, height)));
     }
 
     /// Hands over one picture, waiting while the encoder is behind; `key` makes it an IDR picture. `false`
@@ -145,34 +124,24 @@ impl VideoEncoder {
                 .running_time(time)
                 .all_headers(false)
                 .build();
-            self.source.send_event(event);
+            self.collector.source().send_event(event);
         }
         // Shares the pixels; only time stamps are the copy's own.
         let buffer = picture.make_mut();
         buffer.set_pts(time);
         buffer.set_dts(None::<gst::ClockTime>);
         buffer.set_duration(gst::ClockTime::from_nseconds(duration_ns));
-        self.source.push_buffer(picture).is_ok()
+        self.collector.push(picture)
     }
 
     /// Says that no picture follows, and waits for the last unit to be taken.
-    pub(crate) fn finish(mut self) -> Result<(), LadderError> {
-        let _ = self.source.end_of_stream();
-        self.join()
+    pub(crate) fn finish(self) -> Result<(), LadderError> {
+        self.collector.finish()
     }
 
     /// Stops without taking what is still inside.
-    pub(crate) fn abort(mut self) {
-        self.guarded.stop();
-        let _ = self.join();
-    }
-
-    fn join(&mut self) -> Result<(), LadderError> {
-        let joined = match self.collector.take() {
-            Some(thread) => thread.join().unwrap_or_else(|_| Err("its thread panicked".to_owned())),
-            None => Ok(()),
-        };
-        joined.map_err(|why| LadderError::Encode { rendition: self.name.clone(), why })
+    pub(crate) fn abort(self) {
+        self.collector.abort();
     }
 }
 
@@ -224,64 +193,4 @@ fn encoder(spec: &VideoEncoderSpec) -> Result<gst::Element, LadderError> {
             Ok(encoder)
         }
     }
-}
-
-/// The thread that takes units out of a pipeline until its end, an error, or a stop.
-pub(super) fn collect(
-    name: &str,
-    guarded: Arc<Guarded>,
-    output: AppSink,
-    nice: i32,
-    mut sink: UnitSink,
-) -> std::io::Result<JoinHandle<Result<(), String>>> {
-    std::thread::Builder::new().name(format!("weir-enc-{name}")).spawn(move || {
-        lower_priority(nice);
-        let result = take_all(&guarded.watcher, &output, &mut sink);
-        // Releases a producer that is blocked in `push`.
-        guarded.stop();
-        result
-    })
-}
-
-fn take_all(watcher: &Watcher, output: &AppSink, sink: &mut UnitSink) -> Result<(), String> {
-    loop {
-        match output.try_pull_sample(gst::ClockTime::from_mseconds(200)) {
-            Some(sample) => sink(unit(&sample)?)?,
-            None => {
-                if let Some(error) = watcher.error() {
-                    return Err(error);
-                }
-                if output.is_eos() {
-                    return Ok(());
-                }
-            }
-        }
-    }
-}
-
-fn unit(sample: &gst::Sample) -> Result<EncodedUnit, String> {
-    let missing = |what: &str| format!("the encoder gave a unit without {what}");
-    let buffer = sample.buffer().ok_or_else(|| missing("data"))?;
-    let pts = buffer.pts().ok_or_else(|| missing("a time"))?;
-    // x264enc shifts its times and the segment by 1000 hours; the running time is ours again.
-    let running = sample
-        .segment()
-        .and_then(|segment| segment.downcast_ref::<gst::ClockTime>())
-        .and_then(|segment| segment.to_running_time(pts))
-        .ok_or_else(|| missing("a running time"))?;
-    let codec_data = sample
-        .caps()
-        .and_then(|caps| caps.structure(0))
-        .and_then(|caps| caps.get::<gst::Buffer>("codec_data").ok())
-        .ok_or_else(|| missing("a codec configuration"))?;
-    let bytes = |buffer: &gst::BufferRef| {
-        let map = buffer.map_readable().map_err(|e| e.to_string())?;
-        Ok::<_, String>(Bytes::copy_from_slice(&map))
-    };
-    Ok(EncodedUnit {
-        running_ns: running.nseconds(),
-        key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
-        data: bytes(buffer)?,
-        codec_data: bytes(&codec_data)?,
-    })
 }

@@ -4,21 +4,26 @@
 //! clocks are derived from frame and sample numbers ([`Timeline`]), never added up.
 
 mod audio;
+mod collect;
 mod decode;
 mod encode;
 mod grid;
+mod log;
 mod pipeline;
 mod poster;
 mod profile;
 mod timeline;
 
+pub use log::{LogLevel, LogLine, StreamLog, StreamLogs};
 pub use profile::{Profile, Rung, RungSpec, Speed};
 pub use timeline::Timeline;
 
 pub(crate) use audio::{AudioEncoder, AudioEncoderKind};
+pub(crate) use collect::EncodedUnit;
 pub(crate) use decode::{Decoder, MediaInfo, Next, probe};
-pub(crate) use encode::{EncodedUnit, VideoEncoder, VideoEncoderKind, VideoEncoderSpec};
+pub(crate) use encode::{VideoEncoder, VideoEncoderKind, VideoEncoderSpec};
 pub(crate) use grid::{FrameGrid, SampleGrid};
+pub(crate) use log::Voice;
 pub(crate) use pipeline::lower_priority;
 pub(crate) use poster::poster_jpeg;
 

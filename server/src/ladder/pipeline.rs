@@ -7,6 +7,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::LadderError;
+use super::log::Voice;
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -53,14 +54,16 @@ impl Watcher {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hear(&self, message: &gst::MessageRef, nice: i32) {
+    fn hear(&self, message: &gst::MessageRef, nice: i32, voice: &Voice) {
         match message.view() {
             gst::MessageView::Error(error) => {
-                let mut seen = self.lock();
-                if seen.error.is_none() {
-                    seen.error = Some(sentence(&error.error().to_string(), error.debug().as_deref()));
-                }
+                let text = sentence(&error.error().to_string(), error.debug().as_deref());
+                voice.error(text.as_str());
+                self.lock().error.get_or_insert(text);
                 self.changed.notify_all();
+            }
+            gst::MessageView::Warning(warning) => {
+                voice.warn(sentence(&warning.error().to_string(), warning.debug().as_deref()));
             }
             gst::MessageView::AsyncDone(_) => {
                 self.lock().async_done = true;
@@ -96,20 +99,23 @@ pub(crate) fn lower_priority(nice: i32) {
 pub(super) struct Guarded {
     pub(super) pipeline: gst::Pipeline,
     pub(super) watcher: Arc<Watcher>,
+    /// Nice value of its threads.
+    pub(super) nice: i32,
 }
 
 impl Guarded {
-    pub(super) fn new(nice: i32) -> Self {
+    /// An empty pipeline whose errors and warnings go to `voice`.
+    pub(super) fn new(nice: i32, voice: &Voice) -> Self {
         let pipeline = gst::Pipeline::new();
         let watcher = Arc::new(Watcher::default());
         if let Some(bus) = pipeline.bus() {
-            let watcher = Arc::clone(&watcher);
+            let (watcher, voice) = (Arc::clone(&watcher), voice.clone());
             bus.set_sync_handler(move |_, message| {
-                watcher.hear(message, nice);
+                watcher.hear(message, nice, &voice);
                 gst::BusSyncReply::Drop
             });
         }
-        Self { pipeline, watcher }
+        Self { pipeline, watcher, nice }
     }
 
     pub(super) fn set_state(&self, state: gst::State) -> Result<(), String> {

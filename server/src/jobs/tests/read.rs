@@ -7,7 +7,7 @@ use gstreamer_video::prelude::*;
 use shiguredo_mp4::boxes::MoofBox;
 use shiguredo_mp4::{BoxHeader, Decode};
 
-use crate::ladder::{Decoder, Next};
+use crate::ladder::{Decoder, Next, Voice};
 use crate::package::{muxed_init, with_sequence};
 use crate::store::StreamStore;
 
@@ -122,7 +122,7 @@ pub(super) struct Decoded {
 
 pub(super) fn decode(path: &Path) -> Decoded {
     crate::ladder::init().unwrap();
-    let decoder = Decoder::open(path, 0, &|| false).unwrap();
+    let decoder = Decoder::open(path, 0, &Voice::unheard(), &|| false).unwrap();
     decoder.play().unwrap();
     std::thread::scope(|scope| {
         let sound = scope.spawn(|| {
