@@ -22,8 +22,8 @@ enum Head {
     Reading(Instant),
     /// A request is being answered.
     Answering,
-    /// HTTP/2 has timers of its own.
-    Multiplexed,
+    /// HTTP/2 with this many open requests: its library times heads, and nothing may stay for ever without any.
+    Multiplexed { open: usize, idle_since: Instant },
 }
 
 /// What the connection's service tells its socket.
@@ -31,16 +31,18 @@ enum Head {
 pub struct ConnectionTimers {
     head: Mutex<Head>,
     head_limit: Duration,
+    idle_limit: Duration,
     stall_ms: AtomicU64,
 }
 
 impl ConnectionTimers {
     /// A fresh connection: its first head must be there within `head_limit`; a peer that takes no byte for `stall`
-    /// is dropped.
-    pub fn new(head_limit: Duration, stall: Duration) -> Arc<Self> {
+    /// is dropped, and so is an HTTP/2 connection that has had no request open for `idle_limit`.
+    pub fn new(head_limit: Duration, idle_limit: Duration, stall: Duration) -> Arc<Self> {
         Arc::new(Self {
             head: Mutex::new(Head::Reading(Instant::now() + head_limit)),
             head_limit,
+            idle_limit,
             stall_ms: AtomicU64::new(stall.as_millis() as u64),
         })
     }
@@ -52,19 +54,25 @@ impl ConnectionTimers {
 
     /// A request's head is complete.
     pub fn request_begins(&self, multiplexed: bool) {
-        self.set(if multiplexed { Head::Multiplexed } else { Head::Answering });
+        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        *head = match *head {
+            Head::Multiplexed { open, idle_since } => Head::Multiplexed { open: open + 1, idle_since },
+            _ if multiplexed => Head::Multiplexed { open: 1, idle_since: Instant::now() },
+            _ => Head::Answering,
+        };
     }
 
     /// The answer is out.
     pub fn request_ends(&self) {
         let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
-        if *head == Head::Answering {
-            *head = Head::Idle;
+        match &mut *head {
+            Head::Answering => *head = Head::Idle,
+            Head::Multiplexed { open, idle_since } => {
+                *open = open.saturating_sub(1);
+                *idle_since = Instant::now();
+            }
+            Head::Idle | Head::Reading(_) => {}
         }
-    }
-
-    fn set(&self, value: Head) {
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = value;
     }
 
     fn bytes_came(&self) {
@@ -74,10 +82,11 @@ impl ConnectionTimers {
         }
     }
 
-    fn head_deadline(&self) -> Option<Instant> {
+    fn read_deadline(&self) -> Option<Instant> {
         match *self.head.lock().unwrap_or_else(PoisonError::into_inner) {
             Head::Reading(deadline) => Some(deadline),
-            Head::Idle | Head::Answering | Head::Multiplexed => None,
+            Head::Multiplexed { open: 0, idle_since } => Some(idle_since + self.idle_limit),
+            Head::Idle | Head::Answering | Head::Multiplexed { .. } => None,
         }
     }
 
@@ -123,7 +132,7 @@ impl AsyncRead for TimedStream {
             }
             return Poll::Ready(result);
         }
-        let Some(deadline) = this.timers.head_deadline() else {
+        let Some(deadline) = this.timers.read_deadline() else {
             this.read_timer = None;
             return Poll::Pending;
         };
@@ -134,7 +143,7 @@ impl AsyncRead for TimedStream {
         if timer.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                "the request's head did not come in time",
+                "no request came in time",
             )));
         }
         Poll::Pending

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,13 +18,14 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::AsyncWriteExt as _;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::io::{ConnectionTimers, TimedStream};
+use super::tls::Tls;
 
 /// What a connection may cost.
 #[derive(Debug, Clone, Copy)]
@@ -70,12 +72,29 @@ pub struct Peer {
     pub timers: Arc<ConnectionTimers>,
 }
 
+/// How many connections there may be; may be changed while the server runs.
+#[derive(Debug)]
+pub struct Caps {
+    connections: AtomicUsize,
+    per_address: AtomicUsize,
+}
+
+impl Caps {
+    /// Takes the caps of `limits` from now on; connections past a lower cap stay.
+    pub fn set(&self, limits: &Limits) {
+        self.connections.store(limits.connections, Ordering::Relaxed);
+        self.per_address.store(limits.per_address, Ordering::Relaxed);
+    }
+}
+
 /// A bound socket that is ready to serve.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     limits: Limits,
+    caps: Arc<Caps>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Listener {
@@ -86,7 +105,18 @@ impl Listener {
     pub async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, address, limits })
+        let caps = Caps {
+            connections: AtomicUsize::new(limits.connections),
+            per_address: AtomicUsize::new(limits.per_address),
+        };
+        Ok(Self { socket, address, limits, caps: Arc::new(caps), tls: None })
+    }
+
+    /// Speaks TLS, and nothing else, on this socket.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Arc<Tls>) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// The address that it is bound to.
@@ -94,24 +124,16 @@ impl Listener {
         self.address
     }
 
+    /// The caps on connections, for changing them later.
+    pub fn caps(&self) -> Arc<Caps> {
+        Arc::clone(&self.caps)
+    }
+
     /// Serves until `stop` is cancelled, then lets open requests finish within the grace time.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Places::default());
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.idle)
-            .max_buf_size(self.limits.head_bytes.max(8192))
-            .keep_alive(true);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_header_list_size(self.limits.head_bytes as u32)
-            .max_concurrent_streams(128)
-            .keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(20));
+        let builder = Arc::new(protocols(&self.limits));
         loop {
             let (socket, address) = tokio::select! {
                 () = stop.cancelled() => break,
@@ -125,23 +147,37 @@ impl Listener {
                     }
                 },
             };
-            let Some(place) = places.take(address.ip(), &self.limits) else {
-                tokio::spawn(turn_away(socket));
+            let Some(place) = places.take(address.ip(), &self.caps) else {
+                if self.tls.is_some() {
+                    // A handshake only to say no would be work that the cap is there to spare.
+                    drop(socket);
+                } else {
+                    tokio::spawn(turn_away(socket));
+                }
                 continue;
             };
             if let Err(error) = socket.set_nodelay(true) {
                 tracing::debug!(%error, %address, "cannot set TCP_NODELAY");
             }
-            let timers = ConnectionTimers::new(self.limits.head, self.limits.stall);
+            let timers = ConnectionTimers::new(self.limits.head, self.limits.idle, self.limits.stall);
             let peer = Peer { address, timers: Arc::clone(&timers) };
-            let router = router.clone();
-            let service =
-                hyper::service::service_fn(move |request| answer(router.clone(), peer.clone(), request));
-            let io = TokioIo::new(TimedStream::new(socket, timers));
-            let connection = graceful.watch(builder.serve_connection(io, service).into_owned());
+            let io = TimedStream::new(socket, timers);
+            let connection = Connection { builder: Arc::clone(&builder), router: router.clone(), peer };
+            let (watcher, acceptor) = (graceful.watcher(), self.tls.as_ref().map(|tls| tls.acceptor()));
+            let stop = stop.clone();
             tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, %address, "connection ended early");
+                let Some(acceptor) = acceptor else {
+                    connection.serve(io, watcher).await;
+                    return drop(place);
+                };
+                // The head's timer of the socket below bounds the handshake too.
+                let handshake = tokio::select! {
+                    () = stop.cancelled() => return,
+                    handshake = acceptor.accept(io) => handshake,
+                };
+                match handshake {
+                    Ok(secured) => connection.serve(secured, watcher).await,
+                    Err(error) => tracing::debug!(%error, %address, "TLS handshake failed"),
                 }
                 drop(place);
             });
@@ -149,6 +185,53 @@ impl Listener {
         drop(self.socket);
         if tokio::time::timeout(self.limits.grace, graceful.shutdown()).await.is_err() {
             tracing::warn!(seconds = self.limits.grace.as_secs(), "cutting the requests that are still open");
+        }
+    }
+}
+
+fn protocols(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle)
+        .max_buf_size(limits.head_bytes.max(8192))
+        .keep_alive(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(limits.head_bytes as u32)
+        .max_concurrent_streams(128)
+        // What clients may send before we take it: requests are small, and an upload needs no more to fill a line.
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        // Streams that are opened and reset at once cost more than they look (CVE-2023-44487).
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(256)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+/// One accepted connection and what answers it.
+struct Connection {
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    router: Router,
+    peer: Peer,
+}
+
+impl Connection {
+    async fn serve<I>(self, io: I, watcher: Watcher)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { builder, router, peer } = self;
+        let address = peer.address;
+        let service =
+            hyper::service::service_fn(move |request| answer(router.clone(), peer.clone(), request));
+        let connection = builder.serve_connection(TokioIo::new(io), service).into_owned();
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%error, %address, "connection ended early");
         }
     }
 }
@@ -191,11 +274,13 @@ struct Place {
 }
 
 impl Places {
-    fn take(self: &Arc<Self>, address: IpAddr, limits: &Limits) -> Option<Place> {
+    fn take(self: &Arc<Self>, address: IpAddr, caps: &Caps) -> Option<Place> {
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, by_address) = &mut *guard;
         let here = by_address.get(&address).copied().unwrap_or(0);
-        if *all >= limits.connections || here >= limits.per_address {
+        let (connections, per_address) =
+            (caps.connections.load(Ordering::Relaxed), caps.per_address.load(Ordering::Relaxed));
+        if *all >= connections || here >= per_address {
             return None;
         }
         *all += 1;

@@ -9,8 +9,11 @@ pub mod entity;
 mod io;
 pub mod listen;
 pub mod problem;
+pub mod redirect;
+pub mod tls;
 
 pub use entity::Entity;
 pub use io::ConnectionTimers;
-pub use listen::{Limits, Listener, Peer};
+pub use listen::{Caps, Limits, Listener, Peer};
 pub use problem::Problem;
+pub use tls::{Tls, TlsFiles};
