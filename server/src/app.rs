@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -15,17 +15,22 @@ use crate::catalog::{Catalog, CatalogError, Made, Source, State, Stream};
 use crate::config::Config;
 use crate::deliver::hls;
 use crate::deliver::rendered::Rendered;
-use crate::ingest::{FetchPolicy, PublicInternet, SourceSpec, TestCardSpec};
+use crate::ingest::{FetchPolicy, SourceSpec, TestCardSpec};
 use crate::jobs::{JobManager, JobOptions, JobState, JobStatus, StartError};
 use crate::ladder::StreamLogs;
+use crate::reload::{Reloader, Settings, SourcePolicy};
 use crate::store::{Store, StreamStore};
 use crate::viewers::{Clock, Viewers};
 
 /// Everything that a request may need; handlers share it.
 #[derive(Debug)]
 pub struct App {
-    /// The settings.
+    /// The settings that the server started with.
     pub config: Config,
+    /// The settings in force.
+    pub settings: Arc<Settings>,
+    /// Reads them again; set by the program, which knows where they come from.
+    pub reloader: OnceLock<Reloader>,
     /// Which streams exist.
     pub catalog: Catalog,
     /// Their media.
@@ -46,24 +51,6 @@ pub struct App {
     policy: Arc<dyn FetchPolicy>,
 }
 
-/// Downloads from anywhere that http reaches: for networks whose sources are at home.
-#[derive(Debug)]
-struct AnyAddress(PublicInternet);
-
-impl FetchPolicy for AnyAddress {
-    fn allow_url(&self, url: &Url) -> Result<(), String> {
-        self.0.allow_url(url)
-    }
-
-    fn allow_address(&self, _: IpAddr) -> bool {
-        true
-    }
-
-    fn max_bytes(&self) -> u64 {
-        self.0.max_bytes
-    }
-}
-
 impl App {
     /// Opens the data folder and takes up what was left unfinished.
     ///
@@ -77,9 +64,8 @@ impl App {
         let folder = data.clone();
         let store = tokio::task::spawn_blocking(move || Store::open(&folder)).await??;
         let store = Arc::new(store);
-        let public = PublicInternet { max_bytes: config.max_source };
-        let policy: Arc<dyn FetchPolicy> =
-            if config.allow_private_sources { Arc::new(AnyAddress(public)) } else { Arc::new(public) };
+        let settings = Settings::new(config.clone());
+        let policy: Arc<dyn FetchPolicy> = Arc::new(SourcePolicy(Arc::clone(&settings)));
         let logs = Arc::new(StreamLogs::default());
         let options = JobOptions {
             parallel: config.jobs,
@@ -100,6 +86,8 @@ impl App {
             logs,
             policy,
             config,
+            settings,
+            reloader: OnceLock::new(),
         });
         app.take_up().await;
         Ok(app)
@@ -229,7 +217,7 @@ impl App {
 
     /// The client's address: the socket's, or the one that a trusted proxy names.
     pub fn client_address(&self, socket: IpAddr, headers: &HeaderMap) -> IpAddr {
-        if !self.config.trusted_proxies.contains(&socket) {
+        if !self.settings.now().trusted_proxies.contains(&socket) {
             return socket;
         }
         // The last entry is the one that our proxy wrote; those before it are the client's claims.

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use crate::http::Limits;
+use crate::http::{Limits, TlsFiles};
 
 /// What the command line, the environment and the file may set; each says nothing about what it leaves out.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -47,12 +47,39 @@ pub struct Options {
     /// Address of a reverse proxy whose X-Forwarded-For is believed; may be given several times
     #[arg(long = "trusted-proxy", env = "WEIR_TRUSTED_PROXY", value_name = "IP", value_delimiter = ',')]
     pub trusted_proxy: Vec<IpAddr>,
+    /// Certificate for HTTPS: a PEM file with the certificate and its chain; needs --tls-key. Changed files are taken
+    /// up within seconds
+    #[arg(long, env = "WEIR_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key: a PEM file
+    #[arg(long, env = "WEIR_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Second address, that sends plain HTTP to HTTPS
+    #[arg(long, env = "WEIR_REDIRECT_HTTP", value_name = "ADDR:PORT")]
+    pub redirect_http: Option<SocketAddr>,
+    /// What a stop of the server means for live streams: `endlist` ends them for their viewers, `retry` has viewers
+    /// come again and takes the streams up at the next start [default: retry]
+    #[arg(long, env = "WEIR_ON_STOP", value_name = "POLICY")]
+    pub on_stop: Option<OnStop>,
+    /// What is logged: a level, or a list as `info,weir_server=debug` [default: info]
+    #[arg(long, env = "WEIR_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
     /// Form of the log on standard error [default: text]
     #[arg(long, env = "WEIR_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
     /// Publish sample streams when there is none yet
     #[arg(long, env = "WEIR_DEMO")]
     pub demo: bool,
+}
+
+/// What a stop of the server means for live streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnStop {
+    /// They end for their viewers.
+    Endlist,
+    /// Viewers come again; the streams are taken up at the next start.
+    Retry,
 }
 
 /// Form of the log.
@@ -88,6 +115,14 @@ pub struct Config {
     pub limits: Limits,
     /// Reverse proxies whose word on the client's address is taken.
     pub trusted_proxies: Vec<IpAddr>,
+    /// The pair for HTTPS; without it HTTP is spoken.
+    pub tls: Option<TlsFiles>,
+    /// Second address, that sends plain HTTP to HTTPS.
+    pub redirect_http: Option<SocketAddr>,
+    /// What a stop means for live streams.
+    pub on_stop: OnStop,
+    /// What is logged.
+    pub log: String,
     /// Form of the log.
     pub log_format: LogFormat,
     /// Publish sample streams when there is none yet.
@@ -125,6 +160,11 @@ impl Options {
             } else {
                 self.trusted_proxy
             },
+            tls_cert: self.tls_cert.or(other.tls_cert),
+            tls_key: self.tls_key.or(other.tls_key),
+            redirect_http: self.redirect_http.or(other.redirect_http),
+            on_stop: self.on_stop.or(other.on_stop),
+            log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
             demo: self.demo || other.demo,
         }
@@ -146,6 +186,15 @@ impl Options {
                 Ok(real)
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
+        let tls = match (self.tls_cert, self.tls_key) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            _ => anyhow::bail!("HTTPS needs both tls-cert and tls-key"),
+        };
+        anyhow::ensure!(
+            tls.is_some() || self.redirect_http.is_none(),
+            "redirect-http sends people to HTTPS, which needs tls-cert and tls-key"
+        );
         let positive = |name: &str, value: Option<usize>, default: usize| {
             let value = value.unwrap_or(default);
             anyhow::ensure!(value > 0, "{name} must be at least 1");
@@ -175,6 +224,10 @@ impl Options {
                 ..limits
             },
             trusted_proxies: self.trusted_proxy,
+            tls,
+            redirect_http: self.redirect_http,
+            on_stop: self.on_stop.unwrap_or(OnStop::Retry),
+            log: self.log.unwrap_or_else(|| "info".to_owned()),
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             demo: self.demo,
         })
@@ -207,6 +260,10 @@ mod tests {
         assert!(error.contains("jobs"), "{error}");
         let missing = Options { allow_path: vec!["/no/such/folder".into()], ..Options::default() };
         assert!(missing.resolve().unwrap_err().to_string().contains("/no/such/folder"));
+        let half = Options { tls_cert: Some("a.pem".into()), ..Options::default() };
+        assert!(half.resolve().unwrap_err().to_string().contains("tls-key"));
+        let alone = Options { redirect_http: Some(([127, 0, 0, 1], 80).into()), ..Options::default() };
+        assert!(alone.resolve().unwrap_err().to_string().contains("tls-cert"));
         let short = Options { token: Some("short".into()), ..Options::default() };
         assert!(short.resolve().unwrap_err().to_string().contains("16"));
     }

@@ -1,22 +1,31 @@
 //! `weir-server`: publishes video as adaptive streams.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, reload};
 use weir_server::api;
 use weir_server::app::App;
 use weir_server::catalog::{Source, Stream};
 use weir_server::config::{Config, LogFormat, Options};
-use weir_server::http::Listener;
+use weir_server::http::{Limits, Listener, Tls, redirect};
 use weir_server::ladder::Profile;
+use weir_server::reload::{Reloader, SetLog};
 use weir_server::router::router;
+use weir_server::systemd;
 use weir_server::viewers::SystemClock;
+
+/// How often the certificate's files are looked at.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(3);
 
 /// Publishes video files and test cards as adaptive streams (HLS, DASH, progressive) and counts who watches
 #[derive(Debug, Parser)]
@@ -51,12 +60,15 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let file = cli.config.as_deref().map(Options::read).transpose()?.unwrap_or_default();
-    let config = cli.options.or(file).resolve()?;
+    let config = cli.options.clone().or(file).resolve()?;
     if matches!(cli.command, Some(Command::CheckConfig)) {
+        if let Some(files) = &config.tls {
+            Tls::open(files.clone())?;
+        }
         writeln!(std::io::stdout(), "{}", summary(&config))?;
         return Ok(());
     }
-    set_up_log(config.log_format)?;
+    let set_log = set_up_log(&config)?;
     // Fails when one is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -64,28 +76,43 @@ fn run() -> anyhow::Result<()> {
         .thread_name("weir-http")
         .build()
         .context("cannot start the runtime's threads")?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(config, cli.options, cli.config, set_log));
     // A blocking read that is still under way must not hold the end up.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(
+    config: Config,
+    options: Options,
+    file: Option<PathBuf>,
+    set_log: SetLog,
+) -> anyhow::Result<()> {
     let (listen, demo, data) = (config.listen, config.demo, config.data.clone());
-    let listener = Listener::bind(listen, config.limits).await.with_context(|| {
-        format!("cannot listen on {listen}; is another server running there? --listen changes it")
-    })?;
+    let (limits, redirect) = (config.limits, config.redirect_http);
+    let tls = config.tls.clone().map(Tls::open).transpose()?;
+    let mut listener = bind(listen, limits, "--listen").await?;
+    if let Some(tls) = &tls {
+        listener = listener.with_tls(Arc::clone(tls));
+    }
     let address = listener.address();
+    let redirect = match redirect {
+        Some(address) => Some(bind(address, limits, "--redirect-http").await?),
+        None => None,
+    };
     let app = App::open(config, Arc::new(SystemClock::default())).await?;
+    let reloader = Reloader { options, file, caps: listener.caps(), tls: tls.clone(), set_log };
+    app.reloader.set(reloader).map_err(|_| anyhow::anyhow!("the settings' reader was set twice"))?;
     if demo {
         publish_samples(&app).await?;
     }
     // The one line on standard output, for people and for scripts that let the system choose the port.
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let mut out = std::io::stdout();
-    writeln!(out, "listening on http://{address}")
+    writeln!(out, "listening on {scheme}://{address}")
         .and_then(|()| out.flush())
         .context("cannot write to stdout")?;
-    tracing::info!(%address, data = %data.display(), "listening");
+    tracing::info!(%address, scheme, data = %data.display(), "listening");
     if app.gate.needs_token() {
         tracing::info!(
             "writes need a token: the one given, or else the one in {}",
@@ -94,32 +121,67 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let sweeper = Arc::clone(&app);
     tokio::task::spawn_blocking(move || api::sweep_uploads(&sweeper));
-
-    let stop = app.stop.clone();
-    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
-    tokio::spawn(async move {
-        let either = async |terminate: &mut tokio::signal::unix::Signal,
-                            interrupt: &mut tokio::signal::unix::Signal| {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        };
-        either(&mut terminate, &mut interrupt).await;
-        tracing::info!("stopping; a second signal ends at once");
-        stop.cancel();
-        either(&mut terminate, &mut interrupt).await;
-        std::process::exit(130);
-    });
+    watch_signals(&app)?;
+    if let Some(tls) = tls {
+        tokio::spawn(tls.watch(CERTIFICATE_LOOK, app.stop.clone()));
+    }
+    if let Some(listener) = redirect {
+        tracing::info!(address = %listener.address(), "sending plain HTTP to HTTPS");
+        tokio::spawn(listener.serve(redirect::router(address.port()), app.stop.clone()));
+    }
     let stopping = Arc::clone(&app);
     let jobs = tokio::spawn(async move {
         stopping.stop.cancelled().await;
         stopping.stop_jobs().await;
     });
+    systemd::notify("READY=1");
     listener.serve(router(Arc::clone(&app)), app.stop.clone()).await;
     // Open requests had their grace; the jobs had the same time. What they finished is on the disk.
-    if tokio::time::timeout(std::time::Duration::from_secs(2), jobs).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(1), jobs).await.is_err() {
         tracing::warn!("a packaging job is cut; it is continued at the next start");
     }
     tracing::info!("stopped");
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, limits: Limits, flag: &str) -> anyhow::Result<Listener> {
+    Listener::bind(address, limits).await.with_context(|| {
+        format!("cannot listen on {address}; is another server running there? {flag} changes it")
+    })
+}
+
+/// SIGTERM and SIGINT stop the server in order, a second one ends it at once; SIGHUP reads the settings again.
+fn watch_signals(app: &Arc<App>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
+    let stop = app.stop.clone();
+    tokio::spawn(async move {
+        let either = async |terminate: &mut Signal, interrupt: &mut Signal| {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        };
+        either(&mut terminate, &mut interrupt).await;
+        tracing::info!("stopping; a second signal ends at once");
+        systemd::notify("STOPPING=1");
+        stop.cancel();
+        either(&mut terminate, &mut interrupt).await;
+        std::process::exit(130);
+    });
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            let app = Arc::clone(&app);
+            let run = move || app.reloader.get().map(|reloader| reloader.run(&app));
+            match tokio::task::spawn_blocking(run).await {
+                Ok(Some(Ok(changes))) => changes.log(),
+                Ok(Some(Err(error))) => {
+                    tracing::error!("the settings stay as they were: {error:#}");
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "reading the settings failed"),
+            }
+        }
+    });
     Ok(())
 }
 
@@ -141,17 +203,24 @@ async fn publish_samples(app: &Arc<App>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn set_up_log(format: LogFormat) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+/// Starts the log; what it gives back changes the filter later.
+fn set_up_log(config: &Config) -> anyhow::Result<SetLog> {
+    let (layer, handle) = reload::Layer::new(filter(&config.log)?);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+    let registry = tracing_subscriber::registry().with(layer);
+    match config.log_format {
+        LogFormat::Text => registry.with(lines).try_init(),
+        LogFormat::Json => registry.with(lines.json()).try_init(),
     }
-    .map_err(|error| anyhow::anyhow!("cannot set up the log: {error}"))
+    .map_err(|error| anyhow::anyhow!("cannot set up the log: {error}"))?;
+    Ok(Box::new(move |text| handle.reload(filter(text)?).context("cannot change the log's filter")))
+}
+
+fn filter(text: &str) -> anyhow::Result<EnvFilter> {
+    EnvFilter::try_new(text)
+        .with_context(|| format!("log = \"{text}\" is no filter; \"info\" or \"info,weir_server=debug\" are"))
 }
 
 fn summary(config: &Config) -> String {
@@ -162,10 +231,11 @@ fn summary(config: &Config) -> String {
     };
     let roots: Vec<_> = config.roots.iter().map(|root| root.display().to_string()).collect();
     format!(
-        "The settings are right.\nlisten                {}\ndata                  {}\nwrites                {writes}\n\
+        "The settings are right.\nlisten                {} ({})\ndata                  {}\nwrites                {writes}\n\
          files by path         {}\nprivate sources       {}\nlargest source        {} MB\ndisk reserve          {} MB\n\
          jobs at a time        {}\nconnections           {}, {} from one address",
         config.listen,
+        if config.tls.is_some() { "HTTPS" } else { "HTTP" },
         config.data.display(),
         if roots.is_empty() { "none".to_owned() } else { roots.join(", ") },
         if config.allow_private_sources { "allowed" } else { "refused" },

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
 use axum::extract::{Request, State};
@@ -22,13 +22,13 @@ use crate::http::Problem;
 
 /// Decides on writes.
 pub struct Gate {
-    token: Option<String>,
+    token: RwLock<Option<Arc<str>>>,
     secret: [u8; 32],
 }
 
 impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gate").field("needs_token", &self.token.is_some()).finish_non_exhaustive()
+        f.debug_struct("Gate").field("needs_token", &self.needs_token()).finish_non_exhaustive()
     }
 }
 
@@ -39,12 +39,22 @@ impl Gate {
     /// When the data folder's secrets cannot be read or written.
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         let secret = Sha256::digest(kept(&config.data.join("secret"))?.as_bytes()).into();
-        let token = match &config.token {
-            Some(token) => Some(token.clone()),
-            None if config.listen.ip().is_loopback() => None,
-            None => Some(kept(&config.data.join("token"))?),
-        };
+        let token = RwLock::new(wanted_token(config)?);
         Ok(Self { token, secret })
+    }
+
+    /// Asks for the token of these settings from now on.
+    ///
+    /// # Errors
+    /// When a token is needed and cannot be read or made; the old one stays.
+    pub fn reload(&self, config: &Config) -> anyhow::Result<()> {
+        let token = wanted_token(config)?;
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
+        Ok(())
+    }
+
+    fn token(&self) -> Option<Arc<str>> {
+        self.token.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Key for signing session ids and for keying the viewers' heuristic.
@@ -54,12 +64,12 @@ impl Gate {
 
     /// Whether writes need a token.
     pub fn needs_token(&self) -> bool {
-        self.token.is_some()
+        self.token().is_some()
     }
 
     /// Whether this request carries the token, or none is needed.
     pub fn is_admin(&self, headers: &HeaderMap) -> bool {
-        self.token.is_none() || self.accepts(bearer(headers).unwrap_or(""))
+        !self.needs_token() || self.accepts(bearer(headers).unwrap_or(""))
     }
 
     /// Checks a read of what only admins may see.
@@ -72,8 +82,8 @@ impl Gate {
 
     /// Whether `given` is the token.
     pub fn accepts(&self, given: &str) -> bool {
-        self.token.as_ref().is_some_and(|token| {
-            let [expected, given] = [token, given].map(|text| Sha256::digest(text.as_bytes()));
+        self.token().is_some_and(|token| {
+            let [expected, given] = [&*token, given].map(|text| Sha256::digest(text.as_bytes()));
             // Digests are compared in full, so that time tells nothing about the token.
             expected.iter().zip(given.iter()).fold(0, |acc, (a, b)| acc | (a ^ b)) == 0
         })
@@ -84,7 +94,7 @@ impl Gate {
     /// # Errors
     /// 401 without a good token where one is needed, 403 for a page of another origin.
     pub fn check(&self, headers: &HeaderMap, uri: &Uri, form_token: Option<&str>) -> Result<(), Problem> {
-        if self.token.is_some() {
+        if self.needs_token() {
             let given = form_token.or_else(|| bearer(headers)).unwrap_or("");
             return if self.accepts(given) { Ok(()) } else { Err(unauthorized()) };
         }
@@ -121,6 +131,14 @@ pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) ->
         return problem.into_response();
     }
     next.run(request).await
+}
+
+fn wanted_token(config: &Config) -> anyhow::Result<Option<Arc<str>>> {
+    Ok(match &config.token {
+        Some(token) => Some(token.as_str().into()),
+        None if config.listen.ip().is_loopback() => None,
+        None => Some(kept(&config.data.join("token"))?.into()),
+    })
 }
 
 fn unauthorized() -> Problem {
@@ -174,7 +192,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     fn gate(token: Option<&str>) -> Gate {
-        Gate { token: token.map(str::to_owned), secret: [0; 32] }
+        Gate { token: RwLock::new(token.map(Arc::from)), secret: [0; 32] }
     }
 
     fn headers(rows: &[(&'static str, &'static str)]) -> HeaderMap {

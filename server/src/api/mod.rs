@@ -45,6 +45,7 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/api/stream/{id}/log", get(packaging::log))
         .route("/api/events", get(events::events))
         .route("/api/time", get(system::time))
+        .route("/api/reload", post(system::reload))
         .route("/healthz", get(system::healthz))
         .route("/readyz", get(system::readyz))
         .route("/metrics", get(system::metrics))

@@ -18,7 +18,7 @@ use crate::http::problem::FieldError;
 pub async fn check(app: &App, source: Source) -> Result<Source, FieldError> {
     match source {
         Source::File { path } => {
-            let roots = app.config.roots.clone();
+            let roots = app.settings.now().roots.clone();
             let found = tokio::task::spawn_blocking(move || file_inside(&roots, &path))
                 .await
                 .unwrap_or_else(|_| Err("it could not be looked at".into()));

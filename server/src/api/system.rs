@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -11,6 +12,7 @@ use crate::app::App;
 use crate::catalog::{State as StreamState, unix_ms};
 use crate::deliver::dash::date_time;
 use crate::http::{Entity, Problem};
+use crate::reload::Changes;
 
 /// The API's description, kept by hand and compared with the router by a test.
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
@@ -37,6 +39,30 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Prob
 pub(super) async fn time() -> Response {
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     (headers, date_time(unix_ms())).into_response()
+}
+
+/// `POST /api/reload`: reads the settings again, as SIGHUP does.
+pub(super) async fn reload(State(app): State<Arc<App>>) -> Result<Json<Changes>, Problem> {
+    let run = move || app.reloader.get().map(|reloader| reloader.run(&app));
+    match tokio::task::spawn_blocking(run).await {
+        Ok(Some(Ok(changes))) => {
+            changes.log();
+            Ok(Json(changes))
+        }
+        Ok(Some(Err(error))) => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "settings-not-right",
+            "The settings are not right",
+            format!("Everything stays as it was: {error:#}"),
+        )),
+        Ok(None) => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "no-settings",
+            "There is nothing to read again",
+            "This server was not started from settings that can be read again.",
+        )),
+        Err(_) => Err(Problem::internal("reading the settings")),
+    }
 }
 
 /// `GET /openapi.json`

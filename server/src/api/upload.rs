@@ -86,7 +86,7 @@ pub(crate) async fn store_whole<E: std::fmt::Display>(
 ) -> Result<u64, Problem> {
     let part = part_path(app, id);
     let file = File::create(&part).await.map_err(|error| disk(&part, &error))?;
-    let result = match append(app, file, &part, 0, app.config.max_source, &mut body).await {
+    let result = match append(app, file, &part, 0, app.settings.now().max_source, &mut body).await {
         Ok(0) => Err(Problem::bad_request("The upload is empty.")),
         other => other,
     };
@@ -268,8 +268,8 @@ fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Problem
 
 /// Refuses what does not fit, before the first byte is taken.
 pub(crate) fn check_room(app: &App, bytes: u64) -> Result<(), Problem> {
-    if bytes > app.config.max_source {
-        return Err(too_large(app.config.max_source));
+    if bytes > app.settings.now().max_source {
+        return Err(too_large(app.settings.now().max_source));
     }
     let folder = app.config.data.join("uploads");
     let free = match rustix::fs::statvfs(&folder) {
@@ -279,7 +279,7 @@ pub(crate) fn check_room(app: &App, bytes: u64) -> Result<(), Problem> {
             return Err(Problem::internal("looking for free space"));
         }
     };
-    if free < bytes.saturating_add(app.config.disk_reserve) {
+    if free < bytes.saturating_add(app.settings.now().disk_reserve) {
         return Err(no_space());
     }
     Ok(())

@@ -141,10 +141,7 @@ impl AsyncRead for TimedStream {
             timer.as_mut().reset(deadline);
         }
         if timer.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "no request came in time",
-            )));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no request came in time")));
         }
         Poll::Pending
     }

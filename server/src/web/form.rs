@@ -26,7 +26,7 @@ pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Res
                 shared.catalog.list().iter().map(|stream| view(&shared, stream, false)).collect::<Vec<_>>()
             });
             let Ok(views) = views.await else { return problem.into_response() };
-            let roots = !app.config.roots.is_empty();
+            let roots = !app.settings.now().roots.is_empty();
             let html = list::html(&views, views.len(), app.gate.needs_token(), roots, Some(problem.detail()));
             let mut page = super::page(html);
             *page.status_mut() = problem.status();

@@ -25,7 +25,7 @@ pub(super) async fn page(State(app): State<Arc<App>>) -> Result<Response, Proble
     })
     .await
     .map_err(|_| Problem::internal("listing the streams"))?;
-    Ok(super::page(html(&views, total, app.gate.needs_token(), !app.config.roots.is_empty(), None)))
+    Ok(super::page(html(&views, total, app.gate.needs_token(), !app.settings.now().roots.is_empty(), None)))
 }
 
 /// The page; `refused` is why the form that was sent was not taken.
