@@ -26,6 +26,7 @@ pub mod http;
 pub mod ingest;
 pub mod jobs;
 pub mod ladder;
+pub mod live;
 pub mod package;
 pub mod reload;
 pub mod router;

@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn equal_durations_become_one_run_and_gaps_are_timed() {
-        let entry = |number, start, duration| SegmentEntry { number, start, duration, bytes: 1 };
+        let entry = |number, start, duration| SegmentEntry::plain(number, start, duration, 1);
         let mut text = String::new();
         timeline(
             &mut text,

@@ -161,7 +161,7 @@ async fn file(
     };
     let wanted = hls::parse_name(name, &generation).ok_or_else(unknown)?;
     let (bytes, number) = match wanted {
-        MediaName::Init => (rendition.init().clone(), 0),
+        MediaName::Init => (rendition.init(0).unwrap_or_default(), 0),
         MediaName::Segment(number) => match found.store.read_segment(rendition.name(), number).await {
             Ok(bytes) => (bytes, number),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(unknown()),

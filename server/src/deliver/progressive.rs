@@ -43,11 +43,11 @@ pub async fn progressive(
     let audio =
         renditions.iter().find(|r| r.info().kind == TrackKind::Audio && r.name() != video.name()).cloned();
     let init = match &audio {
-        Some(audio) => muxed_init(video.init(), audio.init()).map_err(|error| {
+        Some(audio) => muxed_init(&first_init(&video), &first_init(audio)).map_err(|error| {
             tracing::error!(stream = id, %error, "cannot mux the init segments");
             Problem::internal("joining sound and picture")
         })?,
-        None => video.init().clone(),
+        None => first_init(&video),
     };
     let body = if *method == Method::HEAD {
         Body::empty()
@@ -82,6 +82,10 @@ pub async fn progressive(
         headers.insert(header::CONTENT_DISPOSITION, value);
     }
     Ok(response)
+}
+
+fn first_init(rendition: &Rendition) -> Bytes {
+    rendition.init(0).unwrap_or_default()
 }
 
 fn choose(renditions: &[Arc<Rendition>], rung: Option<&str>) -> Result<Arc<Rendition>, Problem> {

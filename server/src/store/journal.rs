@@ -1,117 +1,307 @@
-//! The list of a rendition's finished segments, on disk: one line a segment, appended, never rewritten.
+//! The list of a rendition's segments, on disk: one line for each thing that happened, appended.
+//!
+//! ```text
+//! 7 24000 4000 51234               segment 7 is finished: start and duration in ticks, bytes
+//! 7 24000 4000 51234 0 d 17000     the same of a live stream: init segment, discontinuity or '-', wall clock or '-'
+//! + 8 28000 0 - 21000              segment 8 is begun; its chunks go into 00008.open
+//! p 20123 500                      one more chunk of it: bytes, duration
+//! - 3 1                            segments below 3 are not listed any more, and had 1 discontinuity
+//! ```
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use super::entry::{OpenSegment, SegmentEntry};
 
-/// One finished segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SegmentEntry {
-    /// Counted from 1, without holes.
-    pub number: u32,
-    /// Decode time of its first sample, in ticks of the rendition's timescale.
-    pub start: u64,
-    /// Sum of its samples' durations, in ticks of the rendition's timescale; at least 1.
-    pub duration: u64,
-    /// Size of the file in bytes.
-    pub bytes: u64,
+/// What a journal tells about a rendition.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// Segments that can be trusted.
+    pub(super) entries: Vec<SegmentEntry>,
+    /// Discontinuities of those that went.
+    pub(super) discontinuities: u64,
 }
 
-impl SegmentEntry {
-    /// Duration in seconds.
-    #[must_use]
-    pub fn seconds(&self, timescale: u32) -> f64 {
-        ticks_to_seconds(self.duration, timescale)
-    }
+#[derive(Debug, Clone, Copy)]
+enum Line {
+    Finished(SegmentEntry),
+    Begun(OpenSegment),
+    Chunk { bytes: u64, duration: u64 },
+    Gone { first: u32, discontinuities: u64 },
+}
 
-    /// Start in seconds from the stream's beginning.
-    #[must_use]
-    pub fn start_seconds(&self, timescale: u32) -> f64 {
-        ticks_to_seconds(self.start, timescale)
-    }
+fn number<T: std::str::FromStr>(field: Option<&str>) -> Option<T> {
+    // `parse` would take "+7".
+    field.filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+}
 
+/// Init segment, discontinuity and wall clock.
+fn live_fields<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<(u32, bool, Option<u64>)> {
+    let init = number(fields.next())?;
+    let discontinuity = match fields.next()? {
+        "d" => true,
+        "-" => false,
+        _ => return None,
+    };
+    let wall_ms = match fields.next()? {
+        "-" => None,
+        text => Some(number(Some(text))?),
+    };
+    Some((init, discontinuity, wall_ms))
+}
+
+impl Line {
     fn parse(line: &str) -> Option<Self> {
-        let mut fields = line.split(' ');
-        let entry = Self {
-            number: fields.next()?.parse().ok()?,
-            start: fields.next()?.parse().ok()?,
-            duration: fields.next()?.parse().ok()?,
-            bytes: fields.next()?.parse().ok()?,
+        let mut fields = line.split(' ').peekable();
+        let parsed = match *fields.peek()? {
+            "+" => {
+                fields.next();
+                let (segment, start) = (number(fields.next())?, number(fields.next())?);
+                let (init, discontinuity, wall_ms) = live_fields(&mut fields)?;
+                Self::Begun(OpenSegment { number: segment, start, init, discontinuity, wall_ms })
+            }
+            "p" => {
+                fields.next();
+                Self::Chunk { bytes: number(fields.next())?, duration: number(fields.next())? }
+            }
+            "-" => {
+                fields.next();
+                Self::Gone { first: number(fields.next())?, discontinuities: number(fields.next())? }
+            }
+            _ => {
+                let mut entry = SegmentEntry::plain(
+                    number(fields.next())?,
+                    number(fields.next())?,
+                    number(fields.next())?,
+                    number(fields.next())?,
+                );
+                if fields.peek().is_some() {
+                    (entry.init, entry.discontinuity, entry.wall_ms) = live_fields(&mut fields)?;
+                }
+                Self::Finished(entry)
+            }
         };
-        (fields.next().is_none() && entry.duration > 0).then_some(entry)
+        fields.next().is_none().then_some(parsed)
     }
-}
 
-fn ticks_to_seconds(ticks: u64, timescale: u32) -> f64 {
-    ticks as f64 / f64::from(timescale.max(1))
-}
-
-/// The entries that can be trusted, and the length in bytes of the journal up to there.
-///
-/// A line counts when it ends in a line feed, follows the line before without a hole, and its file has the
-/// listed size. The first that does not ends the list: it is what was being written when the process died.
-fn read(folder: &Path, text: &str) -> (Vec<SegmentEntry>, u64) {
-    let mut entries: Vec<SegmentEntry> = Vec::new();
-    let mut trusted = 0;
-    for line in text.split_inclusive('\n') {
-        let Some(entry) = line.strip_suffix('\n').and_then(SegmentEntry::parse) else { break };
-        let follows = match entries.last() {
-            None => entry.number == 1,
-            Some(last) => entry.number == last.number + 1 && entry.start >= last.start + last.duration,
+    fn write(&self) -> String {
+        let tail = |init: u32, discontinuity: bool, wall_ms: Option<u64>| {
+            let mark = if discontinuity { 'd' } else { '-' };
+            wall_ms.map_or_else(|| format!("{init} {mark} -"), |ms| format!("{init} {mark} {ms}"))
         };
-        let on_disk = std::fs::metadata(segment_path(folder, entry.number)).map(|m| m.len());
-        if !follows || on_disk.ok() != Some(entry.bytes) {
-            break;
+        match self {
+            Self::Finished(SegmentEntry { number, start, duration, bytes, init, discontinuity, wall_ms }) => {
+                let plain = format!("{number} {start} {duration} {bytes}");
+                if *init == 0 && !discontinuity && wall_ms.is_none() {
+                    return plain + "\n";
+                }
+                format!("{plain} {}\n", tail(*init, *discontinuity, *wall_ms))
+            }
+            Self::Begun(OpenSegment { number, start, init, discontinuity, wall_ms }) => {
+                format!("+ {number} {start} {}\n", tail(*init, *discontinuity, *wall_ms))
+            }
+            Self::Chunk { bytes, duration } => format!("p {bytes} {duration}\n"),
+            Self::Gone { first, discontinuities } => format!("- {first} {discontinuities}\n"),
         }
-        entries.push(entry);
-        trusted += line.len() as u64;
     }
-    (entries, trusted)
+}
+
+/// A segment that was in progress when the journal ended, as far as its chunks were noted.
+#[derive(Debug, Clone, Copy)]
+struct Unfinished {
+    open: OpenSegment,
+    bytes: u64,
+    duration: u64,
+}
+
+/// Follows the lines as long as they make sense. Returns the list, what was in progress, and the journal's
+/// length in bytes up to where it can be trusted.
+fn read(folder: &Path, text: &str) -> (Listed, Option<Unfinished>, u64) {
+    let mut listed = Listed::default();
+    let mut begun: Option<Unfinished> = None;
+    // Where each entry's line ends, so that a missing file can cut the list there.
+    let mut ends = Vec::new();
+    let mut trusted = 0;
+    for raw in text.split_inclusive('\n') {
+        let Some(line) = raw.strip_suffix('\n').and_then(Line::parse) else { break };
+        // A journal may begin anywhere: a rendition can join a live stream late.
+        let follows = |number: u32, start: u64| match listed.entries.last() {
+            None => number >= 1,
+            Some(last) => last.number.checked_add(1) == Some(number) && start >= last.end(),
+        };
+        match line {
+            Line::Finished(entry) => {
+                let sane = entry.duration > 0 && entry.start.checked_add(entry.duration).is_some();
+                if !sane || !follows(entry.number, entry.start) {
+                    break;
+                }
+                begun = None;
+                listed.entries.push(entry);
+                ends.push(trusted + raw.len() as u64);
+            }
+            Line::Begun(open) => {
+                if !follows(open.number, open.start) {
+                    break;
+                }
+                begun = Some(Unfinished { open, bytes: 0, duration: 0 });
+            }
+            Line::Chunk { bytes, duration } => {
+                let Some(unfinished) = &mut begun else { break };
+                let (Some(bytes), Some(duration)) =
+                    (unfinished.bytes.checked_add(bytes), unfinished.duration.checked_add(duration))
+                else {
+                    break;
+                };
+                (unfinished.bytes, unfinished.duration) = (bytes, duration);
+            }
+            Line::Gone { first, discontinuities } => {
+                let going = listed.entries.iter().take_while(|entry| entry.number < first).count();
+                listed.entries.drain(..going);
+                ends.drain(..going);
+                listed.discontinuities = discontinuities;
+            }
+        }
+        trusted += raw.len() as u64;
+    }
+    let whole = listed.entries.iter().take_while(|entry| {
+        let on_disk = std::fs::metadata(segment_path(folder, entry.number)).map(|m| m.len());
+        on_disk.ok() == Some(entry.bytes)
+    });
+    let whole = whole.count();
+    if whole < listed.entries.len() {
+        // The first file that is not as listed ends the list: it is what was being written when power failed.
+        trusted = whole.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0);
+        listed.entries.truncate(whole);
+        begun = None;
+    }
+    (listed, begun, trusted)
 }
 
 pub(super) fn segment_path(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("{number:05}.m4s"))
 }
 
+pub(super) fn open_path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{number:05}.open"))
+}
+
+/// Lines of segments that are gone which a journal may hold before it is written anew.
+const DEAD_LINES: u32 = 20_000;
+
 /// The journal, open for appending.
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
+    /// Lines since it was last written anew.
+    lines: u32,
 }
 
 impl Journal {
-    /// Reads `folder/journal` (none is an empty one), cuts off a torn tail, and opens it for appending.
-    pub(super) fn open(folder: &Path) -> Result<(Self, Vec<SegmentEntry>), StoreError> {
+    /// Reads `folder/journal` (none is an empty one), cuts off a torn tail, finishes a segment that was in
+    /// progress as far as its chunks are there, and opens the journal for appending.
+    pub(super) fn open(folder: &Path) -> Result<(Self, Listed), StoreError> {
         let path = folder.join("journal");
         let raw = match std::fs::read(&path) {
             Ok(raw) => raw,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(StoreError::io("read", &path, error)),
         };
-        let (entries, trusted) = read(folder, &String::from_utf8_lossy(&raw));
+        let text = String::from_utf8_lossy(&raw);
+        let (mut listed, unfinished, trusted) = read(folder, &text);
         let file = OpenOptions::new()
             .create(true)
             .append(true)
             .open(&path)
             .map_err(|e| StoreError::io("open", &path, e))?;
         if (raw.len() as u64) > trusted {
-            tracing::info!(path = %path.display(), kept = entries.len(), "cut a torn tail off the journal");
+            tracing::info!(path = %path.display(), kept = listed.entries.len(), "cut a torn tail off the journal");
             file.set_len(trusted).map_err(|e| StoreError::io("shorten", &path, e))?;
         }
-        Ok((Self { path, file }, entries))
+        let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
+        let mut journal = Self { path, file, lines };
+        if let Some(entry) = unfinished.and_then(|unfinished| rescue(folder, unfinished)) {
+            journal.append(&entry, false)?;
+            listed.entries.push(entry);
+        }
+        Ok((journal, listed))
     }
 
-    /// Adds one line in one write.
+    /// Notes a finished segment.
     pub(super) fn append(&mut self, entry: &SegmentEntry, fsync: bool) -> Result<(), StoreError> {
-        let SegmentEntry { number, start, duration, bytes } = entry;
-        let line = format!("{number} {start} {duration} {bytes}\n");
-        self.file.write_all(line.as_bytes()).map_err(|e| StoreError::io("append to", &self.path, e))?;
+        self.line(Line::Finished(*entry))?;
         if fsync {
             self.file.sync_data().map_err(|e| StoreError::io("flush", &self.path, e))?;
         }
         Ok(())
     }
+
+    /// Notes that a segment is begun.
+    pub(super) fn begin(&mut self, open: &OpenSegment) -> Result<(), StoreError> {
+        self.line(Line::Begun(*open))
+    }
+
+    /// Notes one more chunk of it.
+    pub(super) fn chunk(&mut self, bytes: u64, duration: u64) -> Result<(), StoreError> {
+        self.line(Line::Chunk { bytes, duration })
+    }
+
+    /// Notes that segments below `first` are not listed any more. `left` are those that are, used when it is
+    /// time to write the journal anew.
+    pub(super) fn gone(
+        &mut self,
+        first: u32,
+        discontinuities: u64,
+        left: &[SegmentEntry],
+    ) -> Result<(), StoreError> {
+        let line = Line::Gone { first, discontinuities };
+        if self.lines < DEAD_LINES.max(left.len() as u32 * 2) {
+            return self.line(line);
+        }
+        let lines: String =
+            std::iter::once(line.write()).chain(left.iter().map(|e| Line::Finished(*e).write())).collect();
+        super::atomic::write(&self.path, lines.as_bytes(), false)?;
+        self.file = OpenOptions::new()
+            .append(true)
+            .open(&self.path)
+            .map_err(|e| StoreError::io("open", &self.path, e))?;
+        self.lines = left.len() as u32 + 1;
+        Ok(())
+    }
+
+    /// Adds one line in one write.
+    fn line(&mut self, line: Line) -> Result<(), StoreError> {
+        self.lines = self.lines.saturating_add(1);
+        self.file.write_all(line.write().as_bytes()).map_err(|e| StoreError::io("append to", &self.path, e))
+    }
+}
+
+/// Makes a segment of the chunks that a killed process had written. At most the chunk that it was writing is
+/// lost.
+fn rescue(folder: &Path, unfinished: Unfinished) -> Option<SegmentEntry> {
+    let Unfinished { open, bytes, duration } = unfinished;
+    let path = open_path(folder, open.number);
+    if bytes == 0 || duration == 0 {
+        let _ = std::fs::remove_file(&path);
+        return None;
+    }
+    let done = segment_path(folder, open.number);
+    // It may have got its name already, and only the line was still missing.
+    let path = if path.exists() { path } else { done.clone() };
+    let result = (|| {
+        let file = OpenOptions::new().write(true).open(&path)?;
+        if file.metadata()?.len() < bytes {
+            return Err(std::io::Error::other("it is shorter than noted"));
+        }
+        file.set_len(bytes)?;
+        std::fs::rename(&path, &done)
+    })();
+    if let Err(error) = result {
+        tracing::warn!(path = %path.display(), %error, "cannot keep what there is of an unfinished segment");
+        return None;
+    }
+    let OpenSegment { number, start, init, discontinuity, wall_ms } = open;
+    Some(SegmentEntry { number, start, duration, bytes, init, discontinuity, wall_ms })
 }

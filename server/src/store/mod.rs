@@ -6,6 +6,9 @@
 //! data/streams/{id}/{rendition}/rendition.json, init.mp4, 00001.m4s ..., journal
 //! ```
 //!
+//! A live stream grows part by part in memory and goes to the disk behind its edge, chunk by chunk: see
+//! [`StreamStore::begin_segment`]. A killed process loses at most the part that it was writing.
+//!
 //! A segment is written to a temporary name and renamed, and only then gets its line in the rendition's
 //! append-only journal. What the journal lists is whole; what it does not list does not exist for readers.
 //! So a killed process loses at most the segment that it was writing. Readers never wait for the writer:
@@ -13,7 +16,11 @@
 
 mod atomic;
 mod cache;
+mod disk;
+mod entry;
+mod growing;
 mod journal;
+mod live;
 mod rendition;
 mod stream;
 
@@ -23,7 +30,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cache::SegmentCache;
-pub use journal::SegmentEntry;
+pub use disk::{DiskWriter, PlainDisk};
+pub use entry::{OpenSegment, PartEntry, SegmentEntry, Window};
+pub use growing::Growing;
+pub use live::LiveInfo;
 pub use rendition::{Rendition, RenditionInfo, TrackKind};
 pub use stream::{Edge, StreamStore};
 
@@ -79,11 +89,13 @@ pub struct StoreOptions {
     pub fsync: bool,
     /// Upper bound of the segment cache that all streams share, in bytes.
     pub cache_bytes: usize,
+    /// How a live stream's chunks are written.
+    pub writer: Arc<dyn DiskWriter>,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { fsync: false, cache_bytes: 256 << 20 }
+        Self { fsync: false, cache_bytes: 256 << 20, writer: Arc::new(PlainDisk) }
     }
 }
 
@@ -134,7 +146,7 @@ impl Store {
             return Err(StoreError::Exists(id.to_owned()));
         }
         std::fs::create_dir_all(&dir).map_err(|e| StoreError::io("create", &dir, e))?;
-        let stream = Arc::new(StreamStore::load(id, dir, self.options.fsync, Arc::clone(&self.cache))?);
+        let stream = Arc::new(self.load(id, dir)?);
         streams.insert(id.to_owned(), Arc::clone(&stream));
         Ok(stream)
     }
@@ -155,7 +167,7 @@ impl Store {
         if !dir.is_dir() {
             return None;
         }
-        match StreamStore::load(id, dir, self.options.fsync, Arc::clone(&self.cache)) {
+        match self.load(id, dir) {
             Ok(stream) => {
                 let stream = Arc::new(stream);
                 streams.insert(id.to_owned(), Arc::clone(&stream));
@@ -166,6 +178,11 @@ impl Store {
                 None
             }
         }
+    }
+
+    fn load(&self, id: &str, dir: PathBuf) -> Result<StreamStore, StoreError> {
+        let StoreOptions { fsync, writer, .. } = &self.options;
+        StreamStore::load(id, dir, *fsync, Arc::clone(&self.cache), Arc::clone(writer))
     }
 
     /// [`get`](Self::get), or [`create`](Self::create) when there is none yet.
@@ -234,5 +251,7 @@ fn check_id(id: &str) -> Result<(), StoreError> {
     if fine { Ok(()) } else { Err(StoreError::BadId(id.to_owned())) }
 }
 
+#[cfg(test)]
+mod live_tests;
 #[cfg(test)]
 mod tests;

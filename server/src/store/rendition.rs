@@ -1,12 +1,17 @@
-//! One rendition of a stream: what it is, its init segment, its finished segments.
+//! One rendition of a stream: what it is, its init segments, its segments.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
-use super::journal::{Journal, SegmentEntry, segment_path};
+use super::disk::RenditionDisk;
+use super::entry::{SegmentEntry, Window};
+use super::growing::{Growing, HotSegment};
+use super::journal::{Journal, segment_path};
 use super::{StoreError, atomic};
 
 /// What a rendition carries.
@@ -45,18 +50,29 @@ pub struct RenditionInfo {
     pub timescale: u32,
 }
 
-/// A rendition and its finished segments. Readers share it; only the packager writes.
+/// What changes about a rendition.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) inits: Vec<Bytes>,
+    /// Every finished segment that can be fetched, listed or not.
+    pub(super) entries: Vec<SegmentEntry>,
+    pub(super) window: Arc<Window>,
+    /// Segments in memory, the one in progress among them, by number.
+    pub(super) hot: BTreeMap<u32, Arc<HotSegment>>,
+}
+
+/// A rendition and its segments. Readers share it; only the packager writes.
 #[derive(Debug)]
 pub struct Rendition {
     info: RenditionInfo,
-    folder: PathBuf,
-    init: Bytes,
-    segments: RwLock<Arc<[SegmentEntry]>>,
-    journal: Mutex<Journal>,
+    pub(super) disk: Arc<RenditionDisk>,
+    pub(super) state: RwLock<State>,
+    pub(super) changes: watch::Sender<u64>,
 }
 
 impl Rendition {
-    /// What it is.
+    /// What it is. A codec change in the middle of a live stream does not show here, only in
+    /// [`init`](Self::init).
     #[must_use]
     pub fn info(&self) -> &RenditionInfo {
         &self.info
@@ -68,25 +84,58 @@ impl Rendition {
         &self.info.name
     }
 
-    /// The init segment (`ftyp` + `moov`).
+    /// An init segment (`ftyp` + `moov`) by [`SegmentEntry::init`]; 0 is the first and always there.
     #[must_use]
-    pub fn init(&self) -> &Bytes {
-        &self.init
+    pub fn init(&self, index: u32) -> Option<Bytes> {
+        self.read().inits.get(index as usize).cloned()
     }
 
-    /// A snapshot of the finished segments, in order, numbers 1, 2, 3 ...
+    /// What is listed now.
+    #[must_use]
+    pub fn window(&self) -> Arc<Window> {
+        Arc::clone(&self.read().window)
+    }
+
+    /// Counts changes of [`window`](Self::window), so that whoever waits for this rendition is not woken by
+    /// the others.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// A snapshot of the listed segments, in order, numbers without holes.
     #[must_use]
     pub fn segments(&self) -> Arc<[SegmentEntry]> {
-        Arc::clone(&self.segments.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.read().window.segments)
     }
 
-    /// Number of finished segments.
+    /// A finished segment that can be fetched, listed or not.
+    #[must_use]
+    pub fn segment(&self, number: u32) -> Option<SegmentEntry> {
+        find(&self.read().entries, number)
+    }
+
+    /// One part's bytes, while it is in memory: at least three target durations after it left the list.
+    #[must_use]
+    pub fn part_bytes(&self, segment: u32, part: u32) -> Option<Bytes> {
+        let hot = self.read().hot.get(&segment).cloned()?;
+        hot.chunk(part as usize)
+    }
+
+    /// A segment in memory, to be read along while it grows; finished ones too.
+    #[must_use]
+    pub fn open_segment(&self, number: u32) -> Option<Growing> {
+        let hot = self.read().hot.get(&number).cloned()?;
+        Some(Growing::new(hot))
+    }
+
+    /// Number of listed segments.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.segments.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.read().window.segments.len()
     }
 
-    /// No segment is finished yet.
+    /// No segment is listed yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -100,7 +149,7 @@ impl Rendition {
             .map_or(0.0, |last| (last.start + last.duration) as f64 / f64::from(self.info.timescale.max(1)))
     }
 
-    /// Measured average bitrate of the finished segments in bit/s; `None` before the first.
+    /// Measured average bitrate of the listed segments in bit/s; `None` before the first.
     #[must_use]
     pub fn average_bandwidth(&self) -> Option<u64> {
         let segments = self.segments();
@@ -109,7 +158,7 @@ impl Rendition {
         rate(bytes, ticks, self.info.timescale)
     }
 
-    /// Highest bitrate of any finished segment in bit/s (RFC 8216bis, peak segment bit rate); `None` before
+    /// Highest bitrate of any listed segment in bit/s (RFC 8216bis, peak segment bit rate); `None` before
     /// the first. A last segment of less than half the longest one's duration does not count.
     #[must_use]
     pub fn peak_bandwidth(&self) -> Option<u64> {
@@ -125,7 +174,7 @@ impl Rendition {
     /// Where a segment's file is, whether or not it is there yet.
     #[must_use]
     pub fn segment_path(&self, number: u32) -> PathBuf {
-        segment_path(&self.folder, number)
+        segment_path(&self.disk.folder, number)
     }
 
     /// Writes folder, description and init segment of a new rendition.
@@ -141,7 +190,7 @@ impl Rendition {
         let text = serde_json::to_vec_pretty(&info).unwrap_or_default();
         // Last: a folder without it is not a rendition.
         atomic::write(&folder.join("rendition.json"), &text, fsync)?;
-        Self::open(folder, info, init)
+        Self::open(folder, info, vec![init])
     }
 
     /// Reads a rendition back; `None` when its creation was cut short.
@@ -156,21 +205,41 @@ impl Rendition {
             what: path.display().to_string(),
             why: format!("{e}; delete the stream and package it again"),
         })?;
-        let path = folder.join("init.mp4");
-        let init = std::fs::read(&path).map_err(|e| StoreError::io("read", &path, e))?;
-        Self::open(folder, info, init.into()).map(Some)
+        let mut inits = Vec::new();
+        loop {
+            let path = init_path(&folder, inits.len());
+            match std::fs::read(&path) {
+                Ok(init) => inits.push(Bytes::from(init)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound && !inits.is_empty() => break,
+                Err(error) => return Err(StoreError::io("read", &path, error)),
+            }
+        }
+        Self::open(folder, info, inits).map(Some)
     }
 
-    fn open(folder: PathBuf, info: RenditionInfo, init: Bytes) -> Result<Self, StoreError> {
-        let (journal, entries) = Journal::open(&folder)?;
-        Ok(Self { info, folder, init, segments: RwLock::new(entries.into()), journal: Mutex::new(journal) })
+    fn open(folder: PathBuf, info: RenditionInfo, inits: Vec<Bytes>) -> Result<Self, StoreError> {
+        let (journal, listed) = Journal::open(&folder)?;
+        let through = listed.entries.last().map_or(0, |entry| entry.number);
+        let window = Window {
+            segments: listed.entries.as_slice().into(),
+            discontinuity_sequence: listed.discontinuities,
+            ..Window::default()
+        };
+        let state = State { inits, entries: listed.entries, window: window.into(), hot: BTreeMap::new() };
+        Ok(Self {
+            info,
+            disk: Arc::new(RenditionDisk::new(folder, journal, through)),
+            state: RwLock::new(state),
+            changes: watch::Sender::default(),
+        })
     }
 
-    /// Makes the next segment part of the rendition: file first, then journal, then memory.
+    /// Makes the next segment of a stream that is packaged once part of the rendition: file first, then
+    /// journal, then memory.
     pub(super) fn append(&self, entry: SegmentEntry, bytes: &[u8], fsync: bool) -> Result<(), StoreError> {
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.segments();
-        let (number, start) = before.last().map_or((1, 0), |s| (s.number + 1, s.start + s.duration));
+        let mut journal = self.disk.journal();
+        let before = self.window();
+        let (number, start) = before.segments.last().map_or((1, 0), |s| (s.number + 1, s.end()));
         if entry.number != number || entry.start < start || entry.duration == 0 {
             return Err(StoreError::Mismatch {
                 what: format!("segment {} of {}", entry.number, self.info.name),
@@ -179,10 +248,34 @@ impl Rendition {
         }
         atomic::write(&self.segment_path(entry.number), bytes, fsync)?;
         journal.append(&entry, fsync)?;
-        let after: Arc<[SegmentEntry]> = before.iter().copied().chain([entry]).collect();
-        *self.segments.write().unwrap_or_else(PoisonError::into_inner) = after;
+        self.change(|state| {
+            state.entries.push(entry);
+            let segments = state.entries.as_slice().into();
+            state.window = Arc::new(Window { segments, ..(*state.window).clone() });
+        });
         Ok(())
     }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn change<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        let result = f(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
+        self.changes.send_modify(|count| *count += 1);
+        result
+    }
+}
+
+/// Where the n-th init segment is.
+pub(super) fn init_path(folder: &Path, index: usize) -> PathBuf {
+    if index == 0 { folder.join("init.mp4") } else { folder.join(format!("init-{index}.mp4")) }
+}
+
+/// The entry of a number; numbers have no holes.
+pub(super) fn find(entries: &[SegmentEntry], number: u32) -> Option<SegmentEntry> {
+    let first = entries.first()?.number;
+    entries.get(number.checked_sub(first)? as usize).copied()
 }
 
 fn rate(bytes: u64, ticks: u64, timescale: u32) -> Option<u64> {

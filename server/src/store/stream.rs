@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::cache::SegmentCache;
+use super::disk::{DiskThread, DiskWriter};
+use super::live::LiveInfo;
 use super::rendition::{Rendition, RenditionInfo, TrackKind};
 use super::{SegmentEntry, StoreError, atomic};
 
@@ -19,13 +21,14 @@ pub struct Edge {
     /// Every rendition that the stream is to have is there with its init segment: the multivariant playlist
     /// will not grow any more.
     pub ready: bool,
-    /// Segments that are finished on *every* rendition; 0 until `ready`.
+    /// Number of the newest segment that is finished on *every* rendition; 0 until `ready`. Numbers count from
+    /// 1, so until a live window slides it is how many there are.
     pub segments: u32,
     /// Nothing will be added any more.
     pub complete: bool,
     /// The stream was deleted; `complete` is set too.
     pub removed: bool,
-    /// Counts changes, so that a finished segment of a single rendition wakes its readers as well.
+    /// Counts changes, so that a finished segment or part of a single rendition wakes its readers as well.
     pub version: u64,
 }
 
@@ -39,16 +42,19 @@ impl Edge {
 
 /// What `stream.json` holds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Description {
+pub(super) struct Description {
     /// Names of the renditions that the stream is to have.
     renditions: Vec<String>,
-    complete: bool,
+    pub(super) complete: bool,
+    /// What makes it a live stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) live: Option<LiveInfo>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    description: Description,
-    renditions: Vec<Arc<Rendition>>,
+pub(super) struct State {
+    pub(super) description: Description,
+    pub(super) renditions: Vec<Arc<Rendition>>,
 }
 
 /// A stream's media.
@@ -56,8 +62,9 @@ struct State {
 pub struct StreamStore {
     id: String,
     folder: PathBuf,
-    fsync: bool,
+    pub(super) fsync: bool,
     cache: Arc<SegmentCache>,
+    pub(super) disk: Arc<DiskThread>,
     state: RwLock<State>,
     edge: watch::Sender<Edge>,
 }
@@ -108,7 +115,7 @@ impl StreamStore {
     /// [`io::ErrorKind::NotFound`] when there is no such rendition or segment; the disk's otherwise.
     pub fn segment_bytes(&self, rendition: &str, number: u32) -> io::Result<Bytes> {
         let entry = self.find(rendition, number)?;
-        if let Some(bytes) = self.cache.get(&self.id, rendition, number) {
+        if let Some(bytes) = self.in_memory(&entry.0, number) {
             return Ok(bytes);
         }
         let path = entry.0.segment_path(number);
@@ -122,8 +129,8 @@ impl StreamStore {
     /// # Errors
     /// As [`segment_bytes`](Self::segment_bytes).
     pub async fn read_segment(self: &Arc<Self>, rendition: &str, number: u32) -> io::Result<Bytes> {
-        self.find(rendition, number)?;
-        if let Some(bytes) = self.cache.get(&self.id, rendition, number) {
+        let (found, _) = self.find(rendition, number)?;
+        if let Some(bytes) = self.in_memory(&found, number) {
             return Ok(bytes);
         }
         let (this, rendition) = (Arc::clone(self), rendition.to_owned());
@@ -165,9 +172,9 @@ impl StreamStore {
         self.change(|state| {
             if let Some(at) = state.renditions.iter().position(|r| r.name() == info.name) {
                 if let Some(known) = state.renditions.get(at)
-                    && (known.init() == &init || !known.is_empty())
+                    && (known.init(0).as_ref() == Some(&init) || !known.is_empty())
                 {
-                    return if known.init() == &init {
+                    return if known.init(0).as_ref() == Some(&init) {
                         Ok(Arc::clone(known))
                     } else {
                         Err(StoreError::Mismatch {
@@ -204,7 +211,7 @@ impl StreamStore {
             stream: self.id.clone(),
             rendition: rendition.to_owned(),
         })?;
-        let entry = SegmentEntry { number, start, duration, bytes: bytes.len() as u64 };
+        let entry = SegmentEntry::plain(number, start, duration, bytes.len() as u64);
         found.append(entry, &bytes, self.fsync)?;
         self.cache.put(&self.id, rendition, number, bytes);
         self.update_edge();
@@ -240,6 +247,7 @@ impl StreamStore {
         folder: PathBuf,
         fsync: bool,
         cache: Arc<SegmentCache>,
+        writer: Arc<dyn DiskWriter>,
     ) -> Result<Self, StoreError> {
         let path = folder.join(DESCRIPTION);
         let description = match std::fs::read(&path) {
@@ -260,14 +268,17 @@ impl StreamStore {
             folder,
             fsync,
             cache,
+            disk: Arc::new(DiskThread::new(id, writer)),
             state: RwLock::new(State { description, renditions }),
             edge: watch::Sender::new(Edge::default()),
         };
+        stream.reopen_live();
         stream.update_edge();
         Ok(stream)
     }
 
     pub(super) fn close(&self) {
+        self.disk.stop();
         self.edge.send_modify(|edge| {
             edge.complete = true;
             edge.removed = true;
@@ -278,36 +289,43 @@ impl StreamStore {
     fn find(&self, rendition: &str, number: u32) -> io::Result<(Arc<Rendition>, SegmentEntry)> {
         let missing = || io::Error::new(io::ErrorKind::NotFound, format!("no {rendition} segment {number}"));
         let found = self.rendition(rendition).ok_or_else(missing)?;
-        let at = number.checked_sub(1).ok_or_else(missing)? as usize;
-        let entry = found.segments().get(at).copied().ok_or_else(missing)?;
+        let entry = found.segment(number).ok_or_else(missing)?;
         Ok((found, entry))
     }
 
-    fn change<T>(&self, f: impl FnOnce(&mut State) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn in_memory(&self, rendition: &Rendition, number: u32) -> Option<Bytes> {
+        let hot = rendition.read().hot.get(&number).and_then(|hot| hot.whole());
+        hot.or_else(|| self.cache.get(&self.id, rendition.name(), number))
+    }
+
+    pub(super) fn change<T>(
+        &self,
+        f: impl FnOnce(&mut State) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let result = f(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
         self.update_edge();
         result
     }
 
-    fn update_edge(&self) {
+    pub(super) fn update_edge(&self) {
         self.edge.send_modify(|edge| {
             let state = self.read();
             let wanted = &state.description.renditions;
             edge.ready = !wanted.is_empty()
                 && wanted.iter().all(|name| state.renditions.iter().any(|r| r.name() == name));
-            let common = state.renditions.iter().map(|r| r.len()).min().unwrap_or(0);
-            edge.segments = if edge.ready { u32::try_from(common).unwrap_or(u32::MAX) } else { 0 };
+            let common = state.renditions.iter().map(|r| r.window().last_number()).min().unwrap_or(0);
+            edge.segments = if edge.ready { common } else { 0 };
             edge.complete = edge.removed || state.description.complete;
             edge.version += 1;
         });
     }
 
-    fn write_description(&self, description: &Description) -> Result<(), StoreError> {
+    pub(super) fn write_description(&self, description: &Description) -> Result<(), StoreError> {
         let text = serde_json::to_vec_pretty(description).unwrap_or_default();
         atomic::write(&self.folder.join(DESCRIPTION), &text, self.fsync)
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
+    pub(super) fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -52,7 +52,7 @@ fn what_was_finished_is_there_after_a_restart() {
     assert!(edge.ready && edge.playable() && !edge.complete);
     assert_eq!(edge.segments, 3);
     assert_eq!(stream.segment_bytes("240p", 2).unwrap(), segment(2));
-    assert_eq!(stream.rendition("360p").unwrap().init().as_ref(), b"init-360");
+    assert_eq!(stream.rendition("360p").unwrap().init(0).unwrap().as_ref(), b"init-360");
     assert_eq!(stream.rendition("360p").unwrap().average_bandwidth(), Some(2000));
     stream.complete().unwrap();
     assert!(Store::open(dir.path()).unwrap().get("one").unwrap().edge().borrow().complete);

@@ -69,7 +69,7 @@ pub(super) fn fragments(stream: &StreamStore, name: &str) -> Vec<Fragment> {
 /// One rendition as a file.
 pub(super) fn rendition_file(stream: &StreamStore, name: &str, dir: &Path) -> PathBuf {
     let rendition = stream.rendition(name).unwrap();
-    let mut bytes = rendition.init().to_vec();
+    let mut bytes = rendition.init(0).unwrap().to_vec();
     for entry in rendition.segments().iter() {
         bytes.extend_from_slice(&stream.segment_bytes(name, entry.number).unwrap());
     }
@@ -81,7 +81,7 @@ pub(super) fn rendition_file(stream: &StreamStore, name: &str, dir: &Path) -> Pa
 /// A video rendition and the sound as one progressive file.
 pub(super) fn muxed_file(stream: &StreamStore, video: &str, dir: &Path) -> PathBuf {
     let (picture, sound) = (stream.rendition(video).unwrap(), stream.rendition("audio").unwrap());
-    let mut bytes = muxed_init(picture.init(), sound.init()).unwrap().to_vec();
+    let mut bytes = muxed_init(&picture.init(0).unwrap(), &sound.init(0).unwrap()).unwrap().to_vec();
     let mut sequence = 0;
     for number in 1..=picture.len().max(sound.len()) as u32 {
         for name in [video, "audio"] {
