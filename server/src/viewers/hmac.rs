@@ -3,7 +3,15 @@
 use sha2::{Digest, Sha256};
 
 /// HMAC of the `parts`, each preceded by its length so that no two lists of parts collide; a single part goes in bare.
-pub fn hmac_sha256(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let digest;
+    // A key longer than a block is hashed first.
+    let key = if key.len() > 64 {
+        digest = Sha256::digest(key);
+        digest.as_slice()
+    } else {
+        key
+    };
     let pad = |with: u8| {
         let mut block = [with; 64];
         for (slot, byte) in block.iter_mut().zip(key) {
@@ -36,6 +44,13 @@ mod tests {
         key[..20].fill(0x0b);
         let hex: String = hmac_sha256(&key, &[b"Hi There"]).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(hex, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+    }
+
+    #[test]
+    fn agrees_with_rfc_4231_case_6_whose_key_is_longer_than_a_block() {
+        let text: &[u8] = b"Test Using Larger Than Block-Size Key - Hash Key First";
+        let hex: String = hmac_sha256(&[0xaa; 131], &[text]).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Who is watching.
 //!
 //! A viewer is one playback session on one stream that fetched media within the window `W = max(15 s, 3 x target
-//! duration)`. Playlists, HEAD requests, crawlers and prefetches make no viewer. Counting observes deliveries; it
-//! never decides whether somebody gets media.
+//! duration)`, or whose player said then that its buffer lasts longer. Playlists, HEAD requests, crawlers and
+//! prefetches make no viewer. Counting observes deliveries; only a session that an admin has removed is refused.
 //!
 //! ```
 //! use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -19,15 +19,21 @@
 //! ```
 
 mod clock;
-mod cmcd;
+pub mod cmcd;
 mod hmac;
+mod kick;
+pub mod metrics;
+mod qoe;
+pub mod saved;
 mod session;
+mod spread;
 mod who;
 
 #[cfg(test)]
 mod truth_table;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,8 +41,11 @@ use serde::Serialize;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use hmac::hmac_sha256;
+pub use qoe::{Qoe, Stalls};
+pub use spread::Spread;
 pub use who::Who;
 
+use kick::Kicks;
 use session::StreamSessions;
 
 /// How sure a session's identity is.
@@ -90,9 +99,9 @@ pub struct ByMethod {
 pub struct Count {
     /// Sessions within the window now.
     pub current: u64,
-    /// Most at one time since the server started.
+    /// Most at one time since the stream was made.
     pub peak: u64,
-    /// Sessions since the server started.
+    /// Sessions since the stream was made.
     pub total: u64,
     /// Seconds watched by all sessions together, from first to last media fetch.
     pub watch_seconds: f64,
@@ -110,6 +119,46 @@ pub struct Viewers {
     clock: Arc<dyn Clock>,
     secret: [u8; 32],
     streams: Mutex<HashMap<String, StreamSessions>>,
+    kicks: Kicks,
+    /// Counts from before the server's start, until their streams are opened.
+    before: Mutex<saved::Saved>,
+}
+
+/// A session as an admin sees it.
+#[derive(Debug, Clone, Serialize)]
+pub struct SessionView {
+    /// Names the session to [`Viewers::kick`]; not what the player sends.
+    pub sid: String,
+    /// By what it gets its media.
+    pub protocol: Protocol,
+    /// How sure its identity is.
+    pub method: Method,
+    /// The network it comes from: the /24 of IPv4, the /48 of IPv6.
+    pub address: String,
+    /// User agent, shortened.
+    pub agent: String,
+    /// Seconds since its first media.
+    pub age_s: f64,
+    /// Seconds since it was heard of.
+    pub idle_s: f64,
+    /// Bitrate of the last picture that it asked for.
+    pub bitrate_kbps: Option<u32>,
+    /// Time-weighted mean of those.
+    pub mean_bitrate_kbps: Option<u32>,
+    /// Buffer at the last report.
+    pub buffer_ms: Option<u32>,
+    /// Throughput as the player measures it.
+    pub throughput_kbps: Option<u32>,
+    /// From being told to play to the first picture.
+    pub startup_ms: Option<u32>,
+    /// Distance from the live edge.
+    pub latency_ms: Option<u32>,
+    /// Stalls; absent for a player that tells nothing.
+    pub stalls: Option<u32>,
+    /// Their length together in seconds.
+    pub stalled_s: Option<f64>,
+    /// Frames dropped.
+    pub dropped: Option<u32>,
 }
 
 /// A session that holds a connection open; it counts until this is dropped, and one window longer.
@@ -123,7 +172,13 @@ pub struct Presence {
 impl Viewers {
     /// A counter whose identities are keyed by `secret`; the salt of the heuristic changes every day (UTC).
     pub fn new(clock: Arc<dyn Clock>, secret: [u8; 32]) -> Self {
-        Self { clock, secret, streams: Mutex::new(HashMap::new()) }
+        Self {
+            clock,
+            secret,
+            streams: Mutex::new(HashMap::new()),
+            kicks: Kicks::default(),
+            before: Mutex::default(),
+        }
     }
 
     /// Starts counting a stream, or only updates its window.
@@ -134,7 +189,31 @@ impl Viewers {
         });
     }
 
-    /// The stream is over or gone: nobody watches it any more, and late deliveries count no one.
+    /// Starts counting a stream that was created at `born_ms`, where the last run of the server ended if it knew it.
+    pub fn open_from(&self, stream: &str, target_duration: Duration, born_ms: u64) {
+        self.open(stream, target_duration);
+        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).take(stream, born_ms);
+        self.with(|streams| {
+            if let Some(sessions) = streams.get_mut(stream) {
+                sessions.born_ms = born_ms;
+                if let Some(before) = before {
+                    before.give(sessions);
+                }
+            }
+        });
+    }
+
+    /// A live stream is over: nobody watches it now, and what was counted stays. Who asks for its recording later
+    /// counts again.
+    pub fn end(&self, stream: &str) {
+        self.with(|streams| {
+            if let Some(sessions) = streams.get_mut(stream) {
+                sessions.end_all();
+            }
+        });
+    }
+
+    /// The stream is gone: nobody watches it any more, and late deliveries count no one.
     pub fn close(&self, stream: &str) {
         self.with(|streams| streams.remove(stream));
     }
@@ -173,8 +252,33 @@ impl Viewers {
             let sessions = streams.get_mut(stream)?;
             // Yesterday's salt finds a session that goes on past midnight.
             let key = keys.iter().copied().find(|key| sessions.is_current(*key, now)).unwrap_or(keys[0]);
-            sessions.fetched(key, method, protocol, now);
+            sessions.heard(key, method, protocol, who, now);
             Some(key)
+        })
+    }
+
+    /// A player's report of an event. One that says that it plays makes a viewer even when a cache in front of this
+    /// server gave it all its media. `false` when it changes nothing: no such stream, session or state.
+    pub fn event(&self, stream: &str, who: &Who) -> bool {
+        let Some(report) = who.cmcd.as_ref().filter(|report| report.sid.is_some() && !who.is_machine()) else {
+            return false;
+        };
+        let now = self.clock.now();
+        let (method, keys) = self.keys(stream, who);
+        if self.kicks.holds(keys[0], now) {
+            return false;
+        }
+        self.with(|streams| {
+            let Some(sessions) = streams.get_mut(stream) else { return false };
+            if sessions.event(keys[0], report, now) {
+                return true;
+            }
+            let plays = report.state == Some(cmcd::PlayerState::Playing);
+            if plays {
+                let protocol = if report.format == Some('d') { Protocol::Dash } else { Protocol::Hls };
+                sessions.heard(keys[0], method, protocol, who, now);
+            }
+            plays
         })
     }
 
@@ -193,6 +297,52 @@ impl Viewers {
     pub fn count(&self, stream: &str) -> Count {
         let now = self.clock.now();
         self.with(|streams| streams.get_mut(stream).map(|sessions| sessions.count(now)).unwrap_or_default())
+    }
+
+    /// What the players of a stream tell about how well it plays.
+    pub fn quality(&self, stream: &str) -> Qoe {
+        let now = self.clock.now();
+        self.with(|streams| streams.get_mut(stream).map(|sessions| sessions.quality(now)).unwrap_or_default())
+    }
+
+    /// The current sessions of a stream, longest first, at most `most`.
+    pub fn list(&self, stream: &str, most: usize) -> Vec<SessionView> {
+        let now = self.clock.now();
+        let mut list: Vec<_> = self.with(|streams| {
+            let Some(sessions) = streams.get_mut(stream) else { return Vec::new() };
+            sessions.sweep(now);
+            sessions.sessions.iter().map(|(key, session)| view(*key, session, now)).collect()
+        });
+        list.sort_by(|a, b| b.age_s.total_cmp(&a.age_s).then_with(|| a.sid.cmp(&b.sid)));
+        list.truncate(most);
+        list
+    }
+
+    /// Ends a session and refuses its requests for a while. `false` when no current session has that `sid`.
+    pub fn kick(&self, sid: &str, lasting: Duration) -> bool {
+        let Some(key) = (sid.len() == 32).then(|| u128::from_str_radix(sid, 16).ok()).flatten() else {
+            return false;
+        };
+        let now = self.clock.now();
+        let ended = self.with(|streams| {
+            streams.values_mut().fold(false, |ended, sessions| {
+                sessions.sweep(now);
+                sessions.end(key) || ended
+            })
+        });
+        if ended {
+            self.kicks.add(key, now, now + lasting);
+        }
+        ended
+    }
+
+    /// The key under which `who` is refused, when an admin has removed it from the stream.
+    pub fn kicked(&self, stream: &str, who: &Who) -> bool {
+        if self.kicks.none() {
+            return false;
+        }
+        let now = self.clock.now();
+        self.keys(stream, who).1.into_iter().any(|key| self.kicks.holds(key, now))
     }
 
     /// A session id for our own page: random, and signed so that it counts as exact. 49 characters, which is inside
@@ -226,7 +376,7 @@ impl Viewers {
         if let Some(token) = who.token.as_deref().filter(|token| self.is_ours(token)) {
             return exact(token);
         }
-        if let Some(sid) = who.cmcd.as_deref() {
+        if let Some(sid) = who.cmcd.as_ref().and_then(|report| report.sid.as_deref()) {
             // Our page sends its signed token as CMCD's sid.
             return if self.is_ours(sid) {
                 exact(sid)
@@ -269,6 +419,43 @@ impl Drop for Presence {
                 sessions.unpin(self.key, now);
             }
         });
+    }
+}
+
+fn view(key: u128, session: &session::Session, now: Duration) -> SessionView {
+    let qoe = &session.qoe;
+    let seconds = |time: Duration| (time.as_secs_f64() * 10.0).round() / 10.0;
+    SessionView {
+        sid: format!("{key:032x}"),
+        protocol: session.protocol,
+        method: session.method,
+        address: network(session.address),
+        agent: session.agent.to_string(),
+        age_s: seconds(now.saturating_sub(session.first)),
+        idle_s: seconds(now.saturating_sub(session.last)),
+        bitrate_kbps: qoe.bitrate_kbps,
+        mean_bitrate_kbps: qoe.mean_kbps(),
+        buffer_ms: qoe.buffer_ms,
+        throughput_kbps: qoe.throughput_kbps,
+        startup_ms: qoe.startup_ms(),
+        latency_ms: qoe.latency_ms,
+        stalls: qoe.reported.then(|| qoe.stalls()),
+        stalled_s: qoe.reported.then(|| qoe.stalled_ms() as f64 / 1000.0),
+        dropped: qoe.reported.then_some(qoe.dropped),
+    }
+}
+
+/// The network of an address, so that a list of viewers is no list of persons.
+fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            format!("{a}.{b}.{c}.0/24")
+        }
+        IpAddr::V6(v6) => {
+            let [a, b, c, ..] = v6.segments();
+            format!("{}/48", std::net::Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
+        }
     }
 }
 

@@ -264,3 +264,126 @@ fn streams_are_counted_apart_and_unknown_ones_not_at_all() {
     assert_eq!(bench.viewers.count("b").current, 1);
     assert_eq!(bench.viewers.count("never-opened"), Count::default());
 }
+
+fn cmcd(list: &str) -> Who {
+    let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("CMCD", list).finish();
+    who("192.0.2.1", &[("user-agent", "player")], Some(&query))
+}
+
+#[test]
+fn a_player_whose_buffer_is_full_stays_counted_as_long_as_it_lasts() {
+    let bench = Bench::new();
+    bench.segment(&cmcd("sid=\"x\",ot=v,bl=60000"));
+    bench.seconds(60);
+    assert_eq!(bench.current(), 1);
+    bench.seconds(1);
+    assert_eq!(bench.current(), 0);
+    // Nobody is counted for an hour on the strength of one request.
+    bench.segment(&cmcd("sid=\"y\",ot=v,bl=36000000"));
+    bench.seconds(601);
+    assert_eq!(bench.current(), 0);
+}
+
+#[test]
+fn beats_keep_a_viewer_and_a_quit_ends_it_at_once() {
+    let bench = Bench::new();
+    bench.segment(&cmcd("sid=\"x\",ot=v,bl=4000"));
+    let beat = |list: &str| bench.viewers.event("a", &cmcd(list));
+    for _ in 0..6 {
+        bench.seconds(10);
+        assert!(beat("e=t,sta=a,sid=\"x\",v=2"), "a pause is watched as well");
+    }
+    assert_eq!(bench.current(), 1);
+    assert!(beat("e=ps,sta=q,sid=\"x\",v=2"));
+    let count = bench.viewers.count("a");
+    assert_eq!((count.current, count.total), (0, 1));
+    assert!((count.watch_seconds - 60.0).abs() < 0.05);
+}
+
+#[test]
+fn behind_a_cache_that_gives_all_media_a_playing_event_makes_the_viewer() {
+    let bench = Bench::new();
+    let beat = |list: &str| bench.viewers.event("a", &cmcd(list));
+    for list in ["e=ps,sta=s,sid=\"x\"", "e=ps,sta=d,sid=\"x\"", "e=ps,sta=p", "e=ps,sta=q,sid=\"x\""] {
+        assert!(!beat(list), "{list}");
+    }
+    assert_eq!(bench.viewers.count("a").total, 0);
+    assert!(beat("e=ps,sta=p,sid=\"x\",sf=d"));
+    let count = bench.viewers.count("a");
+    assert_eq!((count.current, count.by_protocol.dash, count.by_method.cmcd), (1, 1, 1));
+    assert!(!bench.viewers.event("none", &cmcd("e=ps,sta=p,sid=\"x\"")));
+}
+
+#[test]
+fn the_end_of_a_live_stream_empties_it_and_keeps_what_was_counted() {
+    let bench = Bench::new();
+    let x = cmcd("sid=\"x\",ot=v,br=2000");
+    let _held = bench.viewers.hold("a", &agent("192.0.2.2", "curl"), Protocol::Progressive);
+    bench.segment(&x);
+    bench.viewers.end("a");
+    let count = bench.viewers.count("a");
+    assert_eq!((count.current, count.peak, count.total), (0, 2, 2));
+    assert_eq!(bench.viewers.quality("a").sessions, 1);
+    bench.segment(&x);
+    let count = bench.viewers.count("a");
+    assert_eq!((count.current, count.total), (1, 2), "the same session goes on with the recording");
+}
+
+#[test]
+fn a_kicked_session_is_refused_for_a_while_and_others_are_not() {
+    let bench = Bench::new();
+    let (x, y) = (cmcd("sid=\"x\",ot=v"), cmcd("sid=\"y\",ot=v"));
+    bench.segment(&x);
+    bench.segment(&y);
+    assert!(!bench.viewers.kicked("a", &x));
+    let sid = format!("{:032x}", bench.viewers.keys("a", &x).1[0]);
+    assert!(bench.viewers.list("a", 10).iter().any(|session| session.sid == sid));
+    for wrong in ["", "x", "zz", &sid[1..], &"0".repeat(32)] {
+        assert!(!bench.viewers.kick(wrong, Duration::from_secs(60)), "{wrong}");
+    }
+    assert!(bench.viewers.kick(&sid, Duration::from_secs(60)));
+    assert_eq!(bench.current(), 1);
+    assert!(bench.viewers.kicked("a", &x) && !bench.viewers.kicked("a", &y));
+    assert!(!bench.viewers.event("a", &cmcd("e=ps,sta=p,sid=\"x\"")));
+    bench.seconds(60);
+    assert!(!bench.viewers.kicked("a", &x));
+}
+
+#[test]
+fn the_list_tells_networks_and_not_addresses() {
+    let bench = Bench::new();
+    bench.segment(&agent("192.0.2.77", "mpv"));
+    bench.segment(&agent("2001:db8:1:2::3", &"long ".repeat(100)));
+    let list = bench.viewers.list("a", 10);
+    let mut addresses: Vec<_> = list.iter().map(|session| session.address.as_str()).collect();
+    addresses.sort_unstable();
+    assert_eq!(addresses, ["192.0.2.0/24", "2001:db8:1::/48"]);
+    assert!(list.iter().all(|session| session.agent.len() <= 96 && session.stalls.is_none()));
+    assert_eq!(bench.viewers.list("a", 1).len(), 1);
+}
+
+#[test]
+fn metrics_have_series_a_stream_and_a_bound_on_streams() {
+    let bench = Bench::new();
+    for n in 0..250 {
+        bench.viewers.open(&format!("s{n}"), TARGET);
+    }
+    bench.segment(&cmcd("sid=\"x\",ot=v,br=2000,d=4000,bl=8000,bs"));
+    bench.seconds(20);
+    bench.segment(&cmcd("sid=\"y\",ot=v,br=2000,d=4000,bl=8000"));
+    let mut text = String::new();
+    bench.viewers.write_metrics(&mut text);
+    for line in [
+        "weir_viewers{stream=\"a\"} 1",
+        "weir_viewers_total{stream=\"a\"} 2",
+        "weir_viewers{stream=\"_rest\"} 0",
+        "weir_qoe_bitrate_bits_per_second_bucket{stream=\"a\",le=\"1024000\"} 0",
+        "weir_qoe_bitrate_bits_per_second_bucket{stream=\"a\",le=\"2048000\"} 1",
+        "weir_qoe_stalls_total{stream=\"a\"} 1",
+        "weir_qoe_reporting{stream=\"a\"} 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
+    assert_eq!(text.lines().filter(|l| l.starts_with("weir_viewers{")).count(), 201);
+    assert!(!text.contains("sid") && !text.contains("192.0.2"));
+}

@@ -4,10 +4,13 @@ use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
 
-use super::cmcd;
+use super::cmcd::Cmcd;
 
 /// Longest identity that is taken from a request.
 const LONGEST_ID: usize = 128;
+
+/// Headers that carry CMCD, each with keys of its own.
+const CMCD_HEADERS: [&str; 4] = ["cmcd-session", "cmcd-object", "cmcd-request", "cmcd-status"];
 
 /// Parts of user agents that fetch media without anybody watching.
 const MACHINES: [&str; 16] = [
@@ -33,11 +36,12 @@ const MACHINES: [&str; 16] = [
 #[derive(Debug, Clone)]
 pub struct Who {
     pub(super) token: Option<String>,
-    pub(super) cmcd: Option<String>,
+    /// What the player says about itself, also without naming its session.
+    pub(super) cmcd: Option<Cmcd>,
     pub(super) playback: Option<String>,
     pub(super) own: Option<String>,
     pub(super) agent: String,
-    address: IpAddr,
+    pub(super) address: IpAddr,
     prefetch: bool,
 }
 
@@ -62,19 +66,28 @@ impl Who {
         for (key, value) in url::form_urlencoded::parse(query.unwrap_or("").as_bytes()).take(32) {
             match &*key {
                 "sid" => who.token = identity(&value),
-                "CMCD" | "cmcd" => who.cmcd = cmcd::sid(&value),
+                "CMCD" | "cmcd" => who.cmcd = Some(Cmcd::parse(&value)),
                 "s" => who.own = identity(&value),
                 _ => {}
             }
         }
-        if who.cmcd.is_none() {
-            who.cmcd = text("cmcd-session").and_then(cmcd::sid);
+        for name in CMCD_HEADERS {
+            if let Some(list) = text(name) {
+                who.cmcd.get_or_insert_default().add(list);
+            }
         }
         who.playback = text("x-playback-session-id").and_then(identity);
         who.prefetch = ["purpose", "sec-purpose", "x-moz"]
             .iter()
             .any(|name| text(name).is_some_and(|value| value.to_ascii_lowercase().contains("prefetch")));
         who
+    }
+
+    /// The one who posted an event, with what it says instead of what the request says.
+    #[must_use]
+    pub fn reporting(mut self, report: Cmcd) -> Self {
+        self.cmcd = Some(report);
+        self
     }
 
     /// Whether it is a crawler, a monitor or a prefetch: it gets media like anybody, and is no viewer.
