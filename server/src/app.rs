@@ -20,6 +20,7 @@ use crate::jobs::{JobManager, JobOptions, JobState, JobStatus, StartError};
 use crate::ladder::StreamLogs;
 use crate::reload::{Reloader, Settings, SourcePolicy};
 use crate::store::{Store, StreamStore};
+use crate::viewers::saved::Saved;
 use crate::viewers::{Clock, Viewers};
 
 /// Everything that a request may need; handlers share it.
@@ -89,7 +90,9 @@ impl App {
             settings,
             reloader: OnceLock::new(),
         });
+        app.viewers.restore(Saved::read(&app.config.data)?);
         app.take_up().await;
+        tokio::spawn(Arc::clone(&app.viewers).keep(app.config.data.clone(), app.stop.clone()));
         Ok(app)
     }
 
@@ -114,7 +117,7 @@ impl App {
 
     fn count_viewers(&self, stream: &Stream) {
         let target = hls::target_seconds(stream.profile.segment_ms);
-        self.viewers.open(&stream.id, Duration::from_secs(u64::from(target)));
+        self.viewers.open_from(&stream.id, Duration::from_secs(u64::from(target)), stream.created_ms);
     }
 
     /// Adds a stream and starts to package it.

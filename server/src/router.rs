@@ -23,6 +23,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(api::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), api::refuse_kicked))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), api::auth::guard))
         .layer(middleware::from_fn(move |request, next| body::idle_limit(body_limit, request, next)))
         .layer(middleware::from_fn(cors::layer))

@@ -120,12 +120,14 @@ impl Gate {
     }
 }
 
-/// Middleware: checks every write but those of forms, whose handler checks.
+/// Middleware: checks every write but those of forms, whose handler checks, and players' reports.
 pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let is_form = request.uri().path() == crate::web::FORM_PATH;
+    let path = request.uri().path();
+    // The form's handler checks for itself; a beacon only tells how its own session goes.
+    let open = path == crate::web::FORM_PATH || path == super::viewers::BEACON_PATH;
     if !reads
-        && !is_form
+        && !open
         && let Err(problem) = app.gate.check(request.headers(), request.uri(), None)
     {
         return problem.into_response();

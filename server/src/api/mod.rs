@@ -9,6 +9,7 @@ mod streams;
 mod system;
 mod upload;
 mod view;
+mod viewers;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub use source::check as check_source;
 pub use upload::sweep as sweep_uploads;
 pub(crate) use upload::{check_room, store_whole};
 pub use view::{StreamView, view};
+pub use viewers::refuse_kicked;
 
 /// Largest JSON body in bytes.
 const JSON_LIMIT: usize = 64 * 1024;
@@ -43,6 +45,9 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/api/stream/{id}", get(streams::one).patch(streams::patch).delete(streams::delete))
         .route("/api/stream/{id}/retry", post(packaging::retry))
         .route("/api/stream/{id}/log", get(packaging::log))
+        .route("/api/stream/{id}/viewers", get(viewers::list))
+        .route("/api/session/{id}", axum::routing::delete(viewers::kick))
+        .route("/api/beacon", post(viewers::beacon))
         .route("/api/events", get(events::events))
         .route("/api/time", get(system::time))
         .route("/api/reload", post(system::reload))

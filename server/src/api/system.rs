@@ -91,25 +91,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
         (format!("{{state=\"{}\"}}", state.name()), count as f64)
     });
     family("weir_streams", "gauge", "Streams by state.", by_state.to_vec());
-    let counts: Vec<_> = streams.iter().map(|stream| (&stream.id, app.viewers.count(&stream.id))).collect();
-    // Ids are of a-z, 0-9 and '-', so labels need no escaping.
-    let rows = |value: &dyn Fn(&crate::viewers::Count) -> f64| {
-        counts.iter().map(|(id, count)| (format!("{{stream=\"{id}\"}}"), value(count))).collect()
-    };
-    family("weir_viewers", "gauge", "Viewers now.", rows(&|c| c.current as f64));
-    family(
-        "weir_viewers_peak",
-        "gauge",
-        "Most viewers at one time since the start.",
-        rows(&|c| c.peak as f64),
-    );
-    family("weir_viewers_total", "counter", "Viewers since the start.", rows(&|c| c.total as f64));
-    family(
-        "weir_watch_seconds_total",
-        "counter",
-        "Seconds watched since the start.",
-        rows(&|c| c.watch_seconds),
-    );
+    app.viewers.write_metrics(&mut text);
     let headers = [
         (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),

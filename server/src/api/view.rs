@@ -8,7 +8,7 @@ use crate::catalog::{Source, State, Stream};
 use crate::deliver::dash::date_time;
 use crate::jobs::JobState;
 use crate::store::TrackKind;
-use crate::viewers::Count;
+use crate::viewers::{Count, Qoe};
 
 /// A stream with everything that is known about it now.
 #[derive(Debug, Clone, Serialize)]
@@ -35,6 +35,8 @@ pub struct StreamView {
     pub renditions: Vec<RenditionView>,
     /// Who watches.
     pub viewers: Count,
+    /// How well it plays for them, as far as their players tell.
+    pub qoe: Qoe,
     /// When it was created, as `xs:dateTime` in UTC.
     pub created_at: String,
     /// When its state changed last.
@@ -136,6 +138,7 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
             })
             .collect(),
         viewers: app.viewers.count(&stream.id),
+        qoe: app.viewers.quality(&stream.id),
         created_at: date_time(stream.created_ms),
         updated_at: date_time(stream.updated_ms),
         urls: Urls {

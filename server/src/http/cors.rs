@@ -6,6 +6,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::Response;
 
+/// Where players send their reports of events.
+const BEACON_PATH: &str = "/api/beacon";
 const METHODS: &str = "GET, HEAD, OPTIONS";
 const REQUEST_HEADERS: &str = "Range, If-None-Match, If-Range, CMCD-Object, CMCD-Request, CMCD-Session, \
     CMCD-Status, X-Playback-Session-Id";
@@ -14,7 +16,7 @@ const EXPOSED: &str = "Accept-Ranges, Content-Length, Content-Range, Date, ETag,
 /// Answers preflights and marks every answer as readable from anywhere.
 pub async fn layer(request: Request, next: Next) -> Response {
     if request.method() == Method::OPTIONS {
-        return preflight();
+        return preflight(request.uri().path());
     }
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -25,14 +27,17 @@ pub async fn layer(request: Request, next: Next) -> Response {
     response
 }
 
-fn preflight() -> Response {
+fn preflight(path: &str) -> Response {
+    // Reports of players on pages of other origins: they tell about themselves and read nothing.
+    let beacon = path == BEACON_PATH;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     allow(headers);
     put(headers, header::ALLOW, METHODS);
-    put(headers, header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-    put(headers, header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
+    put(headers, header::ACCESS_CONTROL_ALLOW_METHODS, if beacon { "POST, OPTIONS" } else { METHODS });
+    let accepted = if beacon { "Content-Type" } else { REQUEST_HEADERS };
+    put(headers, header::ACCESS_CONTROL_ALLOW_HEADERS, accepted);
     put(headers, header::ACCESS_CONTROL_MAX_AGE, "86400");
     response
 }

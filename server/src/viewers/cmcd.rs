@@ -256,7 +256,9 @@ mod tests {
 
     #[test]
     fn reads_version_1_and_version_2_alike() {
-        let one = Cmcd::parse("bl=21300,br=3200,bs,cid=\"film\",d=4004,mtp=25400,ot=v,sf=h,sid=\"s\",st=v,su,tb=6000");
+        let one = Cmcd::parse(
+            "bl=21300,br=3200,bs,cid=\"film\",d=4004,mtp=25400,ot=v,sf=h,sid=\"s\",st=v,su,tb=6000",
+        );
         assert_eq!(
             one,
             Cmcd {
@@ -278,7 +280,10 @@ mod tests {
             "e=ps,ts=1764000000123,sta=r,bl=(900;a 300;v),br=(128;a 2800;av),mtp=(4200),bs=?0,su=?0,msd=850,ltc=3100,\
              bsa=(2),bsda=(1700;v),dfa=12,sn=4,v=2",
         );
-        assert_eq!((two.buffer_ms, two.bitrate_kbps, two.throughput_kbps), (Some(300), Some(2800), Some(4200)));
+        assert_eq!(
+            (two.buffer_ms, two.bitrate_kbps, two.throughput_kbps),
+            (Some(300), Some(2800), Some(4200))
+        );
         assert_eq!((two.starved, two.startup, two.event), (false, Some(false), true));
         assert_eq!((two.start_delay_ms, two.latency_ms, two.dropped), (Some(850), Some(3100), Some(12)));
         assert_eq!((two.stalls, two.stalled_ms), (Some(2), Some(1700)));
@@ -287,7 +292,9 @@ mod tests {
 
     #[test]
     fn numbers_beyond_reason_are_passed_over() {
-        for list in ["bl=-5", "bl=1e99", "bl=NaN", "bl=inf", "bl=(", "bl=()", "bl=", "bl=99999999999", "br=abc", "bl"] {
+        for list in
+            ["bl=-5", "bl=1e99", "bl=NaN", "bl=inf", "bl=(", "bl=()", "bl=", "bl=99999999999", "br=abc", "bl"]
+        {
             let report = Cmcd::parse(list);
             assert_eq!((report.buffer_ms, report.bitrate_kbps), (None, None), "{list}");
         }
@@ -306,8 +313,18 @@ mod tests {
             "bl=21300,br=3200,bs,cid=\"film\",d=4004,mtp=25400,ot=v,sf=h,sid=\"6e2f\",st=v,su,tb=6000",
             "e=ps,ts=1764000000123,sta=r,bl=(900;a 300;v),nor=(\"a\\\"b\" \"c\";r=\"0-1\"),msd=850,v=2",
         ];
-        let splices: [&[u8]; 10] =
-            [b"\"", b"\\", b"(", b")", b",", b";", b"=", "\u{fffd}".as_bytes(), b"\0", b"99999999999999999999"];
+        let splices: [&[u8]; 10] = [
+            b"\"",
+            b"\\",
+            b"(",
+            b")",
+            b",",
+            b";",
+            b"=",
+            "\u{fffd}".as_bytes(),
+            b"\0",
+            b"99999999999999999999",
+        ];
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut next = |below: usize| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -66,20 +66,29 @@ fn counts(text: &mut String, rows: &[Row], rest: &[Row]) {
         let by = row.count.by_protocol;
         for (protocol, value) in [("hls", by.hls), ("dash", by.dash), ("progressive", by.progressive)] {
             let id = &row.id;
-            let _ = writeln!(text, "weir_viewers_by_protocol{{stream=\"{id}\",protocol=\"{protocol}\"}} {value}");
+            let _ =
+                writeln!(text, "weir_viewers_by_protocol{{stream=\"{id}\",protocol=\"{protocol}\"}} {value}");
         }
     }
 }
 
 fn qualities(text: &mut String, rows: &[Row]) {
     let told = || rows.iter().filter(|row| row.current.sessions > 0);
-    let mut histogram = |name: &str, help: &str, powers: std::ops::RangeInclusive<usize>, unit: f64, of: &dyn Fn(&Row) -> &Histogram| {
+    let mut histogram = |name: &str,
+                         help: &str,
+                         powers: std::ops::RangeInclusive<usize>,
+                         unit: f64,
+                         of: &dyn Fn(&Row) -> &Histogram| {
         head(text, name, "histogram", help);
         for row in told() {
             let (id, values) = (&row.id, of(row));
             for power in powers.clone() {
                 let bound = (1_u64 << power) as f64 * unit;
-                let _ = writeln!(text, "{name}_bucket{{stream=\"{id}\",le=\"{bound}\"}} {}", values.up_to_power(power));
+                let _ = writeln!(
+                    text,
+                    "{name}_bucket{{stream=\"{id}\",le=\"{bound}\"}} {}",
+                    values.up_to_power(power)
+                );
             }
             let _ = writeln!(text, "{name}_bucket{{stream=\"{id}\",le=\"+Inf\"}} {}", values.count());
             let _ = writeln!(text, "{name}_sum{{stream=\"{id}\"}} {}", values.sum() * unit);
@@ -109,7 +118,9 @@ fn qualities(text: &mut String, rows: &[Row]) {
         }
     };
     // Of sessions that are over, so that a counter never goes back when a player corrects itself.
-    family("weir_qoe_sessions_total", "counter", "Sessions over that told CMCD.", &|r| Some(r.past.sessions as f64));
+    family("weir_qoe_sessions_total", "counter", "Sessions over that told CMCD.", &|r| {
+        Some(r.past.sessions as f64)
+    });
     family("weir_qoe_stalled_sessions_total", "counter", "Those of them that stalled.", &|r| {
         Some(r.past.stalled_sessions as f64)
     });
@@ -117,16 +128,26 @@ fn qualities(text: &mut String, rows: &[Row]) {
     family("weir_qoe_stall_seconds_total", "counter", "Seconds that they stood still.", &|r| {
         Some(r.past.stalled_ms as f64 / 1000.0)
     });
-    family("weir_qoe_dropped_frames_total", "counter", "Frames that they dropped.", &|r| Some(r.past.dropped as f64));
-    family("weir_qoe_reporting", "gauge", "Current sessions that tell CMCD.", &|r| Some(r.current.reporting as f64));
+    family("weir_qoe_dropped_frames_total", "counter", "Frames that they dropped.", &|r| {
+        Some(r.past.dropped as f64)
+    });
+    family("weir_qoe_reporting", "gauge", "Current sessions that tell CMCD.", &|r| {
+        Some(r.current.reporting as f64)
+    });
     let seconds = |ms: Option<u32>| ms.map(|ms| f64::from(ms) / 1000.0);
     family("weir_qoe_buffer_seconds_median", "gauge", "Buffer of the current sessions.", &|r| {
         seconds(r.current.buffer_ms.median)
     });
-    family("weir_qoe_latency_seconds_median", "gauge", "Distance of the current sessions from the live edge.", &|r| {
-        seconds(r.current.latency_ms.median)
-    });
-    family("weir_qoe_throughput_bits_per_second_median", "gauge", "Throughput of the current sessions.", &|r| {
-        r.current.throughput_kbps.median.map(|kbps| f64::from(kbps) * 1000.0)
-    });
+    family(
+        "weir_qoe_latency_seconds_median",
+        "gauge",
+        "Distance of the current sessions from the live edge.",
+        &|r| seconds(r.current.latency_ms.median),
+    );
+    family(
+        "weir_qoe_throughput_bits_per_second_median",
+        "gauge",
+        "Throughput of the current sessions.",
+        &|r| r.current.throughput_kbps.median.map(|kbps| f64::from(kbps) * 1000.0),
+    );
 }

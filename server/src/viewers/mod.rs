@@ -260,7 +260,8 @@ impl Viewers {
     /// A player's report of an event. One that says that it plays makes a viewer even when a cache in front of this
     /// server gave it all its media. `false` when it changes nothing: no such stream, session or state.
     pub fn event(&self, stream: &str, who: &Who) -> bool {
-        let Some(report) = who.cmcd.as_ref().filter(|report| report.sid.is_some() && !who.is_machine()) else {
+        let Some(report) = who.cmcd.as_ref().filter(|report| report.sid.is_some() && !who.is_machine())
+        else {
             return false;
         };
         let now = self.clock.now();

@@ -255,7 +255,8 @@ mod tests {
 
     #[test]
     fn start_up_is_what_the_player_says_or_else_when_its_haste_ends() {
-        let guessed = told(&[(100, "ot=m,su"), (200, "ot=v,su"), (600, "ot=v,su"), (1400, "ot=v"), (9000, "ot=v,su")]);
+        let guessed =
+            told(&[(100, "ot=m,su"), (200, "ot=v,su"), (600, "ot=v,su"), (1400, "ot=v"), (9000, "ot=v,su")]);
         assert_eq!(guessed.startup_ms(), Some(1200));
         let said = told(&[(200, "ot=v,su"), (900, "e=ps,sta=p,msd=640"), (1400, "ot=v")]);
         assert_eq!(said.startup_ms(), Some(640));

@@ -104,8 +104,12 @@ impl Viewers {
                 .map(|(id, sessions)| {
                     sessions.sweep(now);
                     let keys = |guessed: bool| {
-                        let wanted = sessions.sessions.iter().filter(|(_, s)| (s.method == Method::Heuristic) == guessed);
-                        let mut keys: Vec<_> = wanted.take(MOST_KEYS).map(|(key, _)| format!("{key:x}")).collect();
+                        let wanted = sessions
+                            .sessions
+                            .iter()
+                            .filter(|(_, s)| (s.method == Method::Heuristic) == guessed);
+                        let mut keys: Vec<_> =
+                            wanted.take(MOST_KEYS).map(|(key, _)| format!("{key:x}")).collect();
                         keys.sort_unstable();
                         keys
                     };

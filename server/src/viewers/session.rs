@@ -74,7 +74,13 @@ impl Default for StreamSessions {
 
 impl StreamSessions {
     /// Goes on where an earlier run of the server was.
-    pub(super) fn restore(&mut self, peak: u64, total: u64, watched: Duration, keys: impl Iterator<Item = u128>) {
+    pub(super) fn restore(
+        &mut self,
+        peak: u64,
+        total: u64,
+        watched: Duration,
+        keys: impl Iterator<Item = u128>,
+    ) {
         (self.peak, self.total, self.watched) = (peak, total, watched);
         self.resumed = keys.take(MOST_REMEMBERED).collect();
     }

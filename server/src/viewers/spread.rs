@@ -56,7 +56,12 @@ impl Histogram {
     }
 
     pub(super) fn spread(&self) -> Spread {
-        Spread { count: self.count, p5: self.quantile(0.05), median: self.quantile(0.5), p95: self.quantile(0.95) }
+        Spread {
+            count: self.count,
+            p5: self.quantile(0.05),
+            median: self.quantile(0.5),
+            p95: self.quantile(0.95),
+        }
     }
 
     fn quantile(&self, q: f64) -> Option<u32> {

@@ -266,7 +266,8 @@ fn streams_are_counted_apart_and_unknown_ones_not_at_all() {
 }
 
 fn cmcd(list: &str) -> Who {
-    let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("CMCD", list).finish();
+    let query: String =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("CMCD", list).finish();
     who("192.0.2.1", &[("user-agent", "player")], Some(&query))
 }
 

@@ -8,6 +8,8 @@ use weir_server::catalog::State;
 
 use super::support::{Server, uris};
 
+const FILM: [(&str, State, u32, bool); 1] = [("film", State::Ready, 3, true)];
+
 async fn viewers(server: &Server) -> Value {
     server.get("/api/stream/film").await.json()["viewers"].clone()
 }
@@ -100,4 +102,129 @@ async fn a_progressive_viewer_counts_until_a_window_after_it_left() {
         }
     };
     tokio::time::timeout(super::support::PATIENCE, gone).await.expect("the viewer is gone");
+}
+
+#[tokio::test]
+async fn an_admin_sees_the_sessions_and_removes_one() {
+    let server = Server::with(|config| config.token = Some("0123456789abcdef".into()), &FILM).await;
+    let (_, segment) = names(&server, "360p").await;
+    let report = "sid=\"c\",ot=v,br=800,d=4000,bl=9000,mtp=5000,su";
+    let cmcd = ("CMCD-Session", report);
+    server.get_with(&segment, &[cmcd]).await;
+    let token = ("Authorization", "Bearer 0123456789abcdef");
+    assert_eq!(server.get("/api/stream/film/viewers").await.problem(401), "token-needed");
+    let list = server.get_with("/api/stream/film/viewers", &[token]).await.json();
+    let session = &list["items"][0];
+    assert_eq!(
+        (&list["total"], &session["bitrate_kbps"], &session["buffer_ms"]),
+        (&1.into(), &800.into(), &9000.into())
+    );
+    assert_eq!(session["address"], "127.0.0.0/24");
+    assert_eq!(list["qoe"]["reporting"], 1);
+
+    let path = format!("/api/session/{}", session["sid"].as_str().unwrap());
+    assert_eq!(server.send("DELETE", &path, &[], "").await.problem(401), "token-needed");
+    assert_eq!(
+        server.send("DELETE", &format!("{path}?seconds=0"), &[token], "").await.problem(400),
+        "bad-request"
+    );
+    assert_eq!(server.send("DELETE", &format!("{path}?seconds=60"), &[token], "").await.status, 204);
+    assert_eq!(server.send("DELETE", &path, &[token], "").await.problem(404), "no-such-session");
+    assert_eq!(viewers(&server).await["current"], 0);
+    assert_eq!(server.get_with(&segment, &[cmcd]).await.problem(403), "removed");
+    assert_eq!(server.get_with(&segment, &[("CMCD-Session", "sid=\"d\"")]).await.status, 200);
+    assert_eq!(server.get_with("/stream/film", &[cmcd, ("Accept", "text/html")]).await.status, 200);
+    server.clock.advance(Duration::from_secs(61));
+    assert_eq!(server.get_with(&segment, &[cmcd]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_removed_progressive_viewer_is_cut_off() {
+    let server = Server::with(|_| {}, &[("film", State::Ready, 1, false)]).await;
+    server.app.catalog.update("film", |stream| stream.state = State::Packaging).await.unwrap();
+    let mut socket = server.connect().await;
+    socket.write_all(b"GET /stream/film HTTP/1.1\r\nHost: x\r\nUser-Agent: curl/8\r\n\r\n").await.unwrap();
+    let mut some = [0; 512];
+    socket.read_exact(&mut some).await.unwrap();
+    let list = server.get("/api/stream/film/viewers").await.json();
+    let path = format!("/api/session/{}", list["items"][0]["sid"].as_str().unwrap());
+    assert_eq!(server.send("DELETE", &path, &[], "").await.status, 204);
+    // Its next segment is the end of it.
+    super::support::add_segment(&server.app.media("film").unwrap(), 2);
+    let mut rest = Vec::new();
+    tokio::time::timeout(super::support::PATIENCE, socket.read_to_end(&mut rest)).await.unwrap().unwrap();
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "cut, not ended");
+    assert_eq!(viewers(&server).await["current"], 0);
+}
+
+#[tokio::test]
+async fn beacons_tell_quality_and_need_neither_token_nor_preflight_rights() {
+    let server = Server::with(|config| config.token = Some("0123456789abcdef".into()), &FILM).await;
+    let (_, segment) = names(&server, "360p").await;
+    server.get_with(&segment, &[("CMCD-Session", "sid=\"c\",ot=v,br=800,d=4000,v=2")]).await;
+    let foreign = [("Origin", "https://player.example"), ("Content-Type", "application/cmcd")];
+    let lines = "cid=\"film\",e=ps,msd=700,sid=\"c\",sta=p,ts=1000,v=2\ncid=\"film\",e=ps,sid=\"c\",sta=r,ts=5000,v=2\n\
+                 garbage,,,\"\ncid=\"film\",e=ps,sid=\"c\",sta=p,ts=6500,v=2\n";
+    assert_eq!(server.send("POST", "/api/beacon", &foreign, lines).await.status, 204);
+    let qoe = server.get("/api/stream/film").await.json()["qoe"].clone();
+    assert_eq!((&qoe["sessions"], &qoe["stalls"]["count"]), (&1.into(), &1.into()));
+    assert!((qoe["stalls"]["seconds"].as_f64().unwrap() - 1.5).abs() < 1e-6);
+    let startup = qoe["startup_ms"]["median"].as_u64().unwrap();
+    assert!((640..=770).contains(&startup), "{startup}");
+
+    assert_eq!(server.send("POST", "/api/beacon", &foreign, "nothing").await.problem(400), "bad-request");
+    assert_eq!(server.send("POST", "/api/beacon", &foreign, [0xff, 0xfe]).await.problem(400), "bad-request");
+    let large = "x".repeat(70_000);
+    assert_eq!(server.send("POST", "/api/beacon", &foreign, large).await.problem(413), "too-large");
+    let preflight = server.send("OPTIONS", "/api/beacon", &foreign, "").await;
+    assert_eq!(preflight.header("access-control-allow-methods"), Some("POST, OPTIONS"));
+    // Through a cache that answers all media, the report alone makes the viewer.
+    let cached = "e=ps,sid=\"behind-a-cache\",sta=p,v=2";
+    assert_eq!(server.send("POST", "/api/beacon?stream=film", &foreign, cached).await.status, 204);
+    assert_eq!(viewers(&server).await["current"], 2);
+}
+
+#[tokio::test]
+async fn a_caching_proxy_in_front_is_not_one_viewer_and_its_clients_are_told_apart() {
+    let proxy: std::net::IpAddr = "127.0.0.1".parse().unwrap();
+    let server = Server::with(|config| config.trusted_proxies = vec![proxy], &FILM).await;
+    let (_, segment) = names(&server, "360p").await;
+    let agent = ("User-Agent", "player/1");
+    for client in ["198.51.100.1", "198.51.100.2", "203.0.113.9, 198.51.100.2"] {
+        server.get_with(&segment, &[agent, ("X-Forwarded-For", client)]).await;
+    }
+    // A cache that revalidates still says whom it asks for.
+    let tag = server.get_with(&segment, &[("User-Agent", "bot")]).await.header("etag").unwrap().to_owned();
+    let again = [agent, ("X-Forwarded-For", "198.51.100.3"), ("If-None-Match", tag.as_str())];
+    assert_eq!(server.get_with(&segment, &again).await.status, 304);
+    assert_eq!(viewers(&server).await["current"], 3);
+    // What a cache keeps carries nothing of one viewer.
+    let answer = server.get_with(&segment, &[agent]).await;
+    assert!(answer.header("set-cookie").is_none());
+    assert!(answer.header("cache-control").unwrap().contains("immutable"));
+}
+
+#[tokio::test]
+async fn counts_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    for expected in [1, 2] {
+        let data = folder.path().to_owned();
+        let server =
+            Server::with(move |config| config.data = data, if expected == 1 { &FILM } else { &[] }).await;
+        let (_, segment) = names(&server, "360p").await;
+        let sid = format!("sid=\"{expected}\"");
+        server.get_with(&segment, &[("CMCD-Session", &sid)]).await;
+        assert_eq!(viewers(&server).await["total"], expected);
+        server.app.stop.cancel();
+        let written = async {
+            while !std::fs::read_to_string(folder.path().join("viewers.json"))
+                .is_ok_and(|text| text.contains(&format!("\"total\":{expected}")))
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(super::support::PATIENCE, written)
+            .await
+            .expect("counts are written at the stop");
+    }
 }
