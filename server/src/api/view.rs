@@ -81,6 +81,8 @@ pub struct Urls {
     pub dash: String,
     /// Thumbnail; absent until there is one.
     pub poster: Option<String>,
+    /// WebVTT index of thumbnails for the scrub bar; absent until there are some.
+    pub thumbnails: Option<String>,
 }
 
 /// A stream as it is now. `admin` sees where it comes from.
@@ -107,6 +109,7 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
     };
     let base = format!("/stream/{}", stream.id);
     let has_poster = media.as_ref().is_some_and(|media| media.folder().join("poster.jpg").exists());
+    let has_thumbnails = media.as_ref().is_some_and(|media| media.has_thumbnails());
     StreamView {
         id: stream.id.clone(),
         title: stream.title.clone(),
@@ -144,6 +147,7 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
         urls: Urls {
             hls: format!("{base}/hls/master.m3u8"),
             dash: format!("{base}/dash/manifest.mpd"),
+            thumbnails: has_thumbnails.then(|| format!("{base}/thumbnails.vtt")),
             poster: has_poster.then(|| format!("{base}/poster.jpg")),
             page: base,
         },

@@ -2,6 +2,7 @@
 //!
 //! A viewer waits for nothing but the store's edge, and only where the answer says so.
 
+mod beside;
 pub mod dash;
 pub mod extract;
 pub mod hls;
@@ -34,6 +35,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/stream/{id}/dash/manifest.mpd", get(media::manifest))
         .route("/stream/{id}/dash/{rendition}/{file}", get(media::dash_file))
         .route("/stream/{id}/poster.jpg", get(media::poster))
+        .route("/stream/{id}/thumbnails.vtt", get(beside::thumbnails))
+        .route("/stream/{id}/thumbs/{file}", get(beside::sheet))
 }
 
 /// A stream together with its media.

@@ -9,11 +9,10 @@ use super::JobError;
 use super::manager::JobControl;
 use super::pace::Pace;
 use super::plan::Plan;
+use super::stills::Stills;
 use super::writer::{Track, TrackWriter};
 use crate::ingest::{CardPainter, TestCardSpec};
-use crate::ladder::{
-    Decoder, FrameGrid, LadderError, Next, Rung, Timeline, VideoEncoder, VideoEncoderSpec, poster_jpeg,
-};
+use crate::ladder::{Decoder, FrameGrid, LadderError, Next, Rung, Timeline, VideoEncoder, VideoEncoderSpec};
 use crate::store::StreamStore;
 
 /// What both kinds of source need to drive the encoders.
@@ -56,7 +55,7 @@ impl VideoSide<'_> {
         let timeline = plan.timeline();
         let mut rungs = Rungs { side: self, timeline, live: Vec::new() };
         let mut grid = FrameGrid::new(timeline, timeline.first_frame(self.first_segment));
-        let mut poster = Poster::new(self, &plan);
+        let mut stills = Stills::new(self.stream, &plan, self.first_segment);
         let mut error = None;
         loop {
             if self.pace.stopped() {
@@ -77,7 +76,7 @@ impl VideoSide<'_> {
             }
             let due = picture.start_ns - plan.origin_ns;
             let mut emit = |n: u64, shown: &(gst::Buffer, gst_video::VideoInfo)| {
-                poster.see(n, &shown.0, &shown.1);
+                stills.see(n, &shown.0, &shown.1);
                 let pushed = rungs.push(n, |_| Some((shown.0.clone(), shown.1.width(), shown.1.height())));
                 if let Err(failed) = pushed {
                     error = Some(failed);
@@ -98,7 +97,7 @@ impl VideoSide<'_> {
         };
         let frames = timeline.frame_at(end).max(1);
         let mut emit = |n: u64, shown: &(gst::Buffer, gst_video::VideoInfo)| {
-            poster.see(n, &shown.0, &shown.1);
+            stills.see(n, &shown.0, &shown.1);
             let pushed = rungs.push(n, |_| Some((shown.0.clone(), shown.1.width(), shown.1.height())));
             error = pushed.err();
             error.is_none() && !self.control.is_cancelled()
@@ -107,6 +106,7 @@ impl VideoSide<'_> {
             rungs.abort();
             return Err(error.unwrap_or(JobError::Cancelled));
         }
+        stills.finish(timeline.frame_ns(frames));
         rungs.finish()
     }
 
@@ -116,7 +116,7 @@ impl VideoSide<'_> {
         let timeline = plan.timeline();
         let frames = timeline.frame_at(plan.duration_ns.unwrap_or(0)).max(1);
         let mut rungs = Rungs { side: self, timeline, live: Vec::new() };
-        let mut poster = Poster::new(self, &plan);
+        let mut stills = Stills::new(self.stream, &plan, self.first_segment);
         let mut painters = Vec::new();
         for (place, rung) in plan.active_rungs() {
             let (info, painter) = painter(card, place, &rung)?;
@@ -143,11 +143,12 @@ impl VideoSide<'_> {
                 Some((buffer, info.width(), info.height()))
             })?;
             if let Some((buffer, info)) = &thumbnail {
-                poster.see(n, buffer, info);
+                stills.see(n, buffer, info);
             }
             self.report(&plan, timeline.frame_ns(n));
         }
         self.pace.video_ended(timeline.frame_ns(frames));
+        stills.finish(timeline.frame_ns(frames));
         rungs.finish()
     }
 
@@ -306,37 +307,6 @@ impl Rungs<'_> {
     fn abort(&mut self) {
         for rung in self.live.drain(..) {
             rung.encoder.abort();
-        }
-    }
-}
-
-/// Makes the thumbnail: from the first picture, and again from the one at a tenth of the stream.
-struct Poster<'a> {
-    stream: &'a StreamStore,
-    size: Option<(u32, u32)>,
-    later: Option<u64>,
-    missing: bool,
-}
-
-impl<'a> Poster<'a> {
-    fn new(side: &VideoSide<'a>, plan: &Plan) -> Self {
-        let later = plan.duration_ns.map(|ns| plan.timeline().frame_at(ns / 10)).filter(|n| *n > 0);
-        Self {
-            stream: side.stream,
-            size: plan.rungs.last().map(|rung| (rung.width, rung.height)),
-            later,
-            missing: side.stream.poster().is_none(),
-        }
-    }
-
-    fn see(&mut self, n: u64, picture: &gst::Buffer, info: &gst_video::VideoInfo) {
-        if !self.missing && self.later != Some(n) {
-            return;
-        }
-        self.missing = false;
-        let Some(jpeg) = self.size.and_then(|size| poster_jpeg(picture, info, size)) else { return };
-        if let Err(error) = self.stream.put_poster(&jpeg) {
-            tracing::warn!(stream = self.stream.id(), %error, "cannot store the thumbnail");
         }
     }
 }

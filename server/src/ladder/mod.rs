@@ -9,9 +9,10 @@ mod decode;
 mod encode;
 mod grid;
 mod log;
+mod picture;
 mod pipeline;
-mod poster;
 mod profile;
+mod thumbs;
 mod timeline;
 
 pub use log::{LogLevel, LogLine, StreamLog, StreamLogs};
@@ -24,8 +25,9 @@ pub(crate) use decode::{Decoder, MediaInfo, Next, probe};
 pub(crate) use encode::{VideoEncoder, VideoEncoderKind, VideoEncoderSpec};
 pub(crate) use grid::{FrameGrid, SampleGrid};
 pub(crate) use log::Voice;
+pub(crate) use picture::{Rgb, poster_jpeg};
 pub(crate) use pipeline::lower_priority;
-pub(crate) use poster::poster_jpeg;
+pub(crate) use thumbs::{Sheets, interval_ms, tile_size};
 
 /// Why decoding or encoding failed; every message is for the person who gave the source.
 #[derive(Debug, thiserror::Error)]

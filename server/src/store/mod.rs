@@ -22,6 +22,7 @@ mod growing;
 mod journal;
 mod live;
 mod rendition;
+mod side;
 mod stream;
 
 use std::collections::HashMap;
@@ -35,6 +36,8 @@ pub use entry::{OpenSegment, PartEntry, SegmentEntry, Window};
 pub use growing::Growing;
 pub use live::LiveInfo;
 pub use rendition::{Rendition, RenditionInfo, TrackKind};
+pub use side::TextTrack;
+pub(crate) use side::sheet_name;
 pub use stream::{Edge, StreamStore};
 
 /// Why the store could not do what was asked.

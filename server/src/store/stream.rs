@@ -12,6 +12,7 @@ use super::cache::SegmentCache;
 use super::disk::{DiskThread, DiskWriter};
 use super::live::LiveInfo;
 use super::rendition::{Rendition, RenditionInfo, TrackKind};
+use super::side::Side;
 use super::{SegmentEntry, StoreError, atomic};
 
 /// How far a stream has got. Changes with each finished segment, when a rendition appears or goes, and at
@@ -67,6 +68,7 @@ pub struct StreamStore {
     pub(super) disk: Arc<DiskThread>,
     state: RwLock<State>,
     edge: watch::Sender<Edge>,
+    pub(super) side: Side,
 }
 
 impl StreamStore {
@@ -265,6 +267,7 @@ impl StreamStore {
         sort(&mut renditions);
         let stream = Self {
             id: id.to_owned(),
+            side: Side::load(&folder),
             folder,
             fsync,
             cache,

@@ -9,6 +9,11 @@ async fn the_card_becomes_aligned_segments_whose_pictures_say_who_they_are() {
     let stream = packaged(dir.path(), SourceSpec::TestCard(card(9000, 180)), small_profile()).await;
     assert!(stream.edge().borrow().complete);
     assert!(stream.poster().unwrap().starts_with(&[0xff, 0xd8]), "a JPEG");
+    let index = String::from_utf8(stream.thumbnails().unwrap().to_vec()).unwrap();
+    let cues: Vec<_> = index.split("\n\n").skip(1).map(str::trim).collect();
+    assert_eq!(cues.len(), 5);
+    assert_eq!(cues[4], "00:00:08.000 --> 00:00:09.000\nthumbs/00001.jpg#xywh=640,0,160,90");
+    assert!(stream.thumbnail_sheet("00001.jpg").unwrap().starts_with(&[0xff, 0xd8]), "a JPEG");
     let names: Vec<String> = stream.renditions().iter().map(|r| r.name().to_owned()).collect();
     assert_eq!(names, ["90p", "180p", "audio"]);
 
