@@ -3,6 +3,49 @@
 
 use crate::{RungId, TrackKind};
 
+/// How a download got on: milliseconds since its request, and bytes of its body that had come by then. Both rise.
+pub type Progress = Vec<(f64, u64)>;
+
+/// Gathers a download's [`Progress`] within bounds: points are [`Curve::STEP_MS`] apart at least, and further when there
+/// would be more than [`Curve::MOST`].
+#[derive(Clone, Debug, Default)]
+pub struct Curve {
+    points: Progress,
+    /// The distance was doubled so often.
+    thinned: u32,
+}
+
+impl Curve {
+    /// Least distance of points in milliseconds.
+    pub const STEP_MS: f64 = 100.0;
+    /// Most points.
+    pub const MOST: usize = 600;
+
+    /// `bytes` had come in all, `ms` after the request.
+    pub fn add(&mut self, ms: f64, bytes: u64) {
+        let step = Self::STEP_MS * f64::from(1_u32 << self.thinned.min(20));
+        let last = self.points.last().copied();
+        // A hair less than a step is let pass: reports come on a grid, and clocks are not that exact.
+        if last.is_some_and(|(before, known)| ms < before + step - 1.0 || bytes < known) {
+            return;
+        }
+        if self.points.len() >= Self::MOST {
+            let mut at = 0_usize;
+            self.points.retain(|_| {
+                at += 1;
+                at % 2 == 1
+            });
+            self.thinned += 1;
+        }
+        self.points.push((ms, bytes));
+    }
+
+    /// What was gathered.
+    pub fn into_points(self) -> Progress {
+        self.points
+    }
+}
+
 /// One line of a session's record.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -20,6 +63,14 @@ pub struct Entry {
 #[cfg_attr(feature = "serde", serde(tag = "event", rename_all = "snake_case"))]
 #[expect(missing_docs, reason = "docs/events.md describes each field")]
 pub enum Event {
+    /// A session begins: what was opened, who chooses, and what was known of the network.
+    Session {
+        url: String,
+        algorithm: String,
+        max_buffer_s: f64,
+        remembered_kbps: Option<f64>,
+        remembered_age_s: Option<f64>,
+    },
     /// A manifest or playlist was loaded.
     Manifest {
         url: String,
@@ -46,9 +97,26 @@ pub enum Event {
         duration_s: f64,
         replaced: bool,
         buffer_s: f64,
+        /// The manifest told its size beforehand.
+        #[cfg_attr(feature = "serde", serde(default))]
+        sized: bool,
+        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+        progress: Progress,
     },
-    /// A download was given up.
-    Abort { track: TrackKind, index: u64, rung: RungId, bytes: u64, reason: String },
+    /// A download was given up. `ms` since the request, `ttfb_ms` from there to the first byte.
+    Abort {
+        track: TrackKind,
+        index: u64,
+        rung: RungId,
+        bytes: u64,
+        reason: String,
+        #[cfg_attr(feature = "serde", serde(default))]
+        ms: Option<f64>,
+        #[cfg_attr(feature = "serde", serde(default))]
+        ttfb_ms: Option<f64>,
+        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+        progress: Progress,
+    },
     /// A rung was chosen.
     Decision {
         track: TrackKind,
@@ -101,4 +169,21 @@ pub enum Event {
         bytes: u64,
         wasted_bytes: u64,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_keeps_its_distance_and_its_bound_however_long_a_download_takes() {
+        let mut curve = Curve::default();
+        for tick in 0..100_000_u32 {
+            curve.add(f64::from(tick) * 25.0, u64::from(tick) * 100);
+        }
+        let points = curve.into_points();
+        assert!((Curve::MOST / 4..=Curve::MOST).contains(&points.len()), "{} points", points.len());
+        assert!(points.windows(2).all(|pair| pair[1].0 >= pair[0].0 + 99.0 && pair[1].1 > pair[0].1));
+        assert!(points[0].0 < 1.0 && points[points.len() - 1].0 > 2_200_000.0);
+    }
 }

@@ -25,6 +25,8 @@ fn segment(t_ms: f64, index: u64, rung: usize, bytes: u64) -> Entry {
             duration_s: 4.0,
             replaced: false,
             buffer_s: 4.0,
+            sized: false,
+            progress: Vec::new(),
         },
     )
 }
@@ -64,6 +66,9 @@ fn record() -> Vec<Entry> {
                 rung: RungId(1),
                 bytes: 100_000,
                 reason: "late".to_owned(),
+                ms: Some(90.0),
+                ttfb_ms: Some(20.0),
+                progress: Vec::new(),
             },
         ),
     ];

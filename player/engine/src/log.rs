@@ -226,6 +226,8 @@ mod tests {
             duration_s: 2.0,
             replaced: false,
             buffer_s: 2.0,
+            sized: false,
+            progress: Vec::new(),
         };
         let position = |pos_s: f64| Event::Position { pos_s, buffer_s: 1.0, height: 360 };
         recorder.note(at(300), segment(0, 1000.0));

@@ -25,7 +25,7 @@ async fn tells_head_progress_and_gives_the_body() {
     let mut steps = Vec::new();
     let body = Http::new(limits()).unwrap().get(ask(&server, "/a"), |step| steps.push(step)).await.unwrap();
     assert_eq!(body.bytes.len(), 500_000);
-    assert_eq!(steps.first(), Some(&Progress::Head));
+    assert_eq!(steps.first(), Some(&Progress::Head(Some(500_000))));
 }
 
 #[tokio::test]

@@ -228,9 +228,8 @@ fn a_recorded_session_is_replayed_with_the_choices_that_it_made() {
     for link in [link(&[(60.0, 5000.0), (30.0, 1200.0)]), link(&[(1000.0, 3000.0)])] {
         let setup = Setup { record: true, ..Setup::new(&content, &link) };
         let session = simulate(setup, config("bola-e", 25)).unwrap();
-        let replay = Replay::new(&session.record).unwrap();
-        let again =
-            simulate(Setup::new(&replay.content, &Link::new(&replay.trace)), config("bola-e", 25)).unwrap();
+        let replay = Replay::new(&session.record, Some(content.clone())).unwrap();
+        let again = simulate(replay.setup(&replay.link()), config("bola-e", 25)).unwrap();
         let same = again
             .played
             .iter()
@@ -238,9 +237,9 @@ fn a_recorded_session_is_replayed_with_the_choices_that_it_made() {
                 replay.chosen.iter().any(|(index, _, kept)| (*index, *kept) == (played.index, played.rung))
             })
             .count();
-        assert!(same as f64 >= 0.8 * session.played.len() as f64, "{same} of {}", session.played.len());
+        assert!(same as f64 >= 0.95 * session.played.len() as f64, "{same} of {}", session.played.len());
         let (a, b) = (Figures::of(&session, &content).kbps, Figures::of(&again, &replay.content).kbps);
-        assert!((a / b - 1.0).abs() < 0.1, "{a} {b}");
+        assert!((a / b - 1.0).abs() < 0.03, "{a} {b}");
     }
 }
 
@@ -250,7 +249,7 @@ fn an_outage_in_a_record_is_an_outage_in_the_rebuilt_link() {
     let link = link(&[(60.0, 4000.0), (15.0, 0.0), (400.0, 4000.0)]);
     let setup = Setup { record: true, ..Setup::new(&content, &link) };
     let session = simulate(setup, config("bola-e", 25)).unwrap();
-    let replay = Replay::new(&session.record).unwrap();
+    let replay = Replay::new(&session.record, None).unwrap();
     let rebuilt = Link::new(&replay.trace);
     let during = rebuilt.mean_kbps(60_000.0, 75_000.0);
     assert!(during < 1200.0, "{during}");

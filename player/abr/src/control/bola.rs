@@ -236,6 +236,9 @@ impl Controller for BolaE {
     }
 
     fn restarted(&mut self) {
-        *self = if self.short_buffer.is_some() { Self::new() } else { Self::without_short_buffer_rule() };
+        let utilities = std::mem::take(&mut self.utilities);
+        let new = if self.short_buffer.is_some() { Self::new() } else { Self::without_short_buffer_rule() };
+        // The room is kept: a decision must not allocate.
+        *self = Self { utilities, ..new };
     }
 }

@@ -1,43 +1,107 @@
-//! L2A-LL (Karagkioules et al., MMSys 2020; as in dash.js's `L2ARule`): online gradient steps on the simplex of rung
-//! probabilities, with a Lagrange multiplier for the buffer. For low latency.
+//! L2A-LL, "Learn2Adapt-LowLatency" (Karagkioules, Mekuria, Griffioen, Wagenaar, MMSys 2020; the constants are those of
+//! dash.js's `L2ARule`): online gradient steps on the simplex of rung probabilities, with a Lagrange multiplier for the
+//! buffer's displacement. For low latency.
+//!
+//! Until so much is buffered as it aims at, the throughput decides. From then on each downloaded segment makes one step:
+//! the probability of a rung that the last download's rate carries grows, that of the others shrinks, both the more the
+//! larger the rung and the multiplier are; the rung nearest to the expected bitrate is played, upwards one at a time.
 
 use super::{Choice, Context, Controller, Delivery, Reason};
 use crate::{Bitrate, estimate::Kind};
 
-/// Segments over which the regret is bounded, and the weight of the buffer's constraint that follows from it.
+/// Steps that convergence takes.
 const HORIZON: f64 = 4.0;
-/// Steps up may be this much eager.
+/// Exponent of the horizon that makes the cautiousness.
+const CAUTION: f64 = 0.99;
+/// After a choice above the rate the multiplier grows by this.
 const REACTION: f64 = 2.0;
-/// Below this buffer in seconds the multiplier grows.
+/// Seconds of buffer after which the throughput decides no longer.
 const TARGET: f64 = 1.5;
+/// Share of the expected rate that is taken until then.
+const SAFETY: f64 = 0.9;
 
 /// See the module's page.
 #[derive(Clone, Debug, Default)]
 pub struct L2aLl {
+    /// Probability of each rung; empty until the buffer is there.
     weights: Vec<f64>,
+    before: Vec<f64>,
     multiplier: f64,
-    /// Rate and media length of the last download.
+    /// Rate in kbit/s and media seconds of the last download.
     last: Option<(f64, f64)>,
+    /// It has not made its step yet.
+    fresh: bool,
+    /// What the last step came to.
+    rung: usize,
     sorted: Vec<f64>,
 }
 
+/// Nearest point of the simplex (Chen and Ye, 2011). `sorted` is room to work in.
+fn project(weights: &mut [f64], sorted: &mut Vec<f64>) {
+    sorted.clear();
+    sorted.extend_from_slice(weights);
+    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+    let (mut sum, mut shift) = (0.0, 0.0);
+    for (at, value) in sorted.iter().enumerate() {
+        sum += value;
+        let candidate = (sum - 1.0) / (at + 1) as f64;
+        if *value - candidate > 0.0 {
+            shift = candidate;
+        }
+    }
+    for weight in weights {
+        *weight = (*weight - shift).max(0.0);
+    }
+}
+
 impl L2aLl {
-    /// Nearest point of the simplex (Wang and Carreira-Perpinan, 2013).
-    fn project(&mut self) {
-        self.sorted.clear();
-        self.sorted.extend(self.weights.iter().copied());
-        self.sorted.sort_by(|a, b| b.total_cmp(a));
-        let (mut sum, mut shift) = (0.0, 0.0);
-        for (at, value) in self.sorted.iter().enumerate() {
-            sum += value;
-            let candidate = (sum - 1.0) / (at + 1) as f64;
-            if *value - candidate > 0.0 {
-                shift = candidate;
+    fn caution() -> f64 {
+        HORIZON.powf(CAUTION)
+    }
+
+    /// The throughput's rung takes all of the probability.
+    fn begin(&mut self, rung: usize, rungs: usize) {
+        self.multiplier = Self::caution();
+        self.weights.clear();
+        self.weights.extend((0..rungs).map(|at| if at == rung { 1.0 } else { 0.0 }));
+        self.rung = rung;
+        self.fresh = false;
+    }
+
+    /// One step, for a download of `seconds` at `rate` kbit/s.
+    fn step(&mut self, context: &Context<'_>, rate: f64, seconds: f64) -> usize {
+        let caution = Self::caution();
+        let size = HORIZON.max(caution * HORIZON.sqrt());
+        let bitrate = |rung: usize| context.bps(rung) / 1000.0;
+        let speed = context.rate.max(0.1);
+        self.before.clone_from(&self.weights);
+        for (rung, weight) in self.weights.iter_mut().enumerate() {
+            let load = speed * bitrate(rung) / rate;
+            let sign = if load > 1.0 { -1.0 } else { 1.0 };
+            *weight += sign * (seconds / (2.0 * size)) * (self.multiplier + caution) * load;
+        }
+        project(&mut self.weights, &mut self.sorted);
+        let (mut mean, mut change) = (0.0, 0.0);
+        for (rung, (weight, before)) in self.weights.iter().zip(&self.before).enumerate() {
+            mean += bitrate(rung) * weight;
+            change += bitrate(rung) * (weight - before);
+        }
+        let displaced = seconds * speed * (mean + change) / rate - seconds;
+        self.multiplier = (self.multiplier + displaced).max(0.0);
+        let mut nearest = 0;
+        for rung in 1..self.weights.len() {
+            if (bitrate(rung) - mean).abs() < (bitrate(nearest) - mean).abs() {
+                nearest = rung;
             }
         }
-        for weight in &mut self.weights {
-            *weight = (*weight - shift).max(0.0);
+        if nearest > self.rung && bitrate(self.rung + 1) <= rate {
+            nearest = self.rung + 1;
         }
+        if bitrate(nearest) >= rate {
+            // Too much was expected of the link: the next step is to go further down.
+            self.multiplier = REACTION * self.multiplier.max(caution);
+        }
+        nearest
     }
 }
 
@@ -53,70 +117,59 @@ impl Controller for L2aLl {
     fn choose(&mut self, context: &Context<'_>, scores: &mut Vec<f64>) -> Choice {
         scores.clear();
         let rungs = context.rungs();
-        let fitting = context.highest_below(0.9 * context.estimate_bps());
-        let Some((bps, segment)) = self.last.filter(|_| context.estimate.is_some()) else {
-            return Choice::now(fitting, "l2a-ll", Reason::Unknown);
-        };
-        if self.weights.len() != rungs {
-            self.weights.clear();
-            self.weights.resize(rungs, 0.0);
-            if let Some(weight) = self.weights.get_mut(fitting) {
-                *weight = 1.0;
+        if context.estimate.is_none() {
+            return Choice::now(0, "l2a-ll", Reason::Unknown);
+        }
+        let Some((rate, seconds)) = self.last.filter(|_| self.weights.len() == rungs) else {
+            let allowed = SAFETY * context.estimate_bps();
+            let rung = context.highest_below(allowed);
+            if self.last.is_some() && context.buffer.as_secs_f64() >= TARGET {
+                self.begin(rung, rungs);
             }
-            self.multiplier = 0.0;
-        }
-        let last = context.last.map_or(0, |last| last.0.min(rungs - 1));
-        let constraint = HORIZON.powf(0.99);
-        let alpha = HORIZON.sqrt().max(constraint * HORIZON.sqrt());
-        // Rates in Mbit/s, as the constants were chosen for.
-        let rate = (bps / 1e6).max(0.001);
-        let bitrate = |rung: usize| context.bps(rung) / 1e6;
-        let previous = self.weights.get(last).copied().unwrap_or_default();
-        for rung in 0..rungs {
-            let sign = if bitrate(rung) <= REACTION * rate { -1.0 } else { 1.0 };
-            if let Some(weight) = self.weights.get_mut(rung) {
-                *weight += (segment / (2.0 * alpha))
-                    * ((constraint + self.multiplier) * sign * bitrate(rung)
-                        / rate.min(bitrate(rung)).max(0.001));
-            }
-        }
-        self.project();
-        let mut slope = 0.0;
-        for rung in 0..rungs {
-            let weight = self.weights.get(rung).copied().unwrap_or_default();
-            let change = if rung == last { weight - previous } else { weight };
-            slope += bitrate(rung) / rate.min(bitrate(rung)).max(0.001) * (weight + change);
-        }
-        let short = TARGET - context.buffer.as_secs_f64();
-        self.multiplier = (self.multiplier + segment * slope - segment + short.min(0.0)).max(0.0);
-        let mean: f64 =
-            (0..rungs).map(|rung| bitrate(rung) * self.weights.get(rung).copied().unwrap_or_default()).sum();
-        scores.extend(self.weights.iter().copied());
-        let nearest = |from: f64| {
-            (0..rungs)
-                .min_by(|a, b| (bitrate(*a) - from).abs().total_cmp(&(bitrate(*b) - from).abs()))
-                .unwrap_or(0)
+            let allowed = Bitrate::from_bps(allowed as u64);
+            return Choice::now(rung, "l2a-ll", Reason::FitsRate { allowed });
         };
-        let mut rung = nearest(mean);
-        if rung > last && bitrate(last + 1) <= rate {
-            // Upwards step by step, and never above what the last download showed.
-            rung = last + 1;
-        } else if rung > last {
-            rung = last;
+        if std::mem::take(&mut self.fresh) {
+            self.rung = self.step(context, rate, seconds);
         }
-        if bitrate(rung) >= rate {
-            rung = context.highest_below(bps);
-        }
-        let allowed = Bitrate::from_bps(bps as u64);
-        Choice::now(rung, "l2a-ll", Reason::FitsRate { allowed })
+        scores.extend_from_slice(&self.weights);
+        let allowed = Bitrate::from_kbps(rate);
+        Choice::now(self.rung, "l2a-ll", Reason::FitsRate { allowed })
     }
 
     fn delivered(&mut self, delivery: &Delivery) {
+        if delivery.replaced {
+            return;
+        }
         let seconds = delivery.took.saturating_sub(delivery.ttfb).as_secs_f64().max(0.001);
-        self.last = Some((delivery.bytes as f64 * 8.0 / seconds, delivery.duration.as_secs_f64()));
+        // A link that carries nothing must not divide by nothing.
+        let rate = (delivery.bytes as f64 * 8.0 / seconds / 1000.0).max(1.0);
+        self.last = Some((rate, delivery.duration.as_secs_f64()));
+        self.fresh = true;
     }
 
     fn restarted(&mut self) {
-        *self = Self::default();
+        self.weights.clear();
+        self.last = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_projection_is_the_nearest_distribution() {
+        let mut room = Vec::new();
+        for (from, to) in [
+            ([0.2, 0.3, 0.5], [0.2, 0.3, 0.5]),
+            ([2.0, 0.0, 0.0], [1.0, 0.0, 0.0]),
+            ([0.5, 0.5, 0.5], [1.0 / 3.0; 3]),
+            ([0.9, 0.7, -3.0], [0.6, 0.4, 0.0]),
+        ] {
+            let mut weights = from;
+            project(&mut weights, &mut room);
+            assert!(weights.iter().zip(to).all(|(a, b)| (a - b).abs() < 1e-12), "{from:?} gave {weights:?}");
+        }
     }
 }

@@ -1,41 +1,66 @@
-//! LoL+ (Bentaleb, Akcay, Lim, Begen, Zimmermann, IEEE TMM 2021; as in dash.js's `LoLpRule`): one neuron a rung in a
-//! self-organising map over throughput, latency, stalls and switches; the neuron nearest to the wanted state wins.
+//! LoL+ (Bentaleb, Akcay, Lim, Begen, Zimmermann, "Catching the Moment with LoL+ in Twitch-like Low-Latency Live
+//! Streaming Platforms", IEEE TMM 2021; the constants are those of dash.js's `LoLpRule`): one neuron a rung in a
+//! self-organising map over throughput, latency, stall and switch; the neuron nearest to the wanted state wins, by
+//! weights that are chosen anew for each segment, and the map learns what came of it.
+//!
+//! Where the original draws random numbers (weights until the first can be chosen), a fixed sequence stands in, so that
+//! equal inputs give equal choices.
 
-use super::{Choice, Context, Controller, Delivery, Reason};
+use super::{Choice, Context, Controller, Reason, lolp_weights};
 use crate::estimate::Kind;
 
-/// Level below which a stall is taken as near.
-const MIN_BUFFER: f64 = 0.3;
+/// Level in seconds below which a stall is taken as near.
+pub(super) const MIN_BUFFER: f64 = 0.3;
 /// How much a neuron learns from what came of it, and how far its neighbours do.
 const LEARNING_RATE: f64 = 0.01;
 const NEIGHBOURHOOD: f64 = 0.1;
-const FEATURES: usize = 4;
+/// Latencies are seconds over this.
+const LATENCY_NORM: f64 = 100.0;
+/// The link must carry so many bit/s more than a rung.
+const HEADROOM: f64 = 10_000.0;
+/// Weight of the throughput for a rung that is not to be taken.
+const FORBIDDEN: f64 = 100.0;
+/// Share of the expected rate that is reckoned with.
+const SAFETY: f64 = 0.9;
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Neuron {
-    /// Throughput, latency, stall, switch; each 0..=1.
-    state: [f64; FEATURES],
-}
+/// Throughput, latency, stall, switch.
+pub(super) type Features = [f64; 4];
 
 /// See the module's page.
 #[derive(Clone, Debug, Default)]
 pub struct LolPlus {
-    neurons: Vec<Neuron>,
-    last: Option<Delivery>,
+    /// State of each rung's neuron, those included that are not allowed now.
+    neurons: Vec<Features>,
+    /// Length of the vector of all bitrates: rates are given in it.
+    norm: f64,
+    weights: Features,
+    latency_before: f64,
 }
 
-fn distance(a: &[f64; FEATURES], b: &[f64; FEATURES], weights: &[f64; FEATURES]) -> f64 {
-    let squared: f64 = a.iter().zip(b).zip(weights).map(|((a, b), weight)| weight * (a - b) * (a - b)).sum();
-    squared.sqrt()
+pub(super) fn distance(a: &Features, b: &Features, weights: &Features) -> f64 {
+    a.iter().zip(b).zip(weights).map(|((a, b), weight)| weight * (a - b) * (a - b)).sum::<f64>().sqrt()
+}
+
+/// The buffer after a segment that takes `fetch` seconds and plays `segment` seconds.
+pub(super) fn next_buffer(level: f64, fetch: f64, segment: f64) -> f64 {
+    if fetch > segment { level - segment } else { level + segment - fetch }
 }
 
 impl LolPlus {
-    fn learn(&mut self, winner: usize, state: &[f64; FEATURES]) {
+    fn begin(&mut self, context: &Context<'_>) {
+        let rungs = context.ladder.len();
+        self.norm = (0..rungs).map(|rung| context.bps(rung).powi(2)).sum::<f64>().sqrt().max(1.0);
+        self.neurons.clear();
+        self.neurons.extend((0..rungs).map(|rung| [context.bps(rung) / self.norm, 0.0, 0.0, 0.0]));
+        self.weights = lolp_weights::first(rungs, self.neurons.last().map_or(1.0, |top| top[0]));
+    }
+
+    fn learn(&mut self, winner: usize, seen: &Features) {
         let Some(centre) = self.neurons.get(winner).copied() else { return };
         for neuron in &mut self.neurons {
-            let apart = distance(&neuron.state, &centre.state, &[1.0; FEATURES]);
+            let apart = distance(neuron, &centre, &[1.0; 4]);
             let reach = (-apart * apart / (2.0 * NEIGHBOURHOOD * NEIGHBOURHOOD)).exp();
-            for (own, seen) in neuron.state.iter_mut().zip(state) {
+            for (own, seen) in neuron.iter_mut().zip(seen) {
                 *own += LEARNING_RATE * reach * (seen - *own);
             }
         }
@@ -57,51 +82,54 @@ impl Controller for LolPlus {
             return Choice::now(0, "lolp", Reason::Unknown);
         }
         let rungs = context.rungs();
-        let top = context.bps(rungs - 1).max(1.0);
-        if self.neurons.len() != rungs {
-            self.neurons.clear();
-            self.neurons
-                .extend((0..rungs).map(|rung| Neuron { state: [context.bps(rung) / top, 0.0, 0.0, 0.0] }));
+        if self.neurons.len() != context.ladder.len() {
+            self.begin(context);
         }
-        let bps = context.estimate_bps();
-        let (latency, wanted) = context
-            .latency
-            .map_or((0.0, 1.0), |(latency, wanted)| (latency.as_secs_f64(), wanted.as_secs_f64().max(0.1)));
-        let late = (latency / (2.0 * wanted)).min(1.0);
-        let level = context.buffer.as_secs_f64();
-        let current = context.last.map_or(0, |last| last.0.min(rungs - 1));
-        if let Some(last) = self.last.take() {
-            let seen = last.bytes as f64 * 8.0 / last.took.as_secs_f64().max(0.001);
-            let stalled = f64::from(u8::from(last.took > last.buffer_before));
-            self.learn(last.rung.0.min(rungs - 1), &[(seen / top).min(1.0), late, stalled, 0.0]);
-        }
-        // Weights move to what is in danger: short buffer to stalls, much latency to latency.
-        let danger = (1.0 - level / (4.0 * context.duration())).clamp(0.1, 1.0);
-        let weights = [0.4, 0.4 * late.max(0.1), 0.4 * danger, 0.4];
-        let goal = [(bps / top).min(1.0), 0.0, 0.0, 0.0];
+        let bps = (SAFETY * context.estimate_bps()).max(1.0);
         let segment = context.duration();
-        for rung in 0..rungs {
-            let fetch = segment * context.bps(rung) / bps.max(1.0);
-            let stall = if level - fetch < MIN_BUFFER { 1.0 } else { 0.0 };
-            let switch = (context.bps(rung) - context.bps(current)).abs() / top;
-            let Some(neuron) = self.neurons.get(rung) else { continue };
-            let state = [neuron.state[0], neuron.state[1], f64::max(neuron.state[2], stall), switch.min(1.0)];
-            // What the link does not carry is no candidate unless it is the lowest.
-            let over = if rung > 0 && context.bps(rung) > bps { 1.0 } else { 0.0 };
-            scores.push(-(distance(&state, &goal, &weights) + over));
+        let level = context.buffer.as_secs_f64();
+        let latency = context.latency.map_or(0.0, |(latency, _)| latency.as_secs_f64());
+        let current = context.last.map_or(0, |last| last.0.min(rungs - 1));
+        let fetch = |rung: usize| context.bps(rung) * segment / bps;
+        let stall = (fetch(current) - level).max(0.0);
+        if level - fetch(current) < MIN_BUFFER {
+            // Down at once, past the map: the highest below that the link carries; where there is none, no further down.
+            let lower = (0..current).rev().find(|rung| context.bps(*rung) < bps).unwrap_or(current);
+            return Choice::now(lower, "lolp", Reason::ShortBuffer { buffer: context.buffer });
+        }
+        let state = lolp_weights::State {
+            latency,
+            latency_before: std::mem::replace(&mut self.latency_before, latency),
+            level,
+            segment,
+            bps,
+        };
+        let allowed = self.neurons.get(..rungs).unwrap_or_default();
+        if let Some(weights) = lolp_weights::choose(context, allowed, &state) {
+            self.weights = weights;
+        }
+        let top = self.neurons.iter().map(|neuron| neuron[0]).fold(0.0, f64::max);
+        let rate = if bps > self.norm { top } else { bps / self.norm };
+        let goal = [rate, 0.0, 0.0, 0.0];
+        for (rung, neuron) in self.neurons.iter().take(rungs).enumerate() {
+            let low = next_buffer(level, fetch(rung), segment) < MIN_BUFFER;
+            let mut weights = self.weights;
+            if rung > 0 && (context.bps(rung) > bps - HEADROOM || low) {
+                weights[0] = FORBIDDEN;
+            }
+            scores.push(-distance(neuron, &goal, &weights));
         }
         let rung = super::bola::best(scores);
+        let switch = (context.bps(current) - context.bps(rung)).abs() / self.norm;
+        self.learn(current, &[rate, latency / LATENCY_NORM, stall, switch]);
+        self.learn(rung, &[rate, 0.0, 0.0, switch]);
         let reason = context
             .latency
             .map_or(Reason::BufferMap { buffer: context.buffer }, |(latency, _)| Reason::Latency { latency });
         Choice::now(rung, "lolp", reason)
     }
 
-    fn delivered(&mut self, delivery: &Delivery) {
-        self.last = Some(*delivery);
-    }
-
     fn restarted(&mut self) {
-        self.last = None;
+        self.latency_before = 0.0;
     }
 }

@@ -8,6 +8,7 @@ mod bola;
 mod dynamic;
 mod l2a;
 mod lolp;
+mod lolp_weights;
 mod mpc;
 mod presets;
 mod reason;

@@ -22,8 +22,8 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(25);
 /// How a request is getting on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The response's head arrived, with a good status.
-    Head,
+    /// The response's head arrived, with a good status; the body will have so many bytes, where it says so.
+    Head(Option<u64>),
     /// So many bytes of the body arrived in all.
     Bytes(u64),
 }
@@ -82,9 +82,8 @@ impl Http {
             return Err(NetError::Status { url, status: status.as_u16() });
         }
         let first_byte = asked.elapsed();
-        progress(Progress::Head);
-
         let announced = response.content_length();
+        progress(Progress::Head(announced));
         if announced.is_some_and(|length| length > limit) {
             return Err(NetError::TooLarge { url, limit });
         }

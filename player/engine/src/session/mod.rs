@@ -53,7 +53,7 @@ pub(crate) use shared::Shared;
 pub(crate) use wishes::SeekWish;
 
 use crate::{
-    log::{Recorder, seconds},
+    log::{Recorder, round, seconds},
     net::{Http, Limits, SegmentFetcher},
     playback,
     player::{ErrorView, Options, Snapshot, State},
@@ -210,6 +210,7 @@ impl Session {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut stop = Box::pin(stop::stop(self.options.stop_after, self.options.headless));
+        self.note_session();
         if let Some(start_at) = self.options.start_at {
             self.wish_seek(SeekWish { to: start_at, exact: true, at: self.began });
         }
@@ -245,6 +246,18 @@ impl Session {
             }
         }
         self.close();
+    }
+
+    /// The record begins with what the session was told.
+    fn note_session(&mut self) {
+        let remembered = self.remembered.get(&self.host);
+        self.note(record::Event::Session {
+            url: self.url.to_string(),
+            algorithm: self.options.planner.controller.clone(),
+            max_buffer_s: seconds(self.options.planner.max_buffer),
+            remembered_kbps: remembered.map(|(rate, _)| round(rate.kbps())),
+            remembered_age_s: remembered.map(|(_, age)| seconds(age)),
+        });
     }
 
     /// Time since the session's start.

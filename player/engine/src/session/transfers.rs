@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use weir_abr::{
     RungId, TrackKind,
     planner::{Event, Failure, FetchId},
-    record,
+    record::{self, Curve},
 };
 use weir_manifest::{Lookup, model::Segment};
 
@@ -45,6 +45,7 @@ pub(crate) struct Transfer {
     started: Option<Duration>,
     first_byte: Option<Duration>,
     bytes: u64,
+    curve: Curve,
     segment: Option<Box<Segment>>,
     task: Option<AbortHandle>,
 }
@@ -52,6 +53,21 @@ pub(crate) struct Transfer {
 impl Transfer {
     pub(crate) fn is_for(&self, track: TrackKind) -> bool {
         self.track == track
+    }
+
+    /// The record of its untimely end.
+    fn aborted(self, at: Duration, reason: String) -> record::Event {
+        let since = |from: Duration, to: Duration| millis(to.saturating_sub(from));
+        record::Event::Abort {
+            track: self.track,
+            index: self.index,
+            rung: self.rung,
+            bytes: self.bytes,
+            reason,
+            ms: self.started.map(|started| since(started, at)),
+            ttfb_ms: self.started.zip(self.first_byte).map(|(started, first)| since(started, first)),
+            progress: self.curve.into_points(),
+        }
     }
 }
 
@@ -78,6 +94,7 @@ impl Session {
                 started: None,
                 first_byte: None,
                 bytes: 0,
+                curve: Curve::default(),
                 segment: None,
                 task: None,
             },
@@ -176,13 +193,19 @@ impl Session {
         let at = self.since_start(at);
         let Some(transfer) = self.transfers.get_mut(&id) else { return };
         match step {
-            Progress::Head => {
+            Progress::Head(size) => {
                 transfer.first_byte = Some(at);
                 self.feed_at(at, Event::FirstByte(id));
+                if let Some(size) = size {
+                    self.feed_at(at, Event::TransferSize(id, size));
+                }
             }
             Progress::Bytes(bytes) => {
                 self.view.received += bytes.saturating_sub(transfer.bytes);
                 transfer.bytes = bytes;
+                if let Some(started) = transfer.started {
+                    transfer.curve.add(millis(at.saturating_sub(started)), bytes);
+                }
                 self.feed_at(at, Event::TransferProgress(id, bytes));
             }
         }
@@ -197,13 +220,7 @@ impl Session {
             Err(error) => {
                 let doing = format!("loading {} segment {}", name(transfer.track), transfer.index);
                 if transfer.bytes > 0 {
-                    self.note(record::Event::Abort {
-                        track: transfer.track,
-                        index: transfer.index,
-                        rung: transfer.rung,
-                        bytes: transfer.bytes,
-                        reason: error.to_string(),
-                    });
+                    self.note_at(at, transfer.aborted(at, error.to_string()));
                 }
                 self.note_trouble(trouble::net(&doing, &error));
                 self.feed_at(at, Event::TransferFailed(id, error.failure()));
@@ -218,6 +235,7 @@ impl Session {
         self.feed_at(at, Event::TransferDone(id, body.transferred));
         let first_byte = transfer.first_byte.unwrap_or(started + body.first_byte);
         let kbps = self.kbps(transfer.track, transfer.rung);
+        let sized = self.is_sized(transfer.track, transfer.index);
         self.note_at(
             at,
             record::Event::Segment {
@@ -232,6 +250,8 @@ impl Session {
                 duration_s: seconds(segment.duration),
                 replaced: transfer.replace,
                 buffer_s: seconds(self.planner.buffer_level()),
+                sized,
+                progress: transfer.curve.into_points(),
             },
         );
         let job = Box::new(Job {
@@ -251,16 +271,11 @@ impl Session {
     /// The brain gives a download up.
     pub(crate) fn abandon(&mut self, id: FetchId, reason: String) {
         let Some(transfer) = self.transfers.remove(&id) else { return };
-        if let Some(task) = transfer.task {
+        if let Some(task) = &transfer.task {
             task.abort();
         }
-        self.note(record::Event::Abort {
-            track: transfer.track,
-            index: transfer.index,
-            rung: transfer.rung,
-            bytes: transfer.bytes,
-            reason,
-        });
+        let now = self.now();
+        self.note_at(now, transfer.aborted(now, reason));
     }
 
     /// Stops everything.
@@ -270,6 +285,12 @@ impl Session {
                 task.abort();
             }
         }
+    }
+
+    /// The brain knew the segment's sizes before it was asked for.
+    fn is_sized(&self, track: TrackKind, index: u64) -> bool {
+        let track = self.catalog.as_ref().and_then(|catalog| catalog.track(track));
+        track.and_then(|track| track.segment(index)).is_some_and(|segment| !segment.sizes.is_empty())
     }
 
     /// Bitrate of a rung, in kbit/s.

@@ -5,15 +5,16 @@ use std::{fmt::Write as _, path::PathBuf, time::Duration};
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
-use weir_abr::{planner::Config, qoe};
+use weir_abr::{planner::Config, qoe, record::Event};
 
 use super::print;
 use crate::{
+    content,
     figures::Figures,
     oracle::{self, Objective, Resolution},
     record::{self, Replay},
-    sim::{Session, Setup, simulate},
-    trace::{Format, Link},
+    sim::{Session, simulate},
+    trace::Format,
 };
 
 /// Which record, and who plays it again.
@@ -24,7 +25,10 @@ pub struct ReplayArgs {
     /// Controllers, comma-separated; all when left out.
     #[arg(long, value_delimiter = ',')]
     pub algorithms: Vec<String>,
-    /// Largest buffer in seconds; the player's own when left out.
+    /// Manifest of what was played, a path or URL: exact sizes also of what was not downloaded.
+    #[arg(long, value_name = "PATH|URL")]
+    pub manifest: Option<String>,
+    /// Largest buffer in seconds; the recorded one, else the player's own, when left out.
     #[arg(long)]
     pub buffer: Option<f64>,
     /// Results as JSON instead of a table.
@@ -49,13 +53,21 @@ struct Line {
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<()> {
     let reading = || format!("replaying {}", args.record.display());
     let entries = record::read(&args.record)?;
-    let replay = Replay::new(&entries).with_context(reading)?;
+    let film = args.manifest.as_deref().map(content::manifest::load).transpose()?;
+    let replay = Replay::new(&entries, film).with_context(reading)?;
     if let Some(path) = &args.trace {
         std::fs::write(path, Format::Weir.write(&replay.trace))
             .with_context(|| format!("writing {}", path.display()))?;
     }
-    let link = Link::new(&replay.trace);
+    let link = replay.link();
     let mut config = Config::default();
+    let recorded_buffer = entries.iter().find_map(|entry| match entry.event {
+        Event::Session { max_buffer_s, .. } => Duration::try_from_secs_f64(max_buffer_s).ok(),
+        _ => None,
+    });
+    if let Some(buffer) = recorded_buffer {
+        config.max_buffer = buffer;
+    }
     if let Some(buffer) = args.buffer {
         anyhow::ensure!(
             (1.0..=3600.0).contains(&buffer),
@@ -73,11 +85,11 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<()> {
     };
     for name in names {
         let config = Config { controller: name.clone(), ..config.clone() };
-        let session = simulate(Setup::new(&replay.content, &link), config)?;
+        let session = simulate(replay.setup(&link), config)?;
         lines.push(line(name, &session, &replay));
     }
     let best =
-        oracle::best(&replay.content, &link, config.max_buffer, Objective::QoeS, Resolution::default());
+        oracle::best(&replay.seen(), &link, config.max_buffer, Objective::QoeS, Resolution::default());
     lines.push(line("oracle".to_owned(), &best, &replay));
     if args.json {
         let text = serde_json::to_string_pretty(&lines).context("writing the results as JSON")?;

@@ -99,7 +99,7 @@ fn describe(event: &Event, ladders: &Ladders) -> Option<String> {
             text.push(')');
             text
         }
-        Event::Abort { track, index, rung, bytes, reason } => {
+        Event::Abort { track, index, rung, bytes, reason, .. } => {
             let label = ladders.label(*track, *rung);
             format!("{} {index:>4}  {label:<14} given up after {bytes} bytes: {reason}", name(*track))
         }
@@ -124,6 +124,12 @@ fn describe(event: &Event, ladders: &Ladders) -> Option<String> {
             format!("{} {code}: {reason}", if *fatal { "FAILED" } else { "error" })
         }
         Event::Ended { pos_s } => format!("ended at {pos_s:.2} s"),
+        Event::Session { url, algorithm, max_buffer_s, remembered_kbps, .. } => {
+            let known = remembered_kbps.map_or_else(String::new, |kbps| {
+                format!(", {kbps:.0} kbit/s remembered")
+            });
+            format!("{url}: {algorithm}, {max_buffer_s:.0} s of buffer{known}")
+        }
         Event::Manifest { .. }
         | Event::Ladder { .. }
         | Event::Request { .. }

@@ -1,6 +1,8 @@
 //! Recorded sessions: read back, explained, and played again with other controllers.
 
+mod circumstances;
 mod explain;
+mod flow;
 mod read;
 mod replay;
 

@@ -72,6 +72,7 @@ pub fn read(path: &Path) -> Result<Vec<Entry>, RecordError> {
 
 /// Names that this version knows.
 const KNOWN: &[&str] = &[
+    "session",
     "manifest",
     "ladder",
     "request",

@@ -1,4 +1,4 @@
-//! The link and the content of a recorded session, rebuilt, to ask what others would have done.
+//! A recorded session, rebuilt, to ask what others would have done.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -7,10 +7,20 @@ use weir_abr::{
     record::{Entry, Event},
 };
 
+use super::{
+    circumstances,
+    flow::{flows, link},
+};
 use crate::{
     content::Content,
-    trace::{Point, Trace},
+    sim::{Circumstances, Setup},
+    trace::{Link, Point, Trace},
 };
+
+/// The link goes on as it was last for so long after the record's end.
+const TAIL_MS: f64 = 24.0 * 3_600_000.0;
+/// Content is not thought longer than so many segments.
+const MOST_SEGMENTS: u64 = 100_000;
 
 /// What could be rebuilt from a record.
 #[derive(Clone, Debug)]
@@ -19,8 +29,15 @@ pub struct Replay {
     pub trace: Trace,
     /// What was streamed. Sizes of what was never downloaded follow from those that were.
     pub content: Content,
-    /// For each segment of the main track, in order: the rung that was chosen for it first, and that was kept.
+    /// Whether the manifest told the segments' sizes.
+    pub sized: bool,
+    /// What else the record shows of player and server.
+    pub circumstances: Circumstances,
+    /// For each segment of the main track that was shown, in order: the rung that was chosen for it first, and that was
+    /// kept.
     pub chosen: Vec<(u64, RungId, RungId)>,
+    /// How far it was shown.
+    pub shown: Duration,
     /// When the first segment was asked for, in ms of the record.
     pub start_ms: f64,
 }
@@ -39,118 +56,82 @@ pub enum RebuildError {
     NoLink(#[from] crate::trace::Invalid),
 }
 
-/// One download: when its bytes flowed, and how many.
-#[derive(Clone, Copy, Debug)]
-struct Flow {
-    asked: f64,
-    first: f64,
-    last: f64,
-    bits: f64,
-}
-
-/// Rates are rebuilt in steps of at least this.
-const STEP_MS: f64 = 100.0;
-/// A gap between downloads shorter than this says nothing about the link.
-const LATENCY_MS: f64 = 40.0;
-
 impl Replay {
-    /// Rebuilds link and content.
-    pub fn new(entries: &[Entry]) -> Result<Self, RebuildError> {
+    /// Rebuilds link and content. `film` is the whole content with its exact sizes, where the manifest is at hand; without
+    /// it the content is what the record shows.
+    pub fn new(entries: &[Entry], film: Option<Content>) -> Result<Self, RebuildError> {
         let flows = flows(entries);
-        let first_asked = flows.iter().map(|flow| flow.asked).fold(f64::INFINITY, f64::min);
-        if !first_asked.is_finite() {
+        let start_ms = flows.iter().map(|flow| flow.asked).fold(f64::INFINITY, f64::min);
+        if !start_ms.is_finite() {
             return Err(RebuildError::NoSegments);
         }
-        let trace = link(&flows, first_asked)?;
-        let mut tracks = Vec::new();
-        for kind in [TrackKind::Video, TrackKind::Audio] {
-            match track(entries, kind) {
-                Ok(track) => tracks.push(Arc::new(track)),
-                Err(error) if kind == TrackKind::Video => return Err(error),
-                Err(_) => {}
-            }
-        }
-        let content = Content { name: "recorded".to_owned(), tracks };
-        Ok(Self { trace, content, chosen: chosen(entries), start_ms: first_asked })
-    }
-}
-
-fn flows(entries: &[Entry]) -> Vec<Flow> {
-    let mut asked: BTreeMap<(TrackKind, u64), f64> = BTreeMap::new();
-    let mut flows = Vec::new();
-    for entry in entries {
-        match &entry.event {
-            Event::Request { track: Some(track), index: Some(index), .. } => {
-                asked.insert((*track, *index), entry.t_ms);
-            }
-            Event::Segment { bytes, ms, ttfb_ms, .. } => flows.push(Flow {
-                asked: entry.t_ms - ms,
-                first: entry.t_ms - ms + ttfb_ms,
-                last: entry.t_ms,
-                bits: *bytes as f64 * 8.0,
+        let content = match film {
+            Some(content) => content,
+            None => rebuilt(entries)?,
+        };
+        Ok(Self {
+            trace: link(&flows, start_ms)?,
+            chosen: chosen(entries),
+            sized: entries.iter().any(|entry| {
+                matches!(entry.event, Event::Segment { track: TrackKind::Video, sized: true, .. })
             }),
-            Event::Abort { track, index, bytes, .. } => {
-                if let Some(asked) = asked.get(&(*track, *index)) {
-                    let first = (asked + LATENCY_MS).min(entry.t_ms);
-                    flows.push(Flow { asked: *asked, first, last: entry.t_ms, bits: *bytes as f64 * 8.0 });
-                }
-            }
-            _ => {}
+            circumstances: circumstances::of(entries, &content, start_ms),
+            shown: Duration::from_secs_f64(shown_s(entries).max(0.0)),
+            content,
+            start_ms,
+        })
+    }
+
+    /// The link, which goes on after the record's end as it was last.
+    pub fn link(&self) -> Link {
+        let mut points = self.trace.points().to_vec();
+        if let Some(last) = points.last().copied() {
+            points.push(Point { duration_ms: TAIL_MS, ..last });
+        }
+        // What was a trace with a point more is one still.
+        let longer = Trace::new(self.trace.name(), points);
+        Link::new(longer.as_ref().unwrap_or(&self.trace))
+    }
+
+    /// What to simulate on that link to have the session again.
+    pub fn setup<'a>(&'a self, link: &'a Link) -> Setup<'a> {
+        Setup {
+            hide_sizes: !self.sized,
+            circumstances: Some(&self.circumstances),
+            ..Setup::new(&self.content, link)
         }
     }
-    flows.retain(|flow| flow.last > flow.first);
-    flows
+
+    /// The part of the content of which something was shown.
+    pub fn seen(&self) -> Content {
+        let cut = |track: &Arc<Track>| {
+            let mut track = track.as_ref().clone();
+            track.segments.retain(|segment| segment.start <= self.shown);
+            Arc::new(track)
+        };
+        Content { name: self.content.name.clone(), tracks: self.content.tracks.iter().map(cut).collect() }
+    }
 }
 
-/// The sum of all flows over time. Where nothing flowed the link is taken to be as it was before.
-fn link(flows: &[Flow], start: f64) -> Result<Trace, crate::trace::Invalid> {
-    let mut edges: Vec<f64> =
-        flows.iter().flat_map(|flow| [flow.first, flow.last]).map(|t| t - start).collect();
-    edges.push(0.0);
-    edges.sort_by(f64::total_cmp);
-    // Edges that nearly coincide would make points of no length.
-    edges.dedup_by(|later, earlier| *later - *earlier < 1.0);
-    let latency = |from: f64| {
-        let of = |flow: &Flow| (flow.first - flow.asked).max(0.0);
-        let after = flows.iter().filter(|flow| flow.first - start >= from);
-        after.min_by(|a, b| a.first.total_cmp(&b.first)).or(flows.last()).map_or(LATENCY_MS, of)
-    };
-    let mut points: Vec<Point> = Vec::with_capacity(edges.len());
-    let mut last_kbps = None;
-    for pair in edges.windows(2) {
-        let &[from, to] = pair else { continue };
-        let mut asked_for = false;
-        let mut bits = 0.0;
-        for flow in flows {
-            let (first, last) = (flow.first - start, flow.last - start);
-            let overlap = last.min(to) - first.max(from);
-            if overlap > 0.0 {
-                asked_for = true;
-                bits += flow.bits * overlap / (last - first);
-            }
-        }
-        // Something was asked for and nothing came: an outage. Nothing was asked for: nobody knows.
-        let kbps = if asked_for { Some(bits / (to - from)) } else { last_kbps };
-        let point = Point { duration_ms: to - from, kbps: kbps.unwrap_or(-1.0), latency_ms: latency(from) };
-        last_kbps = kbps;
-        match points.last_mut() {
-            // Short stretches are joined with the one before: two downloads never end quite together.
-            Some(before) if before.duration_ms < STEP_MS && before.kbps >= 0.0 && point.kbps >= 0.0 => {
-                let length = before.duration_ms + point.duration_ms;
-                let sum = before.kbps * before.duration_ms + point.kbps * point.duration_ms;
-                *before = Point { duration_ms: length, kbps: sum / length, latency_ms: before.latency_ms };
-            }
-            _ => points.push(point),
+/// The furthest that was shown, in seconds.
+fn shown_s(entries: &[Entry]) -> f64 {
+    let positions = entries.iter().filter_map(|entry| match entry.event {
+        Event::Position { pos_s, .. } | Event::Ended { pos_s } => Some(pos_s),
+        _ => None,
+    });
+    positions.fold(f64::NEG_INFINITY, f64::max)
+}
+
+fn rebuilt(entries: &[Entry]) -> Result<Content, RebuildError> {
+    let mut tracks = Vec::new();
+    for kind in [TrackKind::Video, TrackKind::Audio] {
+        match track(entries, kind) {
+            Ok(track) => tracks.push(Arc::new(track)),
+            Err(error) if kind == TrackKind::Video => return Err(error),
+            Err(_) => {}
         }
     }
-    // Before the first byte nothing is known: as it was then.
-    let first = points.iter().map(|point| point.kbps).find(|kbps| *kbps >= 0.0).unwrap_or(0.0);
-    for point in &mut points {
-        if point.kbps < 0.0 {
-            point.kbps = first;
-        }
-    }
-    Trace::new("recorded link", points)
+    Ok(Content { name: "recorded".to_owned(), tracks })
 }
 
 fn track(entries: &[Entry], kind: TrackKind) -> Result<Track, RebuildError> {
@@ -183,6 +164,14 @@ fn track(entries: &[Entry], kind: TrackKind) -> Result<Track, RebuildError> {
     };
     let mean = known.values().map(|(_, length, _)| length).sum::<f64>() / known.len() as f64;
     let mut end = 0.0;
+    // What was to come counts: a player knows how far it is to the end.
+    let whole_s = entries.iter().rev().find_map(|entry| match entry.event {
+        Event::Manifest { live: Some(false), duration_s, .. } => duration_s,
+        _ => None,
+    });
+    let last_end = known.values().next_back().map_or(0.0, |(start, length, _)| start + length);
+    let more = whole_s.map_or(0.0, |whole| ((whole - last_end) / mean.max(0.001)).round().max(0.0));
+    let last = last.saturating_add(more as u64).min(first.saturating_add(MOST_SEGMENTS));
     let segments = (first..=last)
         .map(|index| {
             let segment = known.get(&index);
@@ -209,10 +198,14 @@ fn track(entries: &[Entry], kind: TrackKind) -> Result<Track, RebuildError> {
     Ok(Track { kind, ladder, first_index: first, segments })
 }
 
+/// Segments that were fetched and not shown might still have been replaced: they are left out.
 fn chosen(entries: &[Entry]) -> Vec<(u64, RungId, RungId)> {
     let mut chosen: BTreeMap<u64, (RungId, RungId)> = BTreeMap::new();
+    let shown_s = shown_s(entries);
     for entry in entries {
-        if let Event::Segment { track: TrackKind::Video, index, rung, .. } = &entry.event {
+        if let Event::Segment { track: TrackKind::Video, index, rung, start_s, .. } = &entry.event
+            && *start_s <= shown_s
+        {
             chosen.entry(*index).and_modify(|slot| slot.1 = *rung).or_insert((*rung, *rung));
         }
     }

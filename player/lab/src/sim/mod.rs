@@ -12,4 +12,4 @@ mod session;
 pub use live::LiveEdge;
 pub use network::Transport;
 pub use playback::{Played, Stall};
-pub use session::{Session, Setup, simulate};
+pub use session::{Circumstances, Session, Setup, simulate};

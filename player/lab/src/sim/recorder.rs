@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use weir_abr::{
     Decision, RungId, Track, TrackKind,
-    record::{Entry, Event},
+    record::{Curve, Entry, Event},
 };
 
-use super::session::Session;
+use super::session::{Fetch, Session};
 use crate::{content::Content, figures::Figures};
 
 /// Collects entries; does nothing when off.
@@ -37,6 +37,19 @@ impl Recorder {
 
     fn add(&mut self, now: Duration, event: Event) {
         self.entries.push(Entry { t_ms: ms(now), event });
+    }
+
+    pub(super) fn session(&mut self, algorithm: &str, max_buffer: Duration, content: &str) {
+        if self.on {
+            let begin = Event::Session {
+                url: format!("sim:{content}"),
+                algorithm: algorithm.to_owned(),
+                max_buffer_s: s(max_buffer),
+                remembered_kbps: None,
+                remembered_age_s: None,
+            };
+            self.add(Duration::ZERO, begin);
+        }
     }
 
     pub(super) fn ladders(&mut self, tracks: &[Arc<Track>]) {
@@ -86,8 +99,9 @@ impl Recorder {
         rung: RungId,
         bytes: u64,
         (asked, first_byte, now): (Duration, Duration, Duration),
-        replaced: bool,
+        (replaced, sized): (bool, bool),
         buffer: Duration,
+        curve: Curve,
     ) {
         if !self.on {
             return;
@@ -107,21 +121,26 @@ impl Recorder {
                 duration_s: s(segment.duration),
                 replaced,
                 buffer_s: s(buffer),
+                sized,
+                progress: curve.into_points(),
             },
         );
     }
 
-    pub(super) fn abort(
-        &mut self,
-        now: Duration,
-        track: TrackKind,
-        index: u64,
-        rung: RungId,
-        bytes: u64,
-        reason: String,
-    ) {
+    pub(super) fn abort(&mut self, now: Duration, track: TrackKind, fetch: Fetch, bytes: u64, reason: String) {
         if self.on {
-            self.add(now, Event::Abort { track, index, rung, bytes, reason });
+            let Fetch { index, rung, asked, first_byte, sent, .. } = fetch;
+            let abort = Event::Abort {
+                track,
+                index,
+                rung,
+                bytes,
+                reason,
+                ms: sent.then(|| ms(now - asked)),
+                ttfb_ms: first_byte.map(|first| ms(first - asked)),
+                progress: fetch.curve.into_points(),
+            };
+            self.add(now, abort);
         }
     }
 

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use weir_abr::{
-    Command, Event, Planner, RungId, Track, TrackKind,
+    Bitrate, Command, Event, Planner, RungId, Track, TrackKind,
     planner::{Config, FetchId},
-    record::Entry,
+    record::{Curve, Entry},
 };
 
 use super::{
@@ -40,6 +40,21 @@ pub struct Setup<'a> {
     pub script: &'a [(Duration, Event)],
     /// Keep the record (costs time and memory).
     pub record: bool,
+    /// What a recorded session showed of its player and server.
+    pub circumstances: Option<&'a Circumstances>,
+}
+
+/// What a record shows beyond link and content: needed to play a session again as it was.
+#[derive(Clone, Debug, Default)]
+pub struct Circumstances {
+    /// For each track and rung: what the first request at the rung waits for its playlist.
+    pub openings: Vec<Vec<Duration>>,
+    /// From the planner's word to start until pictures move.
+    pub picture_delay: Duration,
+    /// What was known of the network, and its age.
+    pub remembered: Option<(Bitrate, Duration)>,
+    /// The session is ended then.
+    pub until: Option<Duration>,
 }
 
 impl<'a> Setup<'a> {
@@ -53,6 +68,7 @@ impl<'a> Setup<'a> {
             live: None,
             script: &[],
             record: false,
+            circumstances: None,
         }
     }
 }
@@ -92,16 +108,21 @@ pub struct Session {
     pub record: Vec<Entry>,
 }
 
+/// A download under way.
 #[derive(Debug)]
-struct Fetch {
-    id: FetchId,
-    track: usize,
-    index: u64,
-    rung: RungId,
-    replace: bool,
-    asked: Duration,
-    first_byte: Duration,
-    estimate_kbps: Option<f64>,
+pub(super) struct Fetch {
+    pub(super) id: FetchId,
+    pub(super) track: usize,
+    pub(super) index: u64,
+    pub(super) rung: RungId,
+    pub(super) replace: bool,
+    /// When the request goes out.
+    pub(super) asked: Duration,
+    /// It went out.
+    pub(super) sent: bool,
+    pub(super) first_byte: Option<Duration>,
+    pub(super) estimate_kbps: Option<f64>,
+    pub(super) curve: Curve,
 }
 
 struct Runner<'a> {
@@ -119,6 +140,10 @@ struct Runner<'a> {
     stall_since: Option<Duration>,
     seek_since: Option<(Duration, Duration)>,
     next_listing: Option<Duration>,
+    /// When pictures began to move.
+    moving: Duration,
+    /// Rungs of which the playlist is there.
+    opened: Vec<Vec<bool>>,
     script_at: usize,
     latency_sum: f64,
     latency_count: u32,
@@ -139,12 +164,14 @@ fn at_ms(ms: f64) -> Duration {
 
 /// Runs a session to its end with this controller; `None` when there is no controller of that name.
 pub fn simulate(setup: Setup<'_>, config: Config) -> Result<Session, weir_abr::planner::UnknownController> {
+    let mut recorder = Recorder::new(setup.record);
+    recorder.session(&config.controller, config.max_buffer, &setup.content.name);
     let planner = Planner::new(config)?;
-    Ok(Runner::new(setup, planner).run())
+    Ok(Runner::new(setup, planner, recorder).run())
 }
 
 impl<'a> Runner<'a> {
-    fn new(setup: Setup<'a>, planner: Planner) -> Self {
+    fn new(setup: Setup<'a>, planner: Planner, recorder: Recorder) -> Self {
         let tracks =
             if setup.hide_sizes { setup.content.without_sizes() } else { setup.content.tracks.clone() };
         let held = setup.content.tracks.iter().map(|track| Held::new(track)).collect();
@@ -162,18 +189,24 @@ impl<'a> Runner<'a> {
             stall_since: None,
             seek_since: None,
             next_listing: None,
+            moving: Duration::ZERO,
+            opened: setup.content.tracks.iter().map(|track| vec![false; track.ladder.len()]).collect(),
             script_at: 0,
             latency_sum: 0.0,
             latency_count: 0,
             out: Session::default(),
-            recorder: Recorder::new(setup.record),
+            recorder,
         }
     }
 
     fn run(mut self) -> Session {
         self.recorder.ladders(&self.tracks);
+        if let Some((rate, age)) = self.setup.circumstances.and_then(|it| it.remembered) {
+            self.planner.handle(self.now, Event::RememberedThroughput(rate, age));
+        }
         self.announce();
         let limit = self.setup.content.duration() * MAX_STRETCH + Duration::from_secs(600);
+        let limit = self.setup.circumstances.and_then(|it| it.until).unwrap_or(limit);
         while !self.out.finished && self.out.failed.is_none() && self.now < limit {
             let Some(next) = self.next_time() else {
                 self.out.failed = Some("the planner waits for nothing".to_owned());
@@ -193,6 +226,9 @@ impl<'a> Runner<'a> {
         if let Some((time, _)) = self.setup.script.get(self.script_at) {
             sooner(*time);
         }
+        for fetch in self.fetches.iter().filter(|fetch| !fetch.sent) {
+            sooner(fetch.asked);
+        }
         let network = self.network.next_event_ms();
         if network.is_finite() {
             sooner(at_ms(network));
@@ -211,6 +247,7 @@ impl<'a> Runner<'a> {
     }
 
     fn step(&mut self) {
+        self.send_requests();
         self.first_bytes();
         self.completed();
         if self.now.as_nanos().is_multiple_of(TICK.as_nanos()) {
@@ -245,6 +282,29 @@ impl<'a> Runner<'a> {
         self.tell(Event::Presentation { tracks, live });
     }
 
+    /// Sends the requests that waited for a playlist.
+    fn send_requests(&mut self) {
+        loop {
+            let due = self.fetches.iter_mut().find(|fetch| !fetch.sent && fetch.asked <= self.now);
+            let Some(fetch) = due else { break };
+            fetch.sent = true;
+            let (id, track, index, rung) = (fetch.id, fetch.track, fetch.index, fetch.rung);
+            self.network.start(id.0, self.size(track, index, rung));
+            self.tell(Event::TransferStarted(id));
+        }
+    }
+
+    /// What the first request at a rung waits for.
+    fn opening(&mut self, track: usize, rung: RungId) -> Duration {
+        let Some(circumstances) = self.setup.circumstances else { return Duration::ZERO };
+        let opened = self.opened.get_mut(track).and_then(|rungs| rungs.get_mut(rung.0));
+        if opened.is_none_or(|opened| std::mem::replace(opened, true)) {
+            return Duration::ZERO;
+        }
+        let waits = circumstances.openings.get(track);
+        waits.and_then(|waits| waits.get(rung.0)).copied().unwrap_or_default()
+    }
+
     fn first_bytes(&mut self) {
         let now_ms = to_ms(self.now);
         loop {
@@ -254,10 +314,16 @@ impl<'a> Runner<'a> {
             };
             flow.announced = true;
             let id = FetchId(flow.id);
+            let mut size = None;
             if let Some(fetch) = self.fetches.iter_mut().find(|fetch| fetch.id == id) {
-                fetch.first_byte = self.now;
+                fetch.first_byte = Some(self.now);
+                size = self.setup.hide_sizes.then_some((fetch.track, fetch.index, fetch.rung));
             }
             self.tell(Event::FirstByte(id));
+            // A response says how long it is; where the manifest does, the planner knows.
+            if let Some((track, index, rung)) = size {
+                self.tell(Event::TransferSize(id, self.size(track, index, rung)));
+            }
         }
     }
 
@@ -268,7 +334,7 @@ impl<'a> Runner<'a> {
             let _ = self.network.stop(id);
             let Some(at) = self.fetches.iter().position(|fetch| fetch.id == FetchId(id)) else { continue };
             let fetch = self.fetches.swap_remove(at);
-            self.arrived(&fetch);
+            self.arrived(fetch);
         }
     }
 
@@ -277,7 +343,7 @@ impl<'a> Runner<'a> {
         track.segment(index).map_or(0, |segment| segment.size(rung, &track.ladder)).max(1)
     }
 
-    fn arrived(&mut self, fetch: &Fetch) {
+    fn arrived(&mut self, fetch: Fetch) {
         let bytes = self.size(fetch.track, fetch.index, fetch.rung);
         if let Slot::Media(old) = self.held[fetch.track].get(fetch.index) {
             self.out.replaced_bytes += self.size(fetch.track, fetch.index, old);
@@ -286,7 +352,8 @@ impl<'a> Runner<'a> {
             self.out.replacements += 1;
         }
         self.held[fetch.track].set(fetch.index, Slot::Media(fetch.rung));
-        let took = self.now.saturating_sub(fetch.first_byte).as_secs_f64();
+        let first_byte = fetch.first_byte.unwrap_or(fetch.asked);
+        let took = self.now.saturating_sub(first_byte).as_secs_f64();
         if let (0, Some(expected), true) = (fetch.track, fetch.estimate_kbps, took > 0.0) {
             self.out.estimates.push((expected, bytes as f64 * 8.0 / took / 1000.0));
         }
@@ -294,8 +361,9 @@ impl<'a> Runner<'a> {
         let position = self.position();
         let buffer = self.held_end(position).saturating_sub(position);
         let track = &self.setup.content.tracks[fetch.track];
-        let times = (fetch.asked, fetch.first_byte, self.now);
-        self.recorder.segment(track, fetch.index, fetch.rung, bytes, times, fetch.replace, buffer);
+        let times = (fetch.asked, first_byte, self.now);
+        let flags = (fetch.replace, !self.setup.hide_sizes);
+        self.recorder.segment(track, fetch.index, fetch.rung, bytes, times, flags, buffer, fetch.curve);
     }
 
     fn tick(&mut self) {
@@ -303,10 +371,15 @@ impl<'a> Runner<'a> {
             let Some(flow) = self.network.flows().get(at) else { break };
             if flow.announced {
                 let (id, bytes) = (flow.id, flow.bytes());
+                if self.setup.record
+                    && let Some(fetch) = self.fetches.iter_mut().find(|fetch| fetch.id.0 == id)
+                {
+                    fetch.curve.add(to_ms(self.now.saturating_sub(fetch.asked)), bytes);
+                }
                 self.tell(Event::TransferProgress(FetchId(id), bytes));
             }
         }
-        if self.clock.is_running() {
+        if self.clock.is_running() && self.now >= self.moving {
             let position = self.position();
             if let Some(live) = self.setup.live {
                 self.latency_sum += live.edge(self.now).saturating_sub(position).as_secs_f64();
@@ -448,30 +521,35 @@ impl<'a> Runner<'a> {
                 let Some(at) = self.tracks.iter().position(|candidate| candidate.kind == track) else {
                     return;
                 };
-                let bytes = self.size(at, index, rung);
-                self.network.start(id.0, bytes);
+                let opening = self.opening(at, rung);
+                let sent = opening.is_zero();
                 self.fetches.push(Fetch {
                     id,
                     track: at,
                     index,
                     rung,
                     replace,
-                    asked: self.now,
-                    first_byte: self.now,
-                    estimate_kbps: decision.estimate.map(weir_abr::Bitrate::kbps),
+                    asked: self.now + opening,
+                    sent,
+                    first_byte: None,
+                    estimate_kbps: decision.estimate.map(Bitrate::kbps),
+                    curve: Curve::default(),
                 });
                 self.recorder.decision(self.now, decision);
-                self.planner.handle(self.now, Event::TransferStarted(id));
+                if sent {
+                    let bytes = self.size(at, index, rung);
+                    self.network.start(id.0, bytes);
+                    self.planner.handle(self.now, Event::TransferStarted(id));
+                }
             }
             Command::Abandon { id, reason } => {
-                let Some(bytes) = self.network.stop(id.0) else { return };
+                let Some(at) = self.fetches.iter().position(|fetch| fetch.id == id) else { return };
+                let fetch = self.fetches.swap_remove(at);
+                let bytes = self.network.stop(id.0).unwrap_or(0);
                 self.out.aborted_bytes += bytes;
                 self.out.aborts += 1;
-                if let Some(at) = self.fetches.iter().position(|fetch| fetch.id == id) {
-                    let fetch = self.fetches.swap_remove(at);
-                    let kind = self.tracks[fetch.track].kind;
-                    self.recorder.abort(self.now, kind, fetch.index, fetch.rung, bytes, reason);
-                }
+                let kind = self.tracks[fetch.track].kind;
+                self.recorder.abort(self.now, kind, fetch, bytes, reason);
             }
             Command::Skip { track, index, reason } => {
                 if let Some(at) = self.tracks.iter().position(|candidate| candidate.kind == track) {
@@ -480,10 +558,12 @@ impl<'a> Runner<'a> {
                 self.recorder.skip(self.now, track, index, reason);
             }
             Command::Start { position } => {
-                self.out.startup = Some(self.now);
                 let height = self.height_at(position);
                 self.recorder.first_frame(self.now, height);
-                self.clock.run_from(self.now, position);
+                let delay = self.setup.circumstances.map_or(Duration::ZERO, |it| it.picture_delay);
+                self.moving = self.now + delay;
+                self.out.startup = Some(self.moving);
+                self.clock.run_from(self.moving, position);
                 self.enter_until(position);
             }
             Command::Stall => {
