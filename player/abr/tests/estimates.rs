@@ -81,6 +81,27 @@ fn parallel_transfers_are_measured_together() {
 }
 
 #[test]
+fn a_short_transfer_that_ends_beside_a_long_one_does_not_split_its_measurement() {
+    let measured = |short_ends: u64| {
+        let mut bandwidth = Bandwidth::new(Kind::PacedEwma { fast: 3.0, slow: 8.0, least: 2.0 });
+        transfer(&mut bandwidth, 0, 0, 20, 4000, 2_500_000);
+        let (long, short) = (FetchId(1), FetchId(2));
+        for id in [long, short] {
+            bandwidth.started(id, ms(5000));
+            bandwidth.first_byte(id, ms(5020));
+        }
+        bandwidth.progress(long, 12_000, ms(5020 + short_ends));
+        bandwidth.progress(short, 12_000, ms(5020 + short_ends));
+        bandwidth.ended(short, ms(5020 + short_ends));
+        bandwidth.progress(long, 200_000, ms(6020));
+        bandwidth.ended(long, ms(6020));
+        kbps(&bandwidth, 6020)
+    };
+    // A hair less or more of time, and nothing else changes: so does the estimate.
+    assert!((measured(49) / measured(51) - 1.0).abs() < 0.001, "{} {}", measured(49), measured(51));
+}
+
+#[test]
 fn tiny_transfers_are_merged_until_they_say_something() {
     let mut bandwidth = Bandwidth::new(Kind::default());
     for id in 0..3 {

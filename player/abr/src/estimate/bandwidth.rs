@@ -9,6 +9,10 @@ use crate::{Bitrate, planner::FetchId};
 const MIN_BYTES: u64 = 16_000;
 /// Less than this cannot be timed.
 const MIN_BUSY: Duration = Duration::from_millis(50);
+/// While something else is under way less than this is measured together with it: where a short download of sound ends
+/// must not decide whether the pictures beside it count once or twice.
+const BESIDE_BYTES: u64 = 64_000;
+const BESIDE_BUSY: Duration = Duration::from_millis(250);
 /// A request that is unanswered for this much longer than usual lowers the estimate.
 const TTFB_GRACE: Duration = Duration::from_millis(400);
 /// An answer faster than this, and much faster than expected, came from a cache.
@@ -122,7 +126,9 @@ impl Bandwidth {
     pub fn ended(&mut self, id: FetchId, now: Duration) {
         self.meter.ended(id, now);
         self.estimator.finished();
-        if let Some(sample) = self.meter.take(MIN_BYTES, MIN_BUSY) {
+        let (bytes, busy) =
+            if self.meter.is_active() { (BESIDE_BYTES, BESIDE_BUSY) } else { (MIN_BYTES, MIN_BUSY) };
+        if let Some(sample) = self.meter.take(bytes, busy) {
             self.add(sample);
         }
     }

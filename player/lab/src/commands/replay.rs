@@ -1,11 +1,11 @@
 //! `replay`: what other controllers would have done on a recorded session's link.
 
-use std::{fmt::Write as _, path::PathBuf, time::Duration};
+use std::{fmt::Write as _, path::{Path, PathBuf}, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
-use weir_abr::{planner::Config, qoe, record::Event};
+use weir_abr::{planner::Config, qoe, record::{Entry, Event}};
 
 use super::print;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     figures::Figures,
     oracle::{self, Objective, Resolution},
     record::{self, Replay},
-    sim::{Session, simulate},
+    sim::{Session, Setup, simulate},
     trace::Format,
 };
 
@@ -34,6 +34,9 @@ pub struct ReplayArgs {
     /// Results as JSON instead of a table.
     #[arg(long)]
     pub json: bool,
+    /// Also write each simulated session's record into this folder, for `explain`.
+    #[arg(long, value_name = "DIR")]
+    pub records: Option<PathBuf>,
     /// Also write the rebuilt link to this trace file.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
@@ -85,7 +88,11 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<()> {
     };
     for name in names {
         let config = Config { controller: name.clone(), ..config.clone() };
-        let session = simulate(replay.setup(&link), config)?;
+        let setup = Setup { record: args.records.is_some(), ..replay.setup(&link) };
+        let session = simulate(setup, config)?;
+        if let Some(folder) = &args.records {
+            write_record(&folder.join(format!("{name}.events.jsonl")), &session.record)?;
+        }
         lines.push(line(name, &session, &replay));
     }
     let best =
@@ -96,6 +103,19 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<()> {
         return print(&(text + "\n"));
     }
     print(&table(&lines, &replay))
+}
+
+fn write_record(path: &Path, record: &[Entry]) -> anyhow::Result<()> {
+    let writing = || format!("writing {}", path.display());
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(writing)?;
+    }
+    let mut text = String::new();
+    for entry in record {
+        text.push_str(&serde_json::to_string(entry).with_context(writing)?);
+        text.push('\n');
+    }
+    std::fs::write(path, text).with_context(writing)
 }
 
 fn line(algorithm: String, session: &Session, replay: &Replay) -> Line {

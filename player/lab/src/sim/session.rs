@@ -334,6 +334,8 @@ impl<'a> Runner<'a> {
             let _ = self.network.stop(id);
             let Some(at) = self.fetches.iter().position(|fetch| fetch.id == FetchId(id)) else { continue };
             let fetch = self.fetches.swap_remove(at);
+            // What the others have brought until now belongs to the same measurement.
+            self.progress();
             self.arrived(fetch);
         }
     }
@@ -366,7 +368,7 @@ impl<'a> Runner<'a> {
         self.recorder.segment(track, fetch.index, fetch.rung, bytes, times, flags, buffer, fetch.curve);
     }
 
-    fn tick(&mut self) {
+    fn progress(&mut self) {
         for at in 0..self.network.flows().len() {
             let Some(flow) = self.network.flows().get(at) else { break };
             if flow.announced {
@@ -379,6 +381,10 @@ impl<'a> Runner<'a> {
                 self.tell(Event::TransferProgress(FetchId(id), bytes));
             }
         }
+    }
+
+    fn tick(&mut self) {
+        self.progress();
         if self.clock.is_running() && self.now >= self.moving {
             let position = self.position();
             if let Some(live) = self.setup.live {
@@ -612,6 +618,14 @@ impl<'a> Runner<'a> {
         // A stall that lasts until the session is given up counts as far as it went.
         self.end_stall(position);
         self.out.end = self.now;
+        // A recorded session that was cut short showed only a part of its last segment.
+        if self.setup.circumstances.is_some()
+            && !self.out.finished
+            && let Some(last) = self.out.played.last_mut()
+            && let Some(segment) = self.setup.content.main().segment(last.index)
+        {
+            last.duration = position.saturating_sub(segment.start).min(last.duration);
+        }
         self.out.bytes = self.network.carried_bytes();
         if self.latency_count > 0 {
             self.out.live_latency_s = Some(self.latency_sum / f64::from(self.latency_count));

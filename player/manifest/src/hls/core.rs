@@ -1,8 +1,8 @@
-//! The RFC 8216 core as m3u8-rs reads it.
+//! The RFC 8216 core as m3u8-rs reads it: the tags that stand once in a media playlist, variants and renditions.
 //!
-//! That crate never sees the playlist itself. It sees lines in canonical form, a bounded number at a time, and in place
-//! of each address the number by which we know what it belongs to. So a tag that it does not accept cannot make it take
-//! a tag for an address, shift what follows, or lose an entry unnoticed, and its time and memory stay bounded.
+//! That crate never sees the playlist itself. It sees lines in canonical form, and in place of each address the number by
+//! which we know what it belongs to. So a tag that it does not accept cannot make it take a tag for an address, shift
+//! what follows, or lose an entry unnoticed. The tags of segments are read beside it (`media`): there may be millions.
 
 use std::fmt::Write as _;
 
@@ -11,112 +11,7 @@ use m3u8_rs::{AlternativeMediaType, MediaPlaylistType};
 use super::attributes::Attributes;
 use crate::Error;
 
-/// Length and, where it is given, offset.
-pub(super) type Range = (u64, Option<u64>);
-
-/// Tags of one segment.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct SegmentTags {
-    pub(super) byte_range: Option<Range>,
-    pub(super) discontinuity: bool,
-    pub(super) map: Option<(String, Option<Range>)>,
-    /// Seconds since the Unix epoch.
-    pub(super) program_date_time: Option<f64>,
-}
-
-/// Canonical lines of some segments.
-#[derive(Debug)]
-pub(super) struct Block {
-    text: String,
-    /// The segment that the next tag belongs to has tags already.
-    open: bool,
-}
-
 const HEAD: &str = "#EXTM3U\n";
-
-impl Block {
-    pub(super) fn new() -> Self {
-        Self { text: HEAD.to_owned(), open: false }
-    }
-
-    /// A byte range of the segment to come.
-    pub(super) fn byte_range(&mut self, value: &str) {
-        self.line(format_args!("#EXT-X-BYTERANGE:{}", compact(value)));
-    }
-
-    /// A discontinuity before the segment to come.
-    pub(super) fn discontinuity(&mut self) {
-        self.line(format_args!("#EXT-X-DISCONTINUITY"));
-    }
-
-    /// An initialization segment for the segments to come. `uri` is not empty.
-    pub(super) fn map(&mut self, uri: &str, byte_range: Option<&str>) {
-        match byte_range {
-            Some(range) => {
-                self.line(format_args!("#EXT-X-MAP:URI=\"{uri}\",BYTERANGE=\"{}\"", compact(range)));
-            }
-            None => self.line(format_args!("#EXT-X-MAP:URI=\"{uri}\"")),
-        }
-    }
-
-    /// The wall-clock time of the segment to come. Zones without a colon and missing zones are common.
-    pub(super) fn program_date_time(&mut self, value: &str) {
-        let mut date = value.replacen(' ', "T", 1).replace(['z'], "Z");
-        let zone = date.rfind(['+', '-']).filter(|at| *at > 10);
-        match zone {
-            Some(at) if date.len() == at + 5 && date.get(at + 3..).is_some_and(|m| !m.contains(':')) => {
-                date.insert(at + 3, ':');
-            }
-            Some(at) if date.len() == at + 3 => date.push_str(":00"),
-            None if !date.ends_with('Z') => date.push('Z'),
-            _ => {}
-        }
-        self.line(format_args!("#EXT-X-PROGRAM-DATE-TIME:{date}"));
-    }
-
-    /// Ends the tags of segment `index`.
-    pub(super) fn segment(&mut self, index: usize) {
-        if std::mem::take(&mut self.open) {
-            // Writing to a string cannot fail.
-            let _ = writeln!(self.text, "{index}");
-        }
-    }
-
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        self.open = true;
-        let _ = writeln!(self.text, "{line}");
-    }
-
-    /// Gives the tags by segment, and starts anew.
-    pub(super) fn parse(&mut self) -> Vec<(usize, SegmentTags)> {
-        if self.text.len() == HEAD.len() {
-            return Vec::new();
-        }
-        let playlist = m3u8_rs::parse_media_playlist_res(self.text.as_bytes());
-        let segments = playlist.map(|playlist| playlist.segments).unwrap_or_default();
-        self.text.truncate(HEAD.len());
-        segments
-            .into_iter()
-            .filter_map(|segment| {
-                let range = |range: m3u8_rs::ByteRange| (range.length, range.offset);
-                let tags = SegmentTags {
-                    byte_range: segment.byte_range.map(range),
-                    discontinuity: segment.discontinuity,
-                    map: segment.map.map(|map| (map.uri, map.byte_range.map(range))),
-                    program_date_time: segment
-                        .program_date_time
-                        .map(|date| date.timestamp_micros() as f64 / 1_000_000.0),
-                };
-                Some((segment.uri.parse().ok()?, tags))
-            })
-            .collect()
-    }
-}
-
-/// `value` without blanks and quotes.
-fn compact(value: &str) -> String {
-    value.chars().filter(|c| !c.is_whitespace() && *c != '"').collect()
-}
 
 /// Tags that stand once in a media playlist.
 #[derive(Clone, Debug, Default, PartialEq)]

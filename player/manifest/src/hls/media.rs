@@ -7,14 +7,18 @@ use url::Url;
 use super::{
     Kind,
     attributes::Attributes,
-    core::{self, Block, SegmentTags},
+    core,
     kind_of,
     lines::{Lines, tag},
     misplaced,
     multivariant::resolve,
     variables::Variables,
 };
-use crate::{Error, Warning, error::Warnings, time::decimal_seconds};
+use crate::{
+    Error, Warning,
+    error::Warnings,
+    time::{decimal_seconds, xs_date_time},
+};
 
 /// `EXT-X-PLAYLIST-TYPE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,8 +189,6 @@ pub struct MediaPlaylist {
 
 /// Most segments that are kept: more than four weeks of four seconds each.
 const MOST_SEGMENTS: usize = 1_000_000;
-/// Segments whose tags m3u8-rs gets at a time.
-const BLOCK: usize = 512;
 /// Parts, hints and reports kept beside the segments.
 const MOST_EXTRAS: usize = 10_000;
 
@@ -221,12 +223,10 @@ pub(crate) fn walk(
         header: MediaHeader::default(),
         once: String::new(),
         variables: Variables::default(),
-        block: Block::new(),
-        segments: Vec::new(),
         duration: None,
         same: (String::new(), Duration::ZERO),
         gap: false,
-        wants: Wants::default(),
+        tags: Tags::default(),
         keys: Vec::new(),
         keys_now: None,
         map: None,
@@ -245,12 +245,15 @@ pub(crate) fn walk(
     walker.finish()
 }
 
-/// Tags that a segment has; m3u8-rs must then give them back.
+/// Length and, where it is given, offset.
+type Piece = (u64, Option<u64>);
+
+/// What the tags before a segment's address say of it alone.
 #[derive(Clone, Copy, Debug, Default)]
-struct Wants {
-    byte_range: usize,
-    date: usize,
-    map: usize,
+struct Tags {
+    byte_range: Option<Piece>,
+    discontinuity: bool,
+    program_date_time: Option<f64>,
 }
 
 struct Walker<'a> {
@@ -261,13 +264,11 @@ struct Walker<'a> {
     /// Canonical lines of tags that stand once.
     once: String,
     variables: Variables,
-    block: Block,
-    segments: Vec<(MediaSegment, Wants)>,
     duration: Option<Duration>,
     /// The last EXTINF, as written and as read.
     same: (String, Duration),
     gap: bool,
-    wants: Wants,
+    tags: Tags,
     /// In force, one for each format.
     keys: Vec<Key>,
     /// The same, shared by the segments that they apply to.
@@ -300,20 +301,18 @@ impl Walker<'_> {
                 self.duration = Some(self.same.1);
             }
             "EXT-X-BYTERANGE" => {
-                self.block.byte_range(value);
-                self.wants.byte_range = line;
+                let range = piece(value)
+                    .ok_or_else(|| Error::syntax(line, "EXT-X-BYTERANGE wants length@offset"))?;
+                self.tags.byte_range = Some(range);
             }
-            "EXT-X-DISCONTINUITY" => self.block.discontinuity(),
+            "EXT-X-DISCONTINUITY" => self.tags.discontinuity = true,
             "EXT-X-PROGRAM-DATE-TIME" => {
-                self.block.program_date_time(value);
-                self.wants.date = line;
+                self.tags.program_date_time = xs_date_time(value);
+                if self.tags.program_date_time.is_none() {
+                    self.header.warnings.push(line, || "the date cannot be read; it is left out".into());
+                }
             }
-            "EXT-X-MAP" => {
-                let list = Attributes::new(value);
-                let uri = list.text("URI").ok_or_else(|| Error::syntax(line, "EXT-X-MAP has no URI"))?;
-                self.block.map(uri, list.text("BYTERANGE"));
-                self.wants.map = line;
-            }
+            "EXT-X-MAP" => self.map(line, &Attributes::new(value))?,
             "EXT-X-KEY" => self.key(line, &Attributes::new(value))?,
             "EXT-X-GAP" => self.gap = true,
             "EXT-X-DEFINE" => {
@@ -436,6 +435,22 @@ impl Walker<'_> {
         Ok(())
     }
 
+    /// An initialization segment for the segments to come.
+    fn map(&mut self, line: usize, list: &Attributes<'_>) -> Result<(), Error> {
+        let uri = list.text("URI").ok_or_else(|| Error::syntax(line, "EXT-X-MAP has no URI"))?;
+        let byte_range = match list.text("BYTERANGE") {
+            None => None,
+            Some(text) => {
+                let (length, at) =
+                    piece(text).ok_or_else(|| Error::syntax(line, "EXT-X-MAP cannot be read"))?;
+                let at = at.unwrap_or(0);
+                Some(at..at.saturating_add(length))
+            }
+        };
+        self.map = Some(Arc::new(Map { uri: uri.to_owned(), byte_range }));
+        Ok(())
+    }
+
     fn part(&mut self, line: usize, list: &Attributes<'_>) -> Result<(), Error> {
         let uri = list.text("URI").ok_or_else(|| Error::syntax(line, "EXT-X-PART has no URI"))?;
         let duration =
@@ -443,12 +458,10 @@ impl Walker<'_> {
         let byte_range = match list.text("BYTERANGE") {
             None => None,
             Some(text) => {
-                let (length, offset) = text.split_once('@').unwrap_or((text, ""));
-                let parse = |number: &str| number.trim().parse::<u64>().ok();
-                let length = parse(length).ok_or_else(|| {
+                let range = piece(text).ok_or_else(|| {
                     Error::syntax(line, format_args!("EXT-X-PART has the BYTERANGE {text:?}"))
                 })?;
-                Some(follow(&mut self.part_end, uri, (length, parse(offset))))
+                Some(follow(&mut self.part_end, uri, range))
             }
         };
         let (independent, gap) = (list.yes("INDEPENDENT"), list.yes("GAP"));
@@ -469,67 +482,29 @@ impl Walker<'_> {
         if self.keys_now.is_none() && !self.keys.is_empty() {
             self.keys_now = Some(self.keys.as_slice().into());
         }
-        let segment = MediaSegment {
+        let tags = std::mem::take(&mut self.tags);
+        let byte_range = match tags.byte_range {
+            Some(range) => Some(follow(&mut self.previous, &uri, range)),
+            None => {
+                self.previous = None;
+                None
+            }
+        };
+        (self.sink)(MediaSegment {
             line,
             uri: uri.into_owned(),
             duration,
-            byte_range: None,
-            discontinuity: false,
+            byte_range,
+            discontinuity: tags.discontinuity,
             gap: std::mem::take(&mut self.gap),
-            program_date_time: None,
-            map: None,
+            program_date_time: tags.program_date_time,
+            map: self.map.clone(),
             keys: self.keys_now.clone(),
             parts: std::mem::take(&mut self.parts),
-        };
-        self.block.segment(self.segments.len());
-        self.segments.push((segment, std::mem::take(&mut self.wants)));
-        if self.segments.len() >= BLOCK { self.flush() } else { Ok(()) }
+        })
     }
 
-    /// Completes the segments of a block with what m3u8-rs says of their tags.
-    fn flush(&mut self) -> Result<(), Error> {
-        let mut tagged = self.block.parse().into_iter().peekable();
-        let mut block = std::mem::take(&mut self.segments);
-        for (index, (mut segment, wants)) in block.drain(..).enumerate() {
-            let tags = tagged.next_if(|(of, _)| *of == index).map(|(_, tags)| tags);
-            self.complete(&mut segment, wants, tags.unwrap_or_default())?;
-            (self.sink)(segment)?;
-        }
-        // Its memory serves the next block.
-        self.segments = block;
-        Ok(())
-    }
-
-    fn complete(&mut self, segment: &mut MediaSegment, wants: Wants, tags: SegmentTags) -> Result<(), Error> {
-        segment.discontinuity = tags.discontinuity;
-        segment.program_date_time = tags.program_date_time;
-        if wants.date > 0 && tags.program_date_time.is_none() {
-            self.header.warnings.push(wants.date, || "the date cannot be read; it is left out".into());
-        }
-        match tags.map {
-            Some((uri, range)) => {
-                let byte_range = range.map(|(length, at)| {
-                    let at = at.unwrap_or(0);
-                    at..at.saturating_add(length)
-                });
-                self.map = Some(Arc::new(Map { uri, byte_range }));
-            }
-            None if wants.map > 0 => return Err(Error::syntax(wants.map, "EXT-X-MAP cannot be read")),
-            None => {}
-        }
-        segment.map.clone_from(&self.map);
-        match tags.byte_range {
-            Some(range) => segment.byte_range = Some(follow(&mut self.previous, &segment.uri, range)),
-            None if wants.byte_range > 0 => {
-                return Err(Error::syntax(wants.byte_range, "EXT-X-BYTERANGE wants length@offset"));
-            }
-            None => self.previous = None,
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<MediaHeader, Error> {
-        self.flush()?;
+    fn finish(self) -> Result<MediaHeader, Error> {
         let once = core::header(&self.once);
         let mut header = self.header;
         header.parts = self.parts;
@@ -553,7 +528,7 @@ impl Walker<'_> {
 }
 
 /// Bytes of a range that may continue the one before it in the same resource.
-fn follow(previous: &mut Option<(String, u64)>, uri: &str, (length, offset): core::Range) -> Range<u64> {
+fn follow(previous: &mut Option<(String, u64)>, uri: &str, (length, offset): Piece) -> Range<u64> {
     let continued = previous.as_ref().filter(|(of, _)| of == uri).map_or(0, |(_, end)| *end);
     let start = offset.unwrap_or(continued);
     let end = start.saturating_add(length);
@@ -562,6 +537,17 @@ fn follow(previous: &mut Option<(String, u64)>, uri: &str, (length, offset): cor
         _ => *previous = Some((uri.to_owned(), end)),
     }
     start..end
+}
+
+/// `length[@offset]`, perhaps in quotes or with blanks.
+fn piece(text: &str) -> Option<Piece> {
+    let number = |text: &str| {
+        text.trim_matches(|c: char| c.is_whitespace() || c == '"').parse::<u64>().ok()
+    };
+    match text.split_once('@') {
+        Some((length, offset)) => Some((number(length)?, Some(number(offset)?))),
+        None => Some((number(text)?, None)),
+    }
 }
 
 fn parse_iv(hex: &str) -> Option<[u8; 16]> {
