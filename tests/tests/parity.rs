@@ -29,8 +29,7 @@ fn the_simulator_chooses_on_the_recorded_link_what_the_player_chose_on_the_real_
     fs::write(&record, log.tail(usize::MAX)).unwrap();
     let record = record.to_str().unwrap();
     let manifest = server.hls(fixture::LONG);
-    let replay =
-        ["lab", "replay", record, "--algorithms", "weir", "--manifest", &manifest, "--json"];
+    let replay = ["lab", "replay", record, "--algorithms", "weir", "--manifest", &manifest, "--json"];
     let output = process::run("weir", &replay).unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
@@ -41,7 +40,12 @@ fn the_simulator_chooses_on_the_recorded_link_what_the_player_chose_on_the_real_
     let rungs = log.count(|event| matches!(event, Event::Switch { .. }));
     assert!(rungs >= 2, "the link's steps made no switches: {}", log.tail(40));
     let same = simulated["same"].as_f64().unwrap();
-    assert!(same >= SAME, "{:.0} % of the segments are the same\n{text}\n{}", same * 100.0, log.tail(usize::MAX));
+    assert!(
+        same >= SAME,
+        "{:.0} % of the segments are the same\n{text}\n{}",
+        same * 100.0,
+        log.tail(usize::MAX)
+    );
     let (played, again) = (recorded["kbps"].as_f64().unwrap(), simulated["kbps"].as_f64().unwrap());
     assert!((again / played - 1.0).abs() <= OFF, "played {played} kbit/s, simulated {again}\n{text}");
 }

@@ -1,6 +1,9 @@
 //! No controller allocates when it decides: a decision must cost the same in the hundredth hour as in the first second.
 
-#![expect(unsafe_code, reason = "a counting allocator is an unsafe trait's implementation; it only passes calls on")]
+#![expect(
+    unsafe_code,
+    reason = "a counting allocator is an unsafe trait's implementation; it only passes calls on"
+)]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -68,21 +71,21 @@ fn live_through(
     let quantiles = [0.5, 0.8, 1.0, 1.1, 1.5].map(|factor| Bitrate::from_kbps(kbps * factor));
     let estimate = Estimate { quantiles, ttfb: Duration::from_millis(40), ..Estimate::exact(mean) };
     let buffer = Duration::from_millis(u64::from(tick * 700 % 25_000));
-    let live = tick % 3 == 0;
+    let live = tick.is_multiple_of(3);
     let context = Context {
         now: SEGMENT * tick,
         ladder,
-        limit: RungId(if tick % 11 == 0 { 6 } else { 9 }),
+        limit: RungId(if tick.is_multiple_of(11) { 6 } else { 9 }),
         upcoming,
         buffer,
         max_buffer: Duration::from_secs(25),
         last: Some(RungId((tick % 10) as usize)),
-        estimate: (tick % 29 != 0).then_some(estimate),
+        estimate: (!tick.is_multiple_of(29)).then_some(estimate),
         since_start: SEGMENT * tick,
         to_end: (!live).then_some(Duration::from_secs(300)),
         latency: live.then_some((Duration::from_millis(1400), Duration::from_millis(1500))),
         rate: 1.0,
-        waiting: tick % 13 == 0,
+        waiting: tick.is_multiple_of(13),
     };
     let choice = controller.choose(&context, scores);
     let size = 125 * KBPS[choice.rung.0] as u64 * 3;
@@ -96,7 +99,7 @@ fn live_through(
         recent_bps: kbps * 1000.0,
     };
     let _ = controller.abandon(&context, &transfer);
-    if tick % 17 == 0 {
+    if tick.is_multiple_of(17) {
         controller.idled(Duration::from_secs(1));
     }
     if tick % 101 == 100 {
@@ -110,7 +113,7 @@ fn live_through(
         duration: SEGMENT,
         buffer_before: buffer,
         buffer_after: buffer + SEGMENT,
-        replaced: tick % 19 == 0,
+        replaced: tick.is_multiple_of(19),
     });
 }
 
@@ -134,12 +137,12 @@ fn no_controller_allocates_when_it_decides() {
         let mut scores = Vec::with_capacity(KBPS.len());
         // Room to work in is made in the first minutes, with every kind of input there is.
         for tick in 0..1200 {
-            let upcoming = if tick % 2 == 0 { &plain } else { &sized };
+            let upcoming = if tick.is_multiple_of(2) { &plain } else { &sized };
             live_through(tick, &ladder, upcoming, controller.as_mut(), &mut scores);
         }
         let before = COUNT.with(Cell::get);
         for tick in 1200..2400 {
-            let upcoming = if tick % 2 == 0 { &plain } else { &sized };
+            let upcoming = if tick.is_multiple_of(2) { &plain } else { &sized };
             live_through(tick, &ladder, upcoming, controller.as_mut(), &mut scores);
         }
         let count = COUNT.with(Cell::get) - before;

@@ -1,5 +1,7 @@
 //! L2A-LL and LoL+ do what their papers and dash.js say they do.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::time::Duration;
 
 use weir_abr::{

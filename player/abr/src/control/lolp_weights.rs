@@ -78,14 +78,16 @@ pub(super) fn first(rungs: usize, top: f64) -> Features {
     let apart = |a: &Features, b: &Features| distance(a, b, &[1.0; 4]);
     let mut centres: Vec<Features> = cloud.first().copied().into_iter().collect();
     while centres.len() < rungs.min(64) {
-        let nearest =
-            |point: &Features| centres.iter().map(|centre| apart(point, centre)).fold(f64::INFINITY, f64::min);
+        let nearest = |point: &Features| {
+            centres.iter().map(|centre| apart(point, centre)).fold(f64::INFINITY, f64::min)
+        };
         let furthest = cloud.iter().max_by(|a, b| nearest(a).total_cmp(&nearest(b)));
         let Some(furthest) = furthest.copied() else { break };
         centres.push(furthest);
     }
     let alone = |centre: &Features| centres.iter().map(|other| apart(centre, other)).sum::<f64>();
     let odd = centres.iter().copied().max_by(|a, b| alone(a).total_cmp(&alone(b)));
-    let last = odd.and_then(|odd| centres.iter().copied().max_by(|a, b| apart(&odd, a).total_cmp(&apart(&odd, b))));
+    let last =
+        odd.and_then(|odd| centres.iter().copied().max_by(|a, b| apart(&odd, a).total_cmp(&apart(&odd, b))));
     last.unwrap_or([0.4; 4])
 }

@@ -1,11 +1,19 @@
 //! `replay`: what other controllers would have done on a recorded session's link.
 
-use std::{fmt::Write as _, path::{Path, PathBuf}, time::Duration};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
-use weir_abr::{planner::Config, qoe, record::{Entry, Event}};
+use weir_abr::{
+    planner::Config,
+    qoe,
+    record::{Entry, Event},
+};
 
 use super::print;
 use crate::{
@@ -95,8 +103,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<()> {
         }
         lines.push(line(name, &session, &replay));
     }
-    let best =
-        oracle::best(&replay.seen(), &link, config.max_buffer, Objective::QoeS, Resolution::default());
+    let best = oracle::best(&replay.seen(), &link, config.max_buffer, Objective::QoeS, Resolution::default());
     lines.push(line("oracle".to_owned(), &best, &replay));
     if args.json {
         let text = serde_json::to_string_pretty(&lines).context("writing the results as JSON")?;

@@ -45,7 +45,9 @@ fn openings(entries: &[Entry], kind: TrackKind, rungs: usize) -> Vec<Duration> {
             Event::Decision { track, index, rung, .. } if *track == kind => {
                 decided.insert((*index, *rung), entry.t_ms);
             }
-            Event::Request { track: Some(track), index: Some(index), rung: Some(rung), .. } if *track == kind => {
+            Event::Request { track: Some(track), index: Some(index), rung: Some(rung), .. }
+                if *track == kind =>
+            {
                 if let Some(at) = decided.remove(&(*index, *rung)) {
                     waited.entry(*rung).or_insert(entry.t_ms - at);
                 }

@@ -125,9 +125,8 @@ fn describe(event: &Event, ladders: &Ladders) -> Option<String> {
         }
         Event::Ended { pos_s } => format!("ended at {pos_s:.2} s"),
         Event::Session { url, algorithm, max_buffer_s, remembered_kbps, .. } => {
-            let known = remembered_kbps.map_or_else(String::new, |kbps| {
-                format!(", {kbps:.0} kbit/s remembered")
-            });
+            let known =
+                remembered_kbps.map_or_else(String::new, |kbps| format!(", {kbps:.0} kbit/s remembered"));
             format!("{url}: {algorithm}, {max_buffer_s:.0} s of buffer{known}")
         }
         Event::Manifest { .. }

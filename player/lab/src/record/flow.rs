@@ -168,9 +168,9 @@ fn latency_at(latencies: &[(f64, f64)], from: f64, to: f64) -> f64 {
     let at = latencies.partition_point(|(asked, _)| *asked < from);
     // A request that went out in the stretch itself comes before one that is yet to come.
     let next = latencies.get(at).or(latencies.last());
-    let nearest = latencies.get(at.wrapping_sub(1)).filter(|(asked, _)| {
-        next.is_some_and(|(coming, _)| *coming > to && from - asked < coming - to)
-    });
+    let nearest = latencies
+        .get(at.wrapping_sub(1))
+        .filter(|(asked, _)| next.is_some_and(|(coming, _)| *coming > to && from - asked < coming - to));
     nearest.or(next).map_or(LATENCY_MS, |(_, latency)| *latency)
 }
 
@@ -221,7 +221,13 @@ mod tests {
 
     #[test]
     fn progress_that_makes_no_sense_is_left_out() {
-        let flow = Flow::new(0.0, 10.0, 100.0, 1000, &[(5.0, 10), (50.0, 2000), (60.0, 500), (55.0, 600), (200.0, 900)]);
+        let flow = Flow::new(
+            0.0,
+            10.0,
+            100.0,
+            1000,
+            &[(5.0, 10), (50.0, 2000), (60.0, 500), (55.0, 600), (200.0, 900)],
+        );
         assert_eq!(flow.unwrap().points, [(10.0, 0.0), (60.0, 4000.0), (100.0, 8000.0)]);
         assert!(Flow::new(0.0, 100.0, 100.0, 1000, &[]).is_none());
     }

@@ -127,7 +127,14 @@ impl Recorder {
         );
     }
 
-    pub(super) fn abort(&mut self, now: Duration, track: TrackKind, fetch: Fetch, bytes: u64, reason: String) {
+    pub(super) fn abort(
+        &mut self,
+        now: Duration,
+        track: TrackKind,
+        fetch: Fetch,
+        bytes: u64,
+        reason: String,
+    ) {
         if self.on {
             let Fetch { index, rung, asked, first_byte, sent, .. } = fetch;
             let abort = Event::Abort {

@@ -7,8 +7,7 @@ use url::Url;
 use super::{
     Kind,
     attributes::Attributes,
-    core,
-    kind_of,
+    core, kind_of,
     lines::{Lines, tag},
     misplaced,
     multivariant::resolve,
@@ -301,8 +300,8 @@ impl Walker<'_> {
                 self.duration = Some(self.same.1);
             }
             "EXT-X-BYTERANGE" => {
-                let range = piece(value)
-                    .ok_or_else(|| Error::syntax(line, "EXT-X-BYTERANGE wants length@offset"))?;
+                let range =
+                    piece(value).ok_or_else(|| Error::syntax(line, "EXT-X-BYTERANGE wants length@offset"))?;
                 self.tags.byte_range = Some(range);
             }
             "EXT-X-DISCONTINUITY" => self.tags.discontinuity = true,
@@ -541,9 +540,7 @@ fn follow(previous: &mut Option<(String, u64)>, uri: &str, (length, offset): Pie
 
 /// `length[@offset]`, perhaps in quotes or with blanks.
 fn piece(text: &str) -> Option<Piece> {
-    let number = |text: &str| {
-        text.trim_matches(|c: char| c.is_whitespace() || c == '"').parse::<u64>().ok()
-    };
+    let number = |text: &str| text.trim_matches(|c: char| c.is_whitespace() || c == '"').parse::<u64>().ok();
     match text.split_once('@') {
         Some((length, offset)) => Some((number(length)?, Some(number(offset)?))),
         None => Some((number(text)?, None)),
