@@ -136,12 +136,12 @@ fn no_controller_allocates_when_it_decides() {
         let mut controller = control::create(name).unwrap();
         let mut scores = Vec::with_capacity(KBPS.len());
         // Room to work in is made in the first minutes, with every kind of input there is.
-        for tick in 0..1200 {
+        for tick in 0..1200_u32 {
             let upcoming = if tick.is_multiple_of(2) { &plain } else { &sized };
             live_through(tick, &ladder, upcoming, controller.as_mut(), &mut scores);
         }
         let before = COUNT.with(Cell::get);
-        for tick in 1200..2400 {
+        for tick in 1200..2400_u32 {
             let upcoming = if tick.is_multiple_of(2) { &plain } else { &sized };
             live_through(tick, &ladder, upcoming, controller.as_mut(), &mut scores);
         }
