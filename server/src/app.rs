@@ -14,6 +14,7 @@ use crate::api::auth::Gate;
 use crate::catalog::{Catalog, CatalogError, Made, Source, State, Stream};
 use crate::config::Config;
 use crate::deliver::hls;
+use crate::deliver::hold::Holds;
 use crate::deliver::rendered::Rendered;
 use crate::ingest::{FetchPolicy, SourceSpec, TestCardSpec};
 use crate::jobs::{JobManager, JobOptions, JobState, JobStatus, StartError};
@@ -22,7 +23,6 @@ use crate::reload::{Reloader, Settings, SourcePolicy};
 use crate::store::{Store, StreamStore};
 use crate::viewers::saved::Saved;
 use crate::viewers::{Clock, Viewers};
-use crate::webhooks::{self, Patience, Webhooks};
 
 /// Everything that a request may need; handlers share it.
 #[derive(Debug)]
@@ -39,12 +39,12 @@ pub struct App {
     pub store: Arc<Store>,
     /// Who watches.
     pub viewers: Arc<Viewers>,
-    /// Who is told what happens.
-    pub webhooks: Arc<Webhooks>,
     /// Who may write.
     pub gate: Gate,
     /// Playlists as they were last rendered.
     pub rendered: Rendered,
+    /// Requests that wait for a stream to move.
+    pub holds: Arc<Holds>,
     /// Cancelled when the server stops: answers without an end of their own must end then.
     pub stop: CancellationToken,
     /// When the server started.
@@ -78,14 +78,6 @@ impl App {
             ..JobOptions::default()
         };
         let gate = Gate::open(&config)?;
-        let stop = CancellationToken::new();
-        let webhooks = Webhooks::open(
-            config.data.join("webhooks.json"),
-            Arc::clone(&policy),
-            &config.webhooks,
-            Patience::default(),
-            stop.clone(),
-        )?;
         let app = Arc::new(Self {
             jobs: JobManager::new(Arc::clone(&store), options),
             viewers: Arc::new(Viewers::new(clock, gate.secret())),
@@ -93,18 +85,17 @@ impl App {
             catalog,
             store,
             rendered: Rendered::default(),
-            stop,
+            holds: Arc::default(),
+            stop: CancellationToken::new(),
             started: Instant::now(),
             logs,
             policy,
             config,
             settings,
             reloader: OnceLock::new(),
-            webhooks,
         });
         app.viewers.restore(Saved::read(&app.config.data)?);
         app.take_up().await;
-        tokio::spawn(webhooks::watch::run(Arc::clone(&app)));
         tokio::spawn(Arc::clone(&app.viewers).keep(app.config.data.clone(), app.stop.clone()));
         Ok(app)
     }

@@ -34,4 +34,3 @@ pub mod store;
 pub mod systemd;
 pub mod viewers;
 pub mod web;
-pub mod webhooks;

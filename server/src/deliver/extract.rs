@@ -66,6 +66,8 @@ pub async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str)
 /// The one who asks.
 #[derive(Debug)]
 pub struct Client {
+    /// Address of the client: the socket's, or the one that a trusted proxy names.
+    pub address: IpAddr,
     /// Signs of identity, for counting.
     pub who: Who,
     /// The connection; absent in tests without a socket.
@@ -79,6 +81,6 @@ impl FromRequestParts<Arc<App>> for Client {
         let peer = parts.extensions.get::<Peer>().cloned();
         let socket = peer.as_ref().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.address.ip());
         let address = app.client_address(socket, &parts.headers);
-        Ok(Self { who: Who::from_request(address, &parts.headers, parts.uri.query()), peer })
+        Ok(Self { address, who: Who::from_request(address, &parts.headers, parts.uri.query()), peer })
     }
 }

@@ -1,4 +1,7 @@
-//! `/stream/{id}` for everything that is not a browser: one fragmented MP4 that follows the packaging.
+//! `/stream/{id}` for everything that is not a browser: one fragmented MP4 that follows the packaging, of a live stream from
+//! the newest key frame on.
+
+mod track;
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,14 +14,15 @@ use axum::response::Response;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::Found;
 use super::extract::Client;
+use super::found::Found;
 use crate::app::App;
 use crate::catalog::State;
 use crate::http::Problem;
 use crate::package::{muxed_init, with_sequence};
 use crate::store::{Edge, Rendition, StreamStore, TrackKind};
 use crate::viewers::{Presence, Protocol};
+use track::{Step, Track, newest_start};
 
 /// A paused player stops reading: its connection may rest this long.
 const PAUSE: Duration = Duration::from_secs(600);
@@ -37,18 +41,22 @@ pub async fn progressive(
     method: &Method,
     client: &Client,
 ) -> Result<Response, Problem> {
-    let found = Found::playable(app, id).await?;
+    let found = Found::playable(app, id, client).await?;
     let renditions = found.store.renditions();
     let video = choose(&renditions, rung)?;
     let audio =
         renditions.iter().find(|r| r.info().kind == TrackKind::Audio && r.name() != video.name()).cloned();
-    let init = match &audio {
-        Some(audio) => muxed_init(&first_init(&video), &first_init(audio)).map_err(|error| {
-            tracing::error!(stream = id, %error, "cannot mux the init segments");
-            Problem::internal("joining sound and picture")
-        })?,
-        None => first_init(&video),
+    let renditions: Vec<_> = std::iter::once(video).chain(audio).collect();
+    let tracks = if found.on_air().is_some() {
+        let start = newest_start(&renditions);
+        renditions.iter().map(|r| Track::at(Arc::clone(r), start)).collect()
+    } else {
+        renditions.iter().map(|r| Track::from_start(Arc::clone(r))).collect::<Vec<_>>()
     };
+    let init = init_of(&tracks).map_err(|error| {
+        tracing::error!(stream = id, %error, "cannot mux the init segments");
+        Problem::internal("joining sound and picture")
+    })?;
     let body = if *method == Method::HEAD {
         Body::empty()
     } else {
@@ -57,8 +65,6 @@ pub async fn progressive(
         }
         let presence = app.viewers.hold(id, &client.who, Protocol::Progressive);
         let edge = found.store.edge();
-        let tracks =
-            std::iter::once(video).chain(audio).map(|rendition| Track { rendition, next: 1 }).collect();
         let sender = Sender {
             app: Arc::clone(app),
             store: Arc::clone(&found.store),
@@ -84,8 +90,13 @@ pub async fn progressive(
     Ok(response)
 }
 
-fn first_init(rendition: &Rendition) -> Bytes {
-    rendition.init(0).unwrap_or_default()
+/// One init segment for all tracks.
+fn init_of(tracks: &[Track]) -> Result<Bytes, crate::package::PackageError> {
+    let inits: Vec<_> = tracks.iter().map(Track::init).collect();
+    match inits.as_slice() {
+        [video, audio] => muxed_init(video, audio),
+        one => Ok(one.first().cloned().unwrap_or_default()),
+    }
 }
 
 fn choose(renditions: &[Arc<Rendition>], rung: Option<&str>) -> Result<Arc<Rendition>, Problem> {
@@ -103,26 +114,7 @@ fn choose(renditions: &[Arc<Rendition>], rung: Option<&str>) -> Result<Arc<Rendi
     })
 }
 
-struct Track {
-    rendition: Arc<Rendition>,
-    next: u32,
-}
-
-impl Track {
-    /// Start of the next segment in nanoseconds, known as soon as the one before it is.
-    fn next_start(&self) -> u128 {
-        let segments = self.rendition.segments();
-        let before = (self.next as usize).checked_sub(2).and_then(|at| segments.get(at));
-        let ticks = before.map_or(0, |s| s.start + s.duration);
-        u128::from(ticks) * 1_000_000_000 / u128::from(self.rendition.info().timescale.max(1))
-    }
-
-    fn is_there(&self) -> bool {
-        self.next as usize <= self.rendition.len()
-    }
-}
-
-/// Sends the tracks' segments in the order of their times.
+/// Sends the tracks' fragments in the order of their times.
 struct Sender {
     app: Arc<App>,
     store: Arc<StreamStore>,
@@ -146,28 +138,42 @@ impl Sender {
             let Some(state) = state.filter(|_| !edge.removed) else {
                 return Err(io::Error::other("the stream was deleted"));
             };
-            let ended = edge.complete || state == State::Failed;
-            if ended {
+            if edge.complete || state == State::Failed {
                 // A track may be shorter than the other: what is there is sent, then it is over.
-                self.tracks.retain(Track::is_there);
-                if self.tracks.is_empty() {
-                    return Ok(None);
-                }
+                self.tracks.retain_mut(|track| !matches!(track.step(), Step::Wait));
             }
-            let Some(track) = self.tracks.iter_mut().min_by_key(|track| track.next_start()) else {
+            let Some(track) = self.tracks.iter_mut().min_by_key(|track| track.position()) else {
                 return Ok(None);
             };
-            if track.is_there() {
-                let segment = self.store.read_segment(track.rendition.name(), track.next).await?;
-                track.next += 1;
-                self.sequence += 1;
-                self.ready.extend(with_sequence(&segment, self.sequence).map_err(io::Error::other)?);
-                continue;
-            }
-            tokio::select! {
-                _ = self.edge.changed() => {}
-                _ = changes.changed() => {}
-                () = self.app.stop.cancelled() => return Err(io::Error::other("the server is stopping")),
+            match track.step() {
+                Step::Wait => {
+                    tokio::select! {
+                        _ = self.edge.changed() => {}
+                        _ = changes.changed() => {}
+                        () = self.app.stop.cancelled() => {
+                            return Err(io::Error::other("the server is stopping"));
+                        }
+                    }
+                }
+                step @ (Step::Segment(_) | Step::Part(_)) => {
+                    for fragment in track.take(step, &self.store).await? {
+                        self.sequence += 1;
+                        let pieces = with_sequence(&fragment, self.sequence).map_err(io::Error::other)?;
+                        self.ready.extend(pieces);
+                    }
+                }
+                // Another codec needs another init segment, which one file cannot have: it ends here.
+                Step::OtherInit => return Ok(None),
+                Step::Lost => {
+                    // The reader was away for longer than the window: it goes on where the stream is now.
+                    let renditions: Vec<_> = self.tracks.iter().map(|t| Arc::clone(t.rendition())).collect();
+                    let start = newest_start(&renditions);
+                    let inits: Vec<_> = self.tracks.iter().map(Track::init_index).collect();
+                    self.tracks = renditions.into_iter().map(|r| Track::at(r, start)).collect();
+                    if self.tracks.iter().map(Track::init_index).ne(inits) {
+                        return Ok(None);
+                    }
+                }
             }
         }
     }

@@ -75,6 +75,11 @@ impl Entity {
         self
     }
 
+    /// The plain representation.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// Length in bytes of the plain representation.
     pub fn len(&self) -> usize {
         self.bytes.len()

@@ -76,7 +76,11 @@ async fn a_growing_playlist_is_an_event_that_only_grows_and_ends_once() {
         assert!(!playlist.end_list);
         assert_eq!(playlist.target_duration, 4);
         assert_eq!(playlist.segments.len() as u32, number - 1);
-        assert_eq!(answer.header("cache-control"), Some("public, max-age=1"));
+        assert_eq!(
+            answer.header("cache-control"),
+            Some("public, max-age=2, s-maxage=2"),
+            "half a target duration"
+        );
         if let Some(before) = before {
             assert!(answer.text().starts_with(&before.text()), "what was listed stays");
             assert_ne!(answer.header("etag"), before.header("etag"));

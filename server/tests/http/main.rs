@@ -18,4 +18,3 @@ mod process;
 mod support;
 mod uploads;
 mod viewers;
-mod webhooks;

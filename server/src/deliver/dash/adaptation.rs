@@ -1,0 +1,216 @@
+//! Adaptation sets, representations and their segment timelines.
+
+use std::fmt::Write as _;
+
+use crate::deliver::names::init_name;
+use crate::deliver::text::{date_time, decimal};
+use crate::store::SegmentEntry;
+use crate::store::TrackKind;
+
+use super::manifest::{ManifestInput, Representation};
+use super::periods::{Anchor, Run, runs, ticks};
+
+/// Families of codecs: players switch inside one only, so each has a set of its own. The place is the set's id, which
+/// therefore stays the same whatever else the stream has.
+const FAMILIES: [(TrackKind, &str); 8] = [
+    (TrackKind::Video, "avc1"),
+    (TrackKind::Audio, "mp4a"),
+    (TrackKind::Video, "hvc1"),
+    (TrackKind::Video, "av01"),
+    (TrackKind::Audio, "opus"),
+    (TrackKind::Audio, "Opus"),
+    (TrackKind::Video, ""),
+    (TrackKind::Audio, ""),
+];
+/// Id of the first set of subtitles.
+const TEXT_ID: usize = 100;
+
+/// Every adaptation set of one Period.
+pub(super) fn sets(text: &mut String, input: &ManifestInput<'_>, ordinal: u64, anchor: Anchor) {
+    for (id, (kind, _)) in FAMILIES.into_iter().enumerate() {
+        let members: Vec<_> = input
+            .representations
+            .iter()
+            .filter(|r| family(r) == id)
+            .filter_map(|r| {
+                let run =
+                    runs(&r.window, input.low_latency()).into_iter().find(|run| run.ordinal == ordinal)?;
+                Some((r, run))
+            })
+            .collect();
+        if members.is_empty() {
+            continue;
+        }
+        let (name, mime) = match kind {
+            TrackKind::Video => ("video", "video/mp4"),
+            TrackKind::Audio => ("audio", "audio/mp4"),
+        };
+        let _ = writeln!(
+            text,
+            "    <AdaptationSet id=\"{id}\" contentType=\"{name}\" mimeType=\"{mime}\" segmentAlignment=\"true\" \
+             startWithSAP=\"1\">"
+        );
+        for (member, run) in &members {
+            representation(text, input, member, run, anchor);
+        }
+        text.push_str("    </AdaptationSet>\n");
+    }
+    for (index, subtitles) in input.subtitles.iter().enumerate() {
+        let _ = write!(
+            text,
+            "    <AdaptationSet id=\"{}\" contentType=\"text\" mimeType=\"text/vtt\" lang=\"{}\">\n      \
+             <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"subtitle\"/>\n      \
+             <Representation id=\"{}\" bandwidth=\"1000\">\n        <BaseURL>{}/subtitles.vtt</BaseURL>\n      \
+             </Representation>\n    </AdaptationSet>\n",
+            TEXT_ID + index,
+            escaped(&subtitles.language),
+            subtitles.name,
+            subtitles.name
+        );
+    }
+}
+
+fn family(representation: &Representation<'_>) -> usize {
+    let info = representation.info;
+    FAMILIES
+        .iter()
+        .position(|(kind, codec)| *kind == info.kind && info.codecs.starts_with(codec))
+        .unwrap_or(FAMILIES.len())
+}
+
+fn representation(
+    text: &mut String,
+    input: &ManifestInput<'_>,
+    Representation { info, rates, .. }: &Representation<'_>,
+    run: &Run<'_>,
+    anchor: Anchor,
+) {
+    let _ = write!(
+        text,
+        "      <Representation id=\"{}\" codecs=\"{}\" bandwidth=\"{}\"",
+        info.name, info.codecs, rates.peak
+    );
+    match info.kind {
+        TrackKind::Video => {
+            if info.width > 0 && info.height > 0 {
+                let _ = write!(text, " width=\"{}\" height=\"{}\"", info.width, info.height);
+            }
+            let (frames, seconds) = info.frame_rate;
+            if frames > 0 {
+                let _ = write!(text, " frameRate=\"{frames}/{seconds}\"");
+            }
+            text.push_str(">\n");
+        }
+        TrackKind::Audio => {
+            let _ = writeln!(
+                text,
+                " audioSamplingRate=\"{}\">\n        <AudioChannelConfiguration \
+                 schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"{}\"/>",
+                info.sample_rate, info.channels
+            );
+        }
+    }
+    let offset = ticks(anchor.start_ms, info.timescale);
+    if input.low_latency()
+        && let Some(wall_ms) = anchor.wall_ms
+    {
+        let _ = writeln!(
+            text,
+            "        <ProducerReferenceTime id=\"0\" type=\"encoder\" wallClockTime=\"{}\" presentationTime=\"{offset}\"/>",
+            date_time(wall_ms)
+        );
+    }
+    let _ = write!(
+        text,
+        "        <SegmentTemplate timescale=\"{}\" startNumber=\"{}\"",
+        info.timescale,
+        run.first_number()
+    );
+    if offset > 0 {
+        let _ = write!(text, " presentationTimeOffset=\"{offset}\"");
+    }
+    if input.low_latency() {
+        // A segment may be asked for as soon as its first chunk is there.
+        let early = input.segment_ms.saturating_sub(input.timing.part_ms);
+        let _ = write!(
+            text,
+            " availabilityTimeOffset=\"{}\" availabilityTimeComplete=\"false\"",
+            decimal(u64::from(early), 1000)
+        );
+    }
+    let _ = writeln!(
+        text,
+        " initialization=\"$RepresentationID$/{}\" media=\"$RepresentationID$/$Number%05d$-{}.m4s\">",
+        init_name(input.generation, run.init()),
+        input.generation
+    );
+    let mut listed = run.segments.to_vec();
+    if let Some(open) = run.open {
+        // How long it will be is not known yet: as long as the one before it, or as what the packager aims at.
+        let aim = ticks(u64::from(input.segment_ms), info.timescale).max(1);
+        let duration = run.segments.last().map_or(aim, |s| s.duration);
+        listed.push(SegmentEntry::plain(open.number, open.start, duration, 0));
+    }
+    timeline(text, &listed);
+    text.push_str("        </SegmentTemplate>\n      </Representation>\n");
+}
+
+/// `S` elements with runs of equal durations folded.
+fn timeline(text: &mut String, segments: &[SegmentEntry]) {
+    text.push_str("          <SegmentTimeline>\n");
+    let mut rest = segments;
+    let mut expected = None;
+    while let Some(first) = rest.first() {
+        let run = rest
+            .iter()
+            .enumerate()
+            .take_while(|(i, s)| {
+                s.duration == first.duration && s.start == first.start + *i as u64 * first.duration
+            })
+            .count()
+            .max(1);
+        text.push_str("            <S");
+        if expected != Some(first.start) {
+            let _ = write!(text, " t=\"{}\"", first.start);
+        }
+        let _ = write!(text, " d=\"{}\"", first.duration);
+        if run > 1 {
+            let _ = write!(text, " r=\"{}\"", run - 1);
+        }
+        text.push_str("/>\n");
+        expected = Some(first.start + run as u64 * first.duration);
+        rest = rest.get(run..).unwrap_or(&[]);
+    }
+    text.push_str("          </SegmentTimeline>\n");
+}
+
+/// Text as an attribute's value.
+fn escaped(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).fold(String::new(), |mut out, c| {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            c => out.push(c),
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_durations_become_one_run_and_gaps_are_timed() {
+        let entry = |number, start, duration| SegmentEntry::plain(number, start, duration, 1);
+        let mut text = String::new();
+        timeline(
+            &mut text,
+            &[entry(1, 0, 4), entry(2, 4, 4), entry(3, 8, 4), entry(4, 12, 2), entry(5, 20, 4)],
+        );
+        let lines: Vec<_> = text.lines().map(str::trim).filter(|l| l.starts_with("<S ")).collect();
+        assert_eq!(lines, ["<S t=\"0\" d=\"4\" r=\"2\"/>", "<S d=\"2\"/>", "<S t=\"20\" d=\"4\"/>"]);
+    }
+}

@@ -1,0 +1,224 @@
+//! Handlers for media files: init segments, segments, parts, segments in progress, the poster.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+
+use super::extract::{Client, MediaPath, StreamId};
+use super::found::Found;
+use super::front::Front;
+use super::names::{MediaName, parse_name};
+use super::{hold, playlists};
+use crate::app::App;
+use crate::http::{Entity, Problem};
+use crate::store::{Growing, Rendition, TrackKind};
+use crate::viewers::Protocol;
+
+/// `GET /stream/{id}/hls/{rendition}/{file}`
+pub(super) async fn hls(
+    State(app): State<Arc<App>>,
+    StreamId(id): StreamId,
+    path: MediaPath,
+    query: RawQuery,
+    method: Method,
+    headers: HeaderMap,
+    client: Client,
+) -> Result<Response, Problem> {
+    let found = Found::now(&app, &id)?;
+    let rendition = found.rendition(&path.rendition)?;
+    match path.file.as_str() {
+        "index.m3u8" => playlists::media(&app, &found, &rendition, query, &method, &headers, &client).await,
+        "iframes.m3u8" => playlists::key_frames(&app, &found, &rendition, &method, &headers, &client).await,
+        name => {
+            let asked = Asked { app: &app, found: &found, rendition: &rendition, protocol: Protocol::Hls };
+            asked.file(name, &method, &headers, &client).await
+        }
+    }
+}
+
+/// `GET /stream/{id}/dash/{rendition}/{file}`
+pub(super) async fn dash(
+    State(app): State<Arc<App>>,
+    StreamId(id): StreamId,
+    path: MediaPath,
+    method: Method,
+    headers: HeaderMap,
+    client: Client,
+) -> Result<Response, Problem> {
+    let found = Found::now(&app, &id)?;
+    let rendition = found.rendition(&path.rendition)?;
+    let asked = Asked { app: &app, found: &found, rendition: &rendition, protocol: Protocol::Dash };
+    asked.file(&path.file, &method, &headers, &client).await
+}
+
+/// `GET /stream/{id}/poster.jpg`
+pub(super) async fn poster(
+    State(app): State<Arc<App>>,
+    StreamId(id): StreamId,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let found = Found::now(&app, &id)?;
+    let store = Arc::clone(&found.store);
+    let jpeg = tokio::task::spawn_blocking(move || store.poster())
+        .await
+        .map_err(|_| Problem::internal("reading the poster"))?
+        .ok_or_else(|| Problem::not_found(format!("The stream \"{id}\" has no poster yet.")))?;
+    let tag = crate::http::entity::hash_tag(&jpeg);
+    Ok(Entity::media(jpeg, tag, "image/jpeg").cache("public, max-age=60").answer(&method, &headers))
+}
+
+/// Whose file is asked for, and by which protocol.
+struct Asked<'a> {
+    app: &'a App,
+    found: &'a Found,
+    rendition: &'a Arc<Rendition>,
+    protocol: Protocol,
+}
+
+/// A file as it is now.
+enum File {
+    Whole(Entity),
+    InProgress(Growing),
+}
+
+impl Asked<'_> {
+    async fn file(
+        &self,
+        name: &str,
+        method: &Method,
+        headers: &HeaderMap,
+        client: &Client,
+    ) -> Result<Response, Problem> {
+        let generation = self.found.generation();
+        let wanted = parse_name(name, &generation).ok_or_else(|| self.no_such_file())?;
+        let file = match wanted {
+            MediaName::Init(index) => self.init(index)?,
+            MediaName::Segment(number) => self.segment(number).await?,
+            MediaName::Part(segment, part) => self.part(segment, part, client).await?,
+        };
+        let response = match file {
+            File::Whole(entity) => entity.answer(method, headers),
+            File::InProgress(growing) => self.in_progress(growing, method),
+        };
+        let delivered = matches!(
+            response.status(),
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED
+        );
+        if *method == Method::GET && delivered {
+            let id = &self.found.stream.id;
+            match wanted {
+                MediaName::Init(_) => self.app.viewers.init(id, &client.who, self.protocol),
+                MediaName::Segment(_) | MediaName::Part(..) => {
+                    self.app.viewers.media(id, &client.who, self.protocol);
+                }
+            }
+        }
+        Ok(response)
+    }
+
+    fn init(&self, index: u32) -> Result<File, Problem> {
+        let bytes = self.rendition.init(index).ok_or_else(|| self.no_such_file())?;
+        Ok(self.whole(bytes, format_args!("i{index}")))
+    }
+
+    async fn segment(&self, number: u32) -> Result<File, Problem> {
+        let name = self.rendition.name();
+        // The one in progress first: when it is finished in between, it is still there, and whole.
+        if self.rendition.segment(number).is_none()
+            && let Some(growing) = self.rendition.open_segment(number)
+        {
+            return Ok(match growing.finished() {
+                Some(bytes) => self.whole(bytes, format_args!("{number}")),
+                None => File::InProgress(growing),
+            });
+        }
+        match self.found.store.read_segment(name, number).await {
+            Ok(bytes) => Ok(self.whole(bytes, format_args!("{number}"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.no_such_file()),
+            Err(error) => {
+                let stream = &self.found.stream.id;
+                tracing::error!(stream, rendition = name, number, %error, "cannot read a segment");
+                Err(Problem::internal("reading a segment"))
+            }
+        }
+    }
+
+    /// A part that is there, or the one that the preload hint names as soon as it is. Nothing of a part is sent before all of
+    /// it can be: a client measures its line by it.
+    async fn part(&self, segment: u32, part: u32, client: &Client) -> Result<File, Problem> {
+        let look = || {
+            // The front before the bytes: a part that comes in between is then there.
+            let next = Front::of(&self.rendition.window()).next_part();
+            match self.rendition.part_bytes(segment, part) {
+                Some(bytes) => Some(Ok(self.whole(bytes, format_args!("{segment}.{part}")))),
+                None if next == (segment, part) && !self.found.store.is_complete() => None,
+                None => Some(Err(self.no_such_file())),
+            }
+        };
+        if let Some(there) = look() {
+            return there;
+        }
+        if self.found.on_air().is_none_or(|live| live.part_ms == 0) {
+            return Err(self.no_such_file());
+        }
+        let id = &self.found.stream.id;
+        let _place = self.app.holds.take(id, client.address)?;
+        let longest = self.found.timing().longest_hold();
+        match hold::wait(self.found.store.edge(), &self.app.stop, longest, look).await {
+            Ok(result) => result,
+            Err(why) => Err(hold::in_vain(why, id)),
+        }
+    }
+
+    fn whole(&self, bytes: bytes::Bytes, name: std::fmt::Arguments<'_>) -> File {
+        let tag = format!("{}-{}-{name}-{:x}", self.found.generation(), self.rendition.name(), bytes.len());
+        File::Whole(Entity::media(bytes, tag, self.mime()))
+    }
+
+    /// Chunked, without a length: each chunk as soon as it is there, to the segment's end.
+    fn in_progress(&self, growing: Growing, method: &Method) -> Response {
+        let body = if *method == Method::HEAD {
+            Body::empty()
+        } else {
+            let stop = self.app.stop.clone();
+            Body::from_stream(futures_util::stream::try_unfold(growing, move |mut growing| {
+                let stop = stop.clone();
+                async move {
+                    let next = tokio::select! {
+                        next = growing.next() => next,
+                        () = stop.cancelled() => return Err(io::Error::other("the server is stopping")),
+                    };
+                    match next {
+                        Some(chunk) => Ok(Some((chunk, growing))),
+                        None if growing.finished().is_some() => Ok(None),
+                        None => Err(io::Error::other("the segment was given up")),
+                    }
+                }
+            }))
+        };
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.mime()));
+        // What is cached is the finished segment: a body that is cut short is not complete, and is not kept.
+        headers
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("none"));
+        response
+    }
+
+    fn mime(&self) -> &'static str {
+        match self.rendition.info().kind {
+            TrackKind::Video => "video/mp4",
+            TrackKind::Audio => "audio/mp4",
+        }
+    }
+
+    fn no_such_file(&self) -> Problem {
+        self.found.unknown("There is no such media file (any more); playlists list those that exist.")
+    }
+}
