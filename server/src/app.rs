@@ -23,6 +23,7 @@ use crate::reload::{Reloader, Settings, SourcePolicy};
 use crate::store::{Store, StreamStore};
 use crate::viewers::saved::Saved;
 use crate::viewers::{Clock, Viewers};
+use crate::webhooks::{self, Patience, Webhooks};
 
 /// Everything that a request may need; handlers share it.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct App {
     pub store: Arc<Store>,
     /// Who watches.
     pub viewers: Arc<Viewers>,
+    /// Who is told what happens.
+    pub webhooks: Arc<Webhooks>,
     /// Who may write.
     pub gate: Gate,
     /// Playlists as they were last rendered.
@@ -78,6 +81,14 @@ impl App {
             ..JobOptions::default()
         };
         let gate = Gate::open(&config)?;
+        let stop = CancellationToken::new();
+        let webhooks = Webhooks::open(
+            config.data.join("webhooks.json"),
+            Arc::clone(&policy),
+            &config.webhooks,
+            Patience::default(),
+            stop.clone(),
+        )?;
         let app = Arc::new(Self {
             jobs: JobManager::new(Arc::clone(&store), options),
             viewers: Arc::new(Viewers::new(clock, gate.secret())),
@@ -86,16 +97,18 @@ impl App {
             store,
             rendered: Rendered::default(),
             holds: Arc::default(),
-            stop: CancellationToken::new(),
+            stop,
             started: Instant::now(),
             logs,
             policy,
             config,
             settings,
             reloader: OnceLock::new(),
+            webhooks,
         });
         app.viewers.restore(Saved::read(&app.config.data)?);
         app.take_up().await;
+        tokio::spawn(webhooks::watch::run(Arc::clone(&app)));
         tokio::spawn(Arc::clone(&app.viewers).keep(app.config.data.clone(), app.stop.clone()));
         Ok(app)
     }

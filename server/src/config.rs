@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::http::{Limits, TlsFiles};
+use crate::webhooks::HookSetting;
 
 /// What the command line, the environment and the file may set; each says nothing about what it leaves out.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -70,6 +71,9 @@ pub struct Options {
     /// Publish sample streams when there is none yet
     #[arg(long, env = "WEIR_DEMO")]
     pub demo: bool,
+    /// Who is told what happens; in the file only.
+    #[arg(skip)]
+    pub webhook: Vec<HookSetting>,
 }
 
 /// What a stop of the server means for live streams.
@@ -127,6 +131,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Publish sample streams when there is none yet.
     pub demo: bool,
+    /// Who is told what happens, beside those that the API added.
+    pub webhooks: Vec<HookSetting>,
 }
 
 impl Options {
@@ -167,6 +173,7 @@ impl Options {
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
             demo: self.demo || other.demo,
+            webhook: if self.webhook.is_empty() { other.webhook } else { self.webhook },
         }
     }
 
@@ -230,6 +237,7 @@ impl Options {
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             demo: self.demo,
+            webhooks: self.webhook,
         })
     }
 }
@@ -246,6 +254,16 @@ mod tests {
         let config = flags.or(file).resolve().unwrap();
         assert_eq!((config.listen.port(), config.jobs, config.max_source), (9000, 3, 5_000_000));
         assert_eq!(config.data, PathBuf::from("data"));
+    }
+
+    #[test]
+    fn webhooks_come_from_the_file() {
+        let text = "[[webhook]]\nurl = \"https://example.org/in\"\nsecret = \"0123456789abcdef\"\n\
+                    events = [\"stream.started\", \"viewer.peak\"]";
+        let config = toml::from_str::<Options>(text).unwrap().resolve().unwrap();
+        assert_eq!((config.webhooks.len(), config.webhooks[0].events.len()), (1, 2));
+        let wrong = text.replace("viewer.peak", "viewer.peek");
+        assert!(toml::from_str::<Options>(&wrong).is_err());
     }
 
     #[test]

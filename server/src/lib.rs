@@ -34,3 +34,4 @@ pub mod store;
 pub mod systemd;
 pub mod viewers;
 pub mod web;
+pub mod webhooks;

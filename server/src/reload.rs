@@ -61,6 +61,7 @@ impl Settings {
             log,
             log_format,
             demo: _,
+            webhooks,
         } = &new;
         compare(Changes::at_start, "data", *data == old.data);
         compare(Changes::at_start, "listen", *listen == old.listen);
@@ -85,6 +86,7 @@ impl Settings {
         compare(Changes::at_start, "redirect-http", *redirect_http == old.redirect_http);
         compare(Changes::at_once, "on-stop", *on_stop == old.on_stop);
         compare(Changes::at_once, "log", *log == old.log);
+        compare(Changes::at_once, "webhook", *webhooks == old.webhooks);
         compare(Changes::at_start, "log-format", *log_format == old.log_format);
         let kept = Config {
             data: old.data.clone(),

@@ -28,12 +28,14 @@
       image.alt = "";
       poster.append(image);
     }
-    if (stream.duration_s) poster.append(make("span", "length", length(stream.duration_s)));
+    const live = stream.state === "live";
+    if (live) poster.append(make("span", "badge", "Live"));
+    if (stream.duration_s && !live) poster.append(make("span", "length", length(stream.duration_s)));
     const text = make("div", "text"), title = make("h2"), link = make("a", "", stream.title);
     link.href = stream.urls.page;
     title.append(link);
     const meta = make("div", "meta");
-    meta.append(make("span", `state ${stream.state}`, stream.state));
+    meta.append(make("span", `state ${stream.state}`, live ? "on air" : stream.state));
     const n = stream.viewers.current;
     meta.append(make("span", n ? "viewers some" : "viewers", n === 1 ? "1 viewer" : `${n} viewers`));
     const top = stream.renditions.filter((r) => r.kind === "video").at(-1);

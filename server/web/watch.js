@@ -1,116 +1,161 @@
-// The watch page: plays the stream with hls.js, offers the qualities, shows what happens.
+// The watch page: the player's controls, the choice of engine and quality, and what there is to see about playback.
 "use strict";
 (() => {
-  const root = document.getElementById("watch");
-  const video = document.getElementById("video");
-  const message = document.getElementById("message");
-  const quality = document.getElementById("quality");
-  const { id, hls: source, sid } = root.dataset;
-  const show = (name, value) => { const e = document.getElementById(name); if (e && e.textContent !== value) e.textContent = value; };
+  const root = ui.byId("watch"), video = ui.byId("video"), message = ui.byId("message"), frame = ui.byId("player");
+  const quality = ui.byId("quality"), captions = ui.byId("captions"), tech = ui.byId("tech");
+  const { id } = root.dataset;
+  let engine = null, dropped = 0;
   const say = (text) => { message.hidden = !text; if (text) message.querySelector("p").textContent = text; };
-  const kbps = (bits) => bits >= 1e6 ? `${(bits / 1e6).toFixed(1)} Mb/s` : `${Math.round(bits / 1e3)} kb/s`;
+  const told = report(root, video);
 
-  // What the server knows: viewers, progress.
+  // The part of the timeline that can be played: all of a file, the window of a live stream.
+  const range = () => {
+    const n = video.seekable.length;
+    if (n && Number.isFinite(video.seekable.end(n - 1))) return [video.seekable.start(0), video.seekable.end(n - 1)];
+    return Number.isFinite(video.duration) ? [0, video.duration] : [0, 0];
+  };
+  const bar = scrub(root, video, range);
+
+  const fill = () => {
+    if (!engine) return;
+    const levels = engine.levels().sort((a, b) => b.bits - a.bits);
+    const chosen = quality.value;
+    quality.replaceChildren(new Option("Auto", "-1"), ...levels.map((level) => new Option(level.text, level.id)));
+    quality.value = levels.some((level) => level.id === chosen) ? chosen : "-1";
+    quality.disabled = !levels.length;
+    const texts = engine.captions();
+    captions.replaceChildren(new Option("No subtitles", "-1"), ...texts.map((text, index) => new Option(text, String(index))));
+    captions.hidden = !texts.length;
+    named();
+  };
+  const named = () => {
+    const now = engine?.levels().find((level) => level.id === engine.level());
+    if (quality.options[0]) quality.options[0].textContent = now ? `Auto (${now.height}p)` : "Auto";
+  };
+  const play = () => video.play().catch(() => { /* The browser wants a click first: the button is there. */ });
+  const tell = { say, level: named, ready: () => { say(""); fill(); play(); } };
+
+  const start = async (which) => {
+    engine?.stop();
+    engine = null;
+    told.use(null);
+    try {
+      engine = which === "dash" ? await engines.dash(video, root, tell) : engines.usable() ? engines.hls(video, root, tell) : engines.native(video, root);
+    } catch (error) { say(`${error.message}. HLS is still there.`); return; }
+    told.use(engine);
+    tech.value = engine.name === "dash" ? "dash" : "hls";
+    quality.hidden = engine.name === "native";
+  };
+  tech.addEventListener("change", () => start(tech.value));
+  quality.addEventListener("change", () => { engine?.choose(quality.value); named(); });
+  captions.addEventListener("change", () => engine?.caption(Number(captions.value)));
+
+  // Controls of our own take the place of the browser's, which a page without scripts keeps.
+  video.controls = false;
+  ui.byId("controls").hidden = false;
+  const toggle = () => { if (video.paused) play(); else video.pause(); };
+  const nudge = (by) => { const [from, to] = range(); video.currentTime = Math.min(Math.max(video.currentTime + by, from), Math.max(to - 0.1, from)); };
+  const full = () => { if (document.fullscreenElement) document.exitFullscreen(); else frame.requestFullscreen?.().catch(() => {}); };
+  const mute = () => { video.muted = !video.muted; if (!video.muted && video.volume === 0) video.volume = 0.5; };
+  const toLive = () => { engine?.toLive(); play(); };
+  const press = (name, action) => ui.byId(name).addEventListener("click", action);
+  press("play", toggle);
+  press("mute", mute);
+  press("golive", toLive);
+  press("full", full);
+  press("pip", () => (document.pictureInPictureElement ? document.exitPictureInPicture() : video.requestPictureInPicture()).catch(() => {}));
+  ui.byId("pip").hidden = !document.pictureInPictureEnabled;
+  video.addEventListener("click", toggle);
+  video.addEventListener("dblclick", full);
+  const volume = ui.byId("volume");
+  volume.addEventListener("input", () => { video.volume = Number(volume.value); video.muted = video.volume === 0; });
+  const label = (name, text, on) => { const e = ui.byId(name); e.setAttribute("aria-label", text); e.title = text; e.classList.toggle("on", on); };
+  const paint = () => {
+    label("play", video.paused ? "Play (k)" : "Pause (k)", !video.paused);
+    label("mute", video.muted ? "Unmute (m)" : "Mute (m)", !video.muted);
+    volume.value = video.muted ? "0" : String(video.volume);
+  };
+  for (const event of ["play", "pause", "volumechange", "ended"]) video.addEventListener(event, paint);
+  paint();
+  const keys = { k: toggle, " ": toggle, m: mute, f: full, j: () => nudge(-10), l: () => nudge(10), ArrowLeft: () => nudge(-5), ArrowRight: () => nudge(5), Home: () => nudge(-1e9), End: toLive };
+  document.addEventListener("keydown", (event) => {
+    const own = event.target.closest("input, select, textarea, button, a, summary");
+    if (event.ctrlKey || event.metaKey || event.altKey || (own && own.id !== "seek") || !keys[event.key]) return;
+    event.preventDefault();
+    keys[event.key]();
+  });
+  // The controls leave while nobody moves and the picture runs.
+  let idle;
+  const wake = () => {
+    frame.classList.remove("idle");
+    clearTimeout(idle);
+    idle = setTimeout(() => { if (!video.paused) frame.classList.add("idle"); }, 3000);
+  };
+  for (const event of ["pointermove", "focusin", "keydown", "touchstart"]) frame.addEventListener(event, wake, { passive: true });
+  video.addEventListener("pause", wake);
+  wake();
+
+  // What the server knows: viewers, state, thumbnails.
+  let thumbnails = "", streamState = "";
+  const took = (stream) => {
+    const { current, peak, total } = stream.viewers;
+    ui.show("viewers", `${current} watching`);
+    ui.show("peak", String(peak));
+    ui.show("total", String(total));
+    ui.show("watched", ui.length(stream.viewers.watch_seconds));
+    const qoe = stream.qoe;
+    ui.show("q-startup", qoe.startup_ms.count ? ui.seconds(qoe.startup_ms.median) : "-");
+    ui.show("q-stalled", qoe.sessions ? `${Math.round(qoe.stalls.sessions_share * 100)} %` : "-");
+    ui.show("q-bitrate", qoe.mean_bitrate_kbps ? ui.rate(qoe.mean_bitrate_kbps * 1000) : "-");
+    ui.show("state", stream.state === "packaging" ? `packaging, ${Math.round(stream.progress * 100)} %` : stream.state === "live" ? "on air" : stream.state);
+    ui.show("why", stream.error ?? "");
+    if (stream.state === "failed" && !stream.playable) say(`Packaging failed: ${stream.error}`);
+    if (streamState && streamState !== "live" && stream.state === "live") { root.dataset.live = "1"; start(tech.value); }
+    streamState = stream.state;
+    const path = stream.urls.thumbnails ?? "";
+    if (path && (path !== thumbnails || stream.state === "live")) { thumbnails = path; bar.load(path); }
+  };
   const refresh = async () => {
     try {
       const answer = await fetch(`/api/stream/${id}`, { cache: "no-store" });
       if (answer.status === 404) { say("This stream was deleted."); return; }
-      const stream = await answer.json();
-      const { current, peak, total } = stream.viewers;
-      show("viewers", current === 1 ? "1 watching" : `${current} watching`);
-      show("peak", String(peak));
-      show("total", String(total));
-      show("state", stream.state === "packaging" ? `packaging, ${Math.round(stream.progress * 100)} %` : stream.state);
-      if (stream.error) show("why", stream.error);
-      if (stream.state === "failed" && !stream.playable) say(`Packaging failed: ${stream.error}`);
+      took(await answer.json());
     } catch { /* The next round tries again; the player reports what matters. */ }
   };
   refresh();
   setInterval(refresh, 3000);
 
-  const remove = document.getElementById("delete");
-  remove.hidden = false;
-  remove.addEventListener("click", async () => {
-    if (!confirm(`Delete the stream "${id}" with all its media?`)) return;
-    const headers = {};
-    let answer = await fetch(`/api/stream/${id}`, { method: "DELETE" });
-    if (answer.status === 401) {
-      const token = prompt("The server's token:");
-      if (!token) return;
-      headers.Authorization = `Bearer ${token}`;
-      answer = await fetch(`/api/stream/${id}`, { method: "DELETE", headers });
-    }
-    if (answer.ok) location.href = "/";
-    else say((await answer.json()).detail);
-  });
-
-  if (!window.Hls || !Hls.isSupported()) {
-    // Safari on phones plays HLS itself, everything else at least the progressive stream.
-    video.src = video.canPlayType("application/vnd.apple.mpegurl") ? source : root.dataset.page;
-    quality.hidden = true;
-    return;
-  }
-
-  const hls = new Hls({
-    cmcd: { sessionId: sid, contentId: id, useHeaders: false },
-    startPosition: 0, // A stream that is still being packaged starts at its beginning, not at its edge.
-    capLevelToPlayerSize: true,
-    maxBufferLength: 30, // Both: a page that fetches every few seconds is counted as a viewer all the time.
-    maxMaxBufferLength: 30,
-    backBufferLength: 60,
-  });
-  let stalls = 0, started = false, dropped = 0;
   const bandwidth = [];
-
-  const label = (level) => level ? `${level.height}p` : "";
-  const names = () => {
-    const shown = hls.levels[hls.currentLevel >= 0 ? hls.currentLevel : hls.loadLevel];
-    quality.options[0].textContent = shown ? `Auto (${label(shown)})` : "Auto";
-  };
-  hls.on(Hls.Events.MANIFEST_PARSED, (_, data) => {
-    say("");
-    const options = data.levels.map((level, index) => new Option(`${label(level)}  ${kbps(level.bitrate)}`, String(index))).reverse();
-    quality.replaceChildren(new Option("Auto", "-1"), ...options);
-    video.play().catch(() => { /* The browser wants a click first: the controls are there. */ });
-  });
-  hls.on(Hls.Events.LEVEL_SWITCHED, names);
-  hls.on(Hls.Events.FRAG_LOADED, (_, data) => {
-    if (data.frag.type !== "main" || !data.frag.stats.loading.end) return;
-    bandwidth.push(hls.bandwidthEstimate);
-    if (bandwidth.length > 60) bandwidth.shift();
-    const top = Math.max(...bandwidth, 1), step = 100 / Math.max(bandwidth.length - 1, 1);
-    const path = bandwidth.map((b, i) => `${i ? "L" : "M"}${(i * step).toFixed(1)} ${(29 - 27 * b / top).toFixed(1)}`).join("");
-    document.getElementById("line").setAttribute("d", path);
-  });
-  quality.addEventListener("change", () => { hls.nextLevel = Number(quality.value); names(); });
-
-  let retry = 0;
-  hls.on(Hls.Events.ERROR, (_, data) => {
-    if (!data.fatal) return;
-    const status = data.response?.code;
-    if (data.type === Hls.ErrorTypes.MEDIA_ERROR) { hls.recoverMediaError(); return; }
-    if (status === 404 && data.details === Hls.ErrorDetails.MANIFEST_LOAD_ERROR) { say("This stream is not there or could not be packaged."); return; }
-    say(status === 503 ? "The first segment is being made ..." : "The server does not answer; trying again ...");
-    setTimeout(() => { started ? hls.startLoad() : hls.loadSource(source); }, Math.min(1000 * 2 ** retry++, 10000));
-  });
-  hls.on(Hls.Events.FRAG_BUFFERED, () => { retry = 0; say(""); });
-  video.addEventListener("playing", () => { started = true; });
-  video.addEventListener("waiting", () => { if (started && !video.seeking) stalls += 1; });
-  hls.loadSource(source);
-  hls.attachMedia(video);
-
   setInterval(() => {
-    const level = hls.levels[hls.currentLevel];
-    let ahead = 0;
-    for (let i = 0; i < video.buffered.length; i++) {
-      if (video.buffered.start(i) <= video.currentTime + 0.1 && video.buffered.end(i) > video.currentTime) ahead = video.buffered.end(i) - video.currentTime;
-    }
+    const moving = engine?.live() ?? false;
+    root.dataset.moving = moving ? "1" : "0";
+    bar.update();
+    const [from, to] = range();
+    ui.show("time", moving ? (to - video.currentTime > 1 && to > from ? `-${ui.length(to - video.currentTime)}` : "0:00") : `${ui.length(video.currentTime)} / ${ui.length(to)}`);
+    const latency = moving ? engine.latency() : null;
+    const golive = ui.byId("golive");
+    golive.hidden = !moving;
+    const atEdge = latency !== null && latency < Math.max(engine.target() * 2, engine.target() + 4);
+    golive.classList.toggle("on", atEdge);
+    golive.setAttribute("aria-label", atEdge ? "At the live edge" : "Go to the live edge");
+    const level = engine?.levels().find((level) => level.id === engine.level());
     dropped = video.getVideoPlaybackQuality?.().droppedVideoFrames ?? 0;
-    show("s-quality", level ? `${video.videoWidth} x ${video.videoHeight}` : "-");
-    show("s-bitrate", level ? kbps(level.averageBitrate || level.bitrate) : "-");
-    show("s-estimate", Number.isFinite(hls.bandwidthEstimate) ? kbps(hls.bandwidthEstimate) : "-");
-    show("s-buffer", `${ahead.toFixed(1)} s`);
-    show("s-stalls", String(stalls));
-    show("s-dropped", String(dropped));
+    ui.show("s-quality", video.videoWidth ? `${video.videoWidth} x ${video.videoHeight}` : "-");
+    ui.show("s-bitrate", level ? ui.rate(level.bits) : "-");
+    ui.show("s-estimate", ui.rate(engine?.estimate() ?? NaN));
+    ui.show("s-buffer", `${(engine?.buffer() ?? 0).toFixed(1)} s`);
+    ui.show("s-latency", latency ? `${latency.toFixed(1)} s${engine.lowLatency() ? ", low latency" : ""}` : "-");
+    ui.show("s-startup", told.figures.startup === null ? "-" : ui.seconds(told.figures.startup));
+    ui.show("s-stalls", told.figures.stalls ? `${told.figures.stalls}, ${(told.stalled() / 1000).toFixed(1)} s` : "0");
+    ui.show("s-dropped", String(dropped));
   }, 500);
+  setInterval(() => {
+    const estimate = engine?.estimate();
+    if (!Number.isFinite(estimate)) return;
+    bandwidth.push([bandwidth.length ? bandwidth.at(-1)[0] + 1 : 0, estimate]);
+    if (bandwidth.length > 90) bandwidth.shift();
+    ui.byId("throughput").replaceChildren(ui.line("Throughput", bandwidth, ui.rate));
+  }, 1000);
+
+  start(new URLSearchParams(location.search).get("tech") === "dash" ? "dash" : "hls");
 })();

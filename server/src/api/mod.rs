@@ -10,6 +10,7 @@ mod system;
 mod upload;
 mod view;
 mod viewers;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -48,6 +49,10 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/api/stream/{id}/viewers", get(viewers::list))
         .route("/api/session/{id}", axum::routing::delete(viewers::kick))
         .route("/api/beacon", post(viewers::beacon))
+        .route("/api/webhooks", get(webhooks::list).post(webhooks::add))
+        .route("/api/webhooks/{id}", get(webhooks::one).patch(webhooks::patch).delete(webhooks::remove))
+        .route("/api/webhooks/{id}/deliveries", get(webhooks::deliveries))
+        .route("/api/webhooks/{id}/ping", post(webhooks::ping))
         .route("/api/events", get(events::events))
         .route("/api/time", get(system::time))
         .route("/api/reload", post(system::reload))

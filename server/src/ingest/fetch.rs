@@ -173,7 +173,7 @@ async fn download(
     policy: Arc<dyn FetchPolicy>,
     progress: &mut (impl FnMut(u64, Option<u64>) -> bool + Send),
 ) -> Result<u64, FetchError> {
-    check(policy.as_ref(), url).map_err(|why| FetchError::Forbidden { url: url.to_string(), why })?;
+    check_url(policy.as_ref(), url).map_err(|why| FetchError::Forbidden { url: url.to_string(), why })?;
     let limit = policy.max_bytes();
     let client = client(Arc::clone(&policy)).map_err(|e| network(url, &e))?;
     let response = client.get(url.clone()).send().await.map_err(|e| network(url, &e))?;
@@ -212,7 +212,11 @@ fn network(url: &Url, error: &reqwest::Error) -> FetchError {
     FetchError::Network { url: url.to_string(), why }
 }
 
-fn check(policy: &dyn FetchPolicy, url: &Url) -> Result<(), String> {
+/// Asks the policy about an address, with what its literal host says.
+///
+/// # Errors
+/// A sentence for the one who gave the address.
+pub fn check_url(policy: &dyn FetchPolicy, url: &Url) -> Result<(), String> {
     policy.allow_url(url)?;
     // A literal address never reaches the resolver below.
     let literal = match url.host() {
@@ -244,7 +248,7 @@ fn client(policy: Arc<dyn FetchPolicy>) -> Result<reqwest::Client, reqwest::Erro
             if attempt.previous().len() > MAX_REDIRECTS {
                 return attempt.error("too many redirects");
             }
-            match check(for_redirects.as_ref(), attempt.url()) {
+            match check_url(for_redirects.as_ref(), attempt.url()) {
                 Ok(()) => attempt.follow(),
                 Err(why) => attempt.error(format!("redirect refused: {why}")),
             }
@@ -252,8 +256,16 @@ fn client(policy: Arc<dyn FetchPolicy>) -> Result<reqwest::Client, reqwest::Erro
         .build()
 }
 
+/// Resolves names to addresses that the policy allows.
 #[derive(Debug)]
-struct GuardedResolver(Arc<dyn FetchPolicy>);
+pub(crate) struct GuardedResolver(Arc<dyn FetchPolicy>);
+
+impl GuardedResolver {
+    /// A resolver under `policy`.
+    pub(crate) fn new(policy: Arc<dyn FetchPolicy>) -> Self {
+        Self(policy)
+    }
+}
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {

@@ -10,7 +10,8 @@ use url::Url;
 
 pub(crate) use testcard::{CardPainter, CardPlanes, beep};
 
-pub use fetch::{FetchError, FetchPolicy, PublicInternet, fetch};
+pub(crate) use fetch::GuardedResolver;
+pub use fetch::{FetchError, FetchPolicy, PublicInternet, check_url, fetch};
 
 /// A stream's source, as the catalogue keeps it. Whoever accepts one from outside validates paths and URLs
 /// against the server's policy first.

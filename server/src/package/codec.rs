@@ -1,26 +1,49 @@
 //! Codec configurations and the strings that playlists name them by (RFC 6381).
 
-use super::PackageError;
+use std::fmt::Write as _;
 
-/// H.264: what the init segment says about the pictures.
+use super::PackageError;
+use super::bits::Bits;
+use super::sps::{self, PictureInfo};
+
+/// How pictures are coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VideoCodec {
+    /// H.264.
+    Avc,
+    /// H.265.
+    Hevc,
+    /// AV1.
+    Av1,
+}
+
+/// What the init segment says about the pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideoConfig {
     /// Coded width in pixels.
     pub width: u16,
     /// Coded height in pixels.
     pub height: u16,
-    /// The `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15), checked.
-    avcc: Vec<u8>,
+    codec: VideoCodec,
+    /// The body of `avcC`, `hvcC` or `av1C`, checked.
+    record: Vec<u8>,
+}
+
+/// Longest configuration that is taken; real ones are below a kilobyte.
+const LONGEST: usize = 16 << 10;
+
+fn bad(codec: &'static str, why: &str) -> PackageError {
+    PackageError::Codec { codec, why: why.to_owned() }
 }
 
 impl VideoConfig {
-    /// Takes an `AVCDecoderConfigurationRecord`, as GStreamer's `codec_data` holds it.
+    /// Takes an `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15), as GStreamer's `codec_data` holds it.
     ///
     /// # Errors
     /// When it is not one, or NAL lengths are not four bytes long.
     pub fn from_avcc(width: u16, height: u16, avcc: &[u8]) -> Result<Self, PackageError> {
-        let bad = |why: &str| PackageError::Codec { codec: "H.264", why: why.to_owned() };
-        let [version, profile, compatibility, level, lengths, sps_count, rest @ ..] = avcc else {
+        let bad = |why| bad("H.264", why);
+        let [version, profile, compatibility, level, lengths, _, ..] = avcc else {
             return Err(bad("it is shorter than its fixed part"));
         };
         if *version != 1 {
@@ -29,31 +52,162 @@ impl VideoConfig {
         if lengths & 3 != 3 {
             return Err(bad("NAL units are not prefixed with four-byte lengths"));
         }
-        let [high, low, sps @ ..] = rest else { return Err(bad("it holds no SPS")) };
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        let sps =
-            sps.get(..length).filter(|_| sps_count & 31 > 0).ok_or_else(|| bad("its SPS is cut short"))?;
+        if avcc.len() > LONGEST {
+            return Err(bad("it is longer than 16 KiB"));
+        }
+        let sps = avcc_sps(avcc).map_err(bad)?;
         if sps.get(1..4) != Some(&[*profile, *compatibility, *level][..]) {
             return Err(bad("profile and level differ from its SPS"));
         }
-        Ok(Self { width, height, avcc: avcc.to_vec() })
+        Ok(Self { width, height, codec: VideoCodec::Avc, record: avcc.to_vec() })
     }
 
-    /// "avc1.PPCCLL": profile, constraint flags and level of the SPS in hexadecimal.
+    /// Takes an `HEVCDecoderConfigurationRecord` (ISO/IEC 14496-15).
+    ///
+    /// # Errors
+    /// When it is not one, NAL lengths are not four bytes long, or a parameter set is missing.
+    pub fn from_hvcc(width: u16, height: u16, hvcc: &[u8]) -> Result<Self, PackageError> {
+        let bad = |why| bad("HEVC", why);
+        if hvcc.first() != Some(&1) {
+            return Err(bad("its version is not 1"));
+        }
+        if hvcc.get(21).is_none_or(|byte| byte & 3 != 3) {
+            return Err(bad("NAL units are not prefixed with four-byte lengths"));
+        }
+        if hvcc.len() > LONGEST {
+            return Err(bad("it is longer than 16 KiB"));
+        }
+        for (kind, name) in [(32, "VPS"), (33, "SPS"), (34, "PPS")] {
+            if hvcc_unit(hvcc, kind).map_err(bad)?.is_none() {
+                return Err(PackageError::Codec { codec: "HEVC", why: format!("it holds no {name}") });
+            }
+        }
+        Ok(Self { width, height, codec: VideoCodec::Hevc, record: hvcc.to_vec() })
+    }
+
+    /// Takes an `AV1CodecConfigurationRecord` (AV1 in ISOBMFF, section 2.3.3).
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn from_av1c(width: u16, height: u16, av1c: &[u8]) -> Result<Self, PackageError> {
+        let bad = |why| bad("AV1", why);
+        if av1c.len() < 4 {
+            return Err(bad("it is shorter than its fixed part"));
+        }
+        if av1c.first() != Some(&0x81) {
+            return Err(bad("its marker and version are not those of version 1"));
+        }
+        if av1c.len() > LONGEST {
+            return Err(bad("it is longer than 16 KiB"));
+        }
+        Ok(Self { width, height, codec: VideoCodec::Av1, record: av1c.to_vec() })
+    }
+
+    /// The codec.
+    #[must_use]
+    pub fn codec(&self) -> VideoCodec {
+        self.codec
+    }
+
+    /// Size and frame rate as the parameter sets tell them; `None` when they cannot be read.
+    #[must_use]
+    pub fn picture(&self) -> Option<PictureInfo> {
+        match self.codec {
+            VideoCodec::Avc => sps::h264(avcc_sps(&self.record).ok()?),
+            VideoCodec::Hevc => sps::h265(hvcc_unit(&self.record, 33).ok()??),
+            VideoCodec::Av1 => sps::av1(self.record.get(4..)?),
+        }
+    }
+
+    /// "avc1.PPCCLL", "hvc1.P.CC.LNNN.BB" or "av01.P.LLT.DD".
     #[must_use]
     pub fn codec_string(&self) -> String {
-        match self.avcc.get(1..4) {
-            Some([profile, constraints, level]) => format!("avc1.{profile:02x}{constraints:02x}{level:02x}"),
+        match (self.codec, self.record.as_slice()) {
+            (VideoCodec::Avc, [_, profile, constraints, level, ..]) => {
+                format!("avc1.{profile:02x}{constraints:02x}{level:02x}")
+            }
+            (VideoCodec::Hevc, record) => hevc_string(record).unwrap_or_else(|| "hvc1".to_owned()),
+            (VideoCodec::Av1, [_, first, second, ..]) => {
+                let tier = if second & 0x80 == 0 { 'M' } else { 'H' };
+                let depth = match (second & 0x40 != 0, second & 0x20 != 0) {
+                    (false, _) => 8,
+                    (true, false) => 10,
+                    (true, true) => 12,
+                };
+                format!("av01.{}.{:02}{tier}.{depth:02}", first >> 5, first & 31)
+            }
             _ => "avc1".to_owned(),
         }
     }
 
-    pub(super) fn avcc(&self) -> &[u8] {
-        &self.avcc
+    /// Kinds of the sample entry and of the box in it.
+    pub(super) fn boxes(&self) -> (&'static [u8; 4], &'static [u8; 4]) {
+        match self.codec {
+            VideoCodec::Avc => (b"avc1", b"avcC"),
+            VideoCodec::Hevc => (b"hvc1", b"hvcC"),
+            VideoCodec::Av1 => (b"av01", b"av1C"),
+        }
+    }
+
+    pub(super) fn record(&self) -> &[u8] {
+        &self.record
     }
 }
 
-/// AAC: what the init segment says about the sound.
+fn avcc_sps(avcc: &[u8]) -> Result<&[u8], &'static str> {
+    let [_, _, _, _, _, count, rest @ ..] = avcc else { return Err("it holds no SPS") };
+    let [high, low, sps @ ..] = rest else { return Err("it holds no SPS") };
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    sps.get(..length).filter(|_| count & 31 > 0).ok_or("its SPS is cut short")
+}
+
+/// The first NAL unit of a kind.
+fn hvcc_unit(hvcc: &[u8], kind: u8) -> Result<Option<&[u8]>, &'static str> {
+    const CUT: &str = "its parameter sets are cut short";
+    let arrays = *hvcc.get(22).ok_or(CUT)?;
+    let mut rest = hvcc.get(23..).ok_or(CUT)?;
+    for _ in 0..arrays {
+        let [header, high, low, units @ ..] = rest else { return Err(CUT) };
+        rest = units;
+        for _ in 0..u16::from_be_bytes([*high, *low]) {
+            let [high, low, unit @ ..] = rest else { return Err(CUT) };
+            let length = usize::from(u16::from_be_bytes([*high, *low]));
+            let found = unit.get(..length).ok_or(CUT)?;
+            if header & 0x3f == kind {
+                return Ok(Some(found));
+            }
+            rest = unit.get(length..).ok_or(CUT)?;
+        }
+    }
+    Ok(None)
+}
+
+/// ISO/IEC 14496-15, annex E.3.
+fn hevc_string(record: &[u8]) -> Option<String> {
+    let general = *record.get(1)?;
+    let compatibility = u32::from_be_bytes(*record.get(2..6)?.first_chunk()?);
+    let constraints = record.get(6..12)?;
+    let level = record.get(12)?;
+    let space = ["", "A", "B", "C"].get(usize::from(general >> 6))?;
+    let tier = if general & 0x20 == 0 { 'L' } else { 'H' };
+    let mut text = format!("hvc1.{space}{}.{:X}.{tier}{level}", general & 31, compatibility.reverse_bits());
+    let used = constraints.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    for byte in constraints.iter().take(used) {
+        let _ = write!(text, ".{byte:X}");
+    }
+    Some(text)
+}
+
+/// How sound is coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AudioCodec {
+    /// AAC.
+    Aac,
+    /// Opus.
+    Opus,
+}
+
+/// What the init segment says about the sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AudioConfig {
     /// Hz.
@@ -62,37 +216,175 @@ pub struct AudioConfig {
     pub channels: u16,
     /// Average bitrate in bit/s.
     pub bitrate: u32,
-    /// The `AudioSpecificConfig` (ISO/IEC 14496-3), checked.
-    asc: Vec<u8>,
+    codec: AudioCodec,
+    /// The `AudioSpecificConfig` (ISO/IEC 14496-3) or the body of `dOps`, checked.
+    record: Vec<u8>,
+}
+
+/// What an `AudioSpecificConfig` says that matters here (ISO/IEC 14496-3, 1.6.2.1).
+#[derive(Debug, Clone, Copy)]
+struct Asc {
+    object_type: u32,
+    core_rate: u32,
+    channels: u32,
+    short_frames: bool,
+}
+
+const RATES: [u32; 13] =
+    [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350];
+
+impl Asc {
+    fn parse(asc: &[u8]) -> Option<Self> {
+        fn object(bits: &mut Bits<'_>) -> Option<u32> {
+            match bits.take(5)? {
+                31 => Some(32 + bits.take(6)?),
+                kind => Some(kind),
+            }
+        }
+        fn rate(bits: &mut Bits<'_>) -> Option<u32> {
+            match bits.take(4)? {
+                15 => bits.take(24),
+                index => RATES.get(index as usize).copied(),
+            }
+        }
+        let mut bits = Bits::new(asc);
+        let object_type = object(&mut bits)?;
+        let core_rate = rate(&mut bits)?;
+        let channels = bits.take(4)?;
+        if object_type == 5 || object_type == 29 {
+            rate(&mut bits)?;
+            object(&mut bits)?;
+        }
+        let short_frames = bits.bit().unwrap_or(false);
+        Some(Self { object_type, core_rate, channels, short_frames })
+    }
 }
 
 impl AudioConfig {
-    /// Takes an `AudioSpecificConfig`, as GStreamer's `codec_data` holds it.
+    /// Takes an `AudioSpecificConfig`, as GStreamer's `codec_data` holds it. A `sample_rate` or `channels` of 0
+    /// is read from it.
     ///
     /// # Errors
     /// When it is not AAC or longer than 64 bytes.
     pub fn from_asc(sample_rate: u32, channels: u16, bitrate: u32, asc: &[u8]) -> Result<Self, PackageError> {
-        let config = Self { sample_rate, channels, bitrate, asc: asc.to_vec() };
-        match (asc.len(), config.object_type()) {
-            (2..=64, 1..=30) => Ok(config),
-            _ => Err(PackageError::Codec {
-                codec: "AAC",
-                why: format!("{} bytes that are no AudioSpecificConfig", asc.len()),
-            }),
+        let error = || PackageError::Codec {
+            codec: "AAC",
+            why: format!("{} bytes that are no AudioSpecificConfig", asc.len()),
+        };
+        let parsed = Asc::parse(asc).filter(|_| (2..=64).contains(&asc.len())).ok_or_else(error)?;
+        if !(1..=30).contains(&parsed.object_type) || !(7000..=192_000).contains(&parsed.core_rate) {
+            return Err(error());
+        }
+        let or = |given: u32, read: u32| if given == 0 { read } else { given };
+        let config = Self {
+            sample_rate: or(sample_rate, parsed.core_rate),
+            channels: or(channels.into(), parsed.channels).clamp(1, 64) as u16,
+            bitrate,
+            codec: AudioCodec::Aac,
+            record: asc.to_vec(),
+        };
+        Ok(config)
+    }
+
+    /// Takes the body of a `dOps` box (Opus in ISOBMFF, 4.3.2), or an `OpusHead` packet (RFC 7845, 5.1), which
+    /// says the same in another byte order.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn from_dops(bitrate: u32, config: &[u8]) -> Result<Self, PackageError> {
+        let bad = |why| bad("Opus", why);
+        let record = match config.strip_prefix(b"OpusHead") {
+            None => config.to_vec(),
+            Some([_, channels, skip_low, skip_high, r0, r1, r2, r3, g0, g1, rest @ ..]) => {
+                let mut record = vec![0, *channels, *skip_high, *skip_low, *r3, *r2, *r1, *r0, *g1, *g0];
+                record.extend_from_slice(rest);
+                record
+            }
+            Some(_) => return Err(bad("its OpusHead is cut short")),
+        };
+        let [0, channels, _, _, _, _, _, _, _, _, family, mapping @ ..] = record.as_slice() else {
+            return Err(bad("it is shorter than its fixed part, or of another version"));
+        };
+        let needed = if *family == 0 { 0 } else { 2 + usize::from(*channels) };
+        if *channels == 0 || (*family == 0 && *channels > 2) || mapping.len() < needed {
+            return Err(bad("its channel mapping does not fit its channels"));
+        }
+        let (channels, length) = (u16::from(*channels), 11 + needed);
+        let mut record = record;
+        record.truncate(length);
+        Ok(Self { sample_rate: 48_000, channels, bitrate, codec: AudioCodec::Opus, record })
+    }
+
+    /// The codec.
+    #[must_use]
+    pub fn codec(&self) -> AudioCodec {
+        self.codec
+    }
+
+    /// "mp4a.40.2" for AAC-LC, "opus".
+    #[must_use]
+    pub fn codec_string(&self) -> String {
+        match self.codec {
+            AudioCodec::Aac => format!("mp4a.40.{}", self.object_type()),
+            AudioCodec::Opus => "opus".to_owned(),
         }
     }
 
-    /// "mp4a.40.2" for AAC-LC.
+    /// How long one packet sounds, in nanoseconds.
     #[must_use]
-    pub fn codec_string(&self) -> String {
-        format!("mp4a.40.{}", self.object_type())
+    pub fn packet_ns(&self, packet: &[u8]) -> u64 {
+        match self.codec {
+            AudioCodec::Aac => {
+                let (rate, short) = Asc::parse(&self.record)
+                    .map_or((self.sample_rate, false), |asc| (asc.core_rate, asc.short_frames));
+                let samples: u64 = if short { 960 } else { 1024 };
+                samples * 1_000_000_000 / u64::from(rate.max(1))
+            }
+            AudioCodec::Opus => opus_ns(packet),
+        }
+    }
+
+    /// A packet of silence, where one is known for this configuration: AAC-LC and Opus, mono and stereo.
+    #[must_use]
+    pub fn silence(&self) -> Option<&'static [u8]> {
+        // One channel element (or pair) with no spectral data, then the end mark.
+        const AAC_MONO: &[u8] = &[0x01, 0x18, 0x20, 0x07];
+        const AAC_STEREO: &[u8] = &[0x21, 0x10, 0x04, 0x60, 0x8c, 0x1c];
+        // CELT, full band, 20 ms, one frame; the stereo bit is the third lowest.
+        const OPUS_MONO: &[u8] = &[0xf8, 0xff, 0xfe];
+        const OPUS_STEREO: &[u8] = &[0xfc, 0xff, 0xfe];
+        match (self.codec, self.object_type(), self.channels) {
+            (AudioCodec::Aac, 2, 1) => Some(AAC_MONO),
+            (AudioCodec::Aac, 2, 2) => Some(AAC_STEREO),
+            (AudioCodec::Opus, _, 1) => Some(OPUS_MONO),
+            (AudioCodec::Opus, _, 2) => Some(OPUS_STEREO),
+            _ => None,
+        }
     }
 
     fn object_type(&self) -> u8 {
-        self.asc.first().map_or(0, |first| first >> 3)
+        self.record.first().map_or(0, |first| first >> 3)
     }
 
-    pub(super) fn asc(&self) -> &[u8] {
-        &self.asc
+    pub(super) fn record(&self) -> &[u8] {
+        &self.record
     }
+}
+
+/// Length of an Opus packet (RFC 6716, 3.1 and 3.2), 120 ms at most.
+fn opus_ns(packet: &[u8]) -> u64 {
+    const MS: u64 = 1_000_000;
+    let Some(toc) = packet.first().copied() else { return 20 * MS };
+    let config = toc >> 3;
+    let frame = match config {
+        0..=11 => [10, 20, 40, 60].get(usize::from(config & 3)).copied().unwrap_or(20) * MS,
+        12..=15 => [10, 20].get(usize::from(config & 1)).copied().unwrap_or(20) * MS,
+        _ => (5 * MS / 2) << (config & 3),
+    };
+    let frames = match toc & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => u64::from(packet.get(1).map_or(1, |count| count & 63)),
+    };
+    (frame * frames).clamp(5 * MS / 2, 120 * MS)
 }

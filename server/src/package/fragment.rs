@@ -25,6 +25,22 @@ const DELTA_FLAGS: u32 = 0x0101_0000;
 /// A segment's samples together; far above any bitrate in use.
 const LIMIT: usize = 1 << 30;
 
+/// When the first sample of a chunk was there to be coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerTime {
+    /// Milliseconds since 1970-01-01 UTC.
+    pub unix_ms: u64,
+}
+
+impl ProducerTime {
+    /// As an NTP timestamp (RFC 5905): seconds since 1900 in 32.32 fixed point.
+    fn ntp(self) -> u64 {
+        const UNIX_IN_NTP: u64 = 2_208_988_800;
+        let (seconds, ms) = (self.unix_ms / 1000, self.unix_ms % 1000);
+        (seconds + UNIX_IN_NTP) << 32 | ((ms << 32) / 1000)
+    }
+}
+
 /// Writes one segment with a single fragment.
 ///
 /// `sequence` is the fragment's number within its rendition, from 1; `base_decode_time` the first sample's
@@ -39,6 +55,33 @@ pub fn media_segment(
     base_decode_time: u64,
     samples: &[Sample],
 ) -> Result<Bytes, PackageError> {
+    fragment(track, sequence, base_decode_time, samples, true, None)
+}
+
+/// Writes one CMAF chunk (ISO/IEC 23000-19, 7.3.2.3): a part of a live segment. The `first` of a segment brings
+/// the segment's `styp`, and the producer's reference time where it is given (`prft`, ISO/IEC 14496-12, 8.16.5).
+///
+/// # Errors
+/// As [`media_segment`].
+pub fn chunk(
+    track: u32,
+    sequence: u32,
+    base_decode_time: u64,
+    samples: &[Sample],
+    first: bool,
+    produced: Option<ProducerTime>,
+) -> Result<Bytes, PackageError> {
+    fragment(track, sequence, base_decode_time, samples, first, produced)
+}
+
+fn fragment(
+    track: u32,
+    sequence: u32,
+    base_decode_time: u64,
+    samples: &[Sample],
+    styp: bool,
+    produced: Option<ProducerTime>,
+) -> Result<Bytes, PackageError> {
     let payload: usize = samples.iter().map(|sample| sample.data.len()).sum();
     let Some(first) = samples.first() else {
         return Err(PackageError::Malformed("a segment without samples".to_owned()));
@@ -52,13 +95,23 @@ pub fn media_segment(
     let shifted = samples.iter().any(|sample| sample.composition_offset != 0);
 
     let mut out = Vec::with_capacity(payload + 256 + samples.len() * 16);
-    write_box(&mut out, b"styp", |out| {
-        out.extend_from_slice(b"msdh");
-        put_u32(out, 0);
-        for brand in [b"msdh", b"cmfs", b"cmff"] {
-            out.extend_from_slice(brand);
-        }
-    });
+    if styp {
+        write_box(&mut out, b"styp", |out| {
+            out.extend_from_slice(b"msdh");
+            put_u32(out, 0);
+            for brand in [b"msdh", b"cmfs", b"cmff"] {
+                out.extend_from_slice(brand);
+            }
+        });
+    }
+    if let Some(produced) = produced {
+        // Flags 24: the time at which the source was captured.
+        write_full_box(&mut out, b"prft", 1, 24, |out| {
+            put_u32(out, track);
+            put_u64(out, produced.ntp());
+            put_u64(out, base_decode_time);
+        });
+    }
     let moof_at = out.len();
     let mut offset_at = 0;
     write_box(&mut out, b"moof", |out| {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::boxes::{put_u16, put_u32, put_u64, write_box, write_full_box};
-use super::{AUDIO_TRACK, AudioConfig, VIDEO_TRACK, VideoConfig};
+use super::{AUDIO_TRACK, AudioCodec, AudioConfig, VIDEO_TRACK, VideoConfig};
 
 /// The unity matrix of `mvhd` and `tkhd`.
 const MATRIX: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
@@ -15,7 +15,7 @@ const UNDETERMINED: u16 = 0x55c4;
 pub fn video_init(config: &VideoConfig, timescale: u32) -> Bytes {
     init(VIDEO_TRACK, &|out| {
         trak(out, VIDEO_TRACK, (config.width, config.height), 0, timescale, *b"vide", &|out| {
-            avc1(out, config);
+            visual(out, config);
         });
     })
 }
@@ -23,9 +23,17 @@ pub fn video_init(config: &VideoConfig, timescale: u32) -> Bytes {
 /// The init segment of an audio rendition; its timescale is the sample rate.
 #[must_use]
 pub fn audio_init(config: &AudioConfig) -> Bytes {
+    audio_init_at(config, config.sample_rate)
+}
+
+/// The init segment of an audio rendition with `timescale` ticks a second: a live rendition keeps its own when
+/// the publisher changes the sample rate.
+#[must_use]
+pub fn audio_init_at(config: &AudioConfig, timescale: u32) -> Bytes {
     init(AUDIO_TRACK, &|out| {
-        trak(out, AUDIO_TRACK, (0, 0), 0x0100, config.sample_rate, *b"soun", &|out| {
-            mp4a(out, config);
+        trak(out, AUDIO_TRACK, (0, 0), 0x0100, timescale, *b"soun", &|out| match config.codec() {
+            AudioCodec::Aac => mp4a(out, config),
+            AudioCodec::Opus => opus(out, config),
         });
     })
 }
@@ -126,8 +134,9 @@ fn trak(
     });
 }
 
-fn avc1(out: &mut Vec<u8>, config: &VideoConfig) {
-    write_box(out, b"avc1", |out| {
+fn visual(out: &mut Vec<u8>, config: &VideoConfig) {
+    let (entry, record) = config.boxes();
+    write_box(out, entry, |out| {
         out.extend_from_slice(&[0; 6]);
         put_u16(out, 1); // data reference
         out.extend_from_slice(&[0; 16]);
@@ -140,7 +149,7 @@ fn avc1(out: &mut Vec<u8>, config: &VideoConfig) {
         out.extend_from_slice(&[0; 32]); // compressor name
         put_u16(out, 24); // depth
         put_u16(out, 0xffff);
-        write_box(out, b"avcC", |out| out.extend_from_slice(config.avcc()));
+        write_box(out, record, |out| out.extend_from_slice(config.record()));
         write_box(out, b"pasp", |out| {
             put_u32(out, 1);
             put_u32(out, 1);
@@ -148,19 +157,30 @@ fn avc1(out: &mut Vec<u8>, config: &VideoConfig) {
     });
 }
 
+fn sound_entry(out: &mut Vec<u8>, config: &AudioConfig) {
+    out.extend_from_slice(&[0; 6]);
+    put_u16(out, 1); // data reference
+    put_u64(out, 0);
+    put_u16(out, config.channels);
+    put_u16(out, 16); // sample size
+    put_u32(out, 0);
+    // 16.16; rates above 65535 Hz do not fit and are read from the AudioSpecificConfig anyway.
+    put_u32(out, config.sample_rate.min(0xffff) << 16);
+}
+
+fn opus(out: &mut Vec<u8>, config: &AudioConfig) {
+    write_box(out, b"Opus", |out| {
+        sound_entry(out, config);
+        write_box(out, b"dOps", |out| out.extend_from_slice(config.record()));
+    });
+}
+
 fn mp4a(out: &mut Vec<u8>, config: &AudioConfig) {
     write_box(out, b"mp4a", |out| {
-        out.extend_from_slice(&[0; 6]);
-        put_u16(out, 1); // data reference
-        put_u64(out, 0);
-        put_u16(out, config.channels);
-        put_u16(out, 16); // sample size
-        put_u32(out, 0);
-        // 16.16; rates above 65535 Hz do not fit and are read from the AudioSpecificConfig anyway.
-        put_u32(out, config.sample_rate.min(0xffff) << 16);
+        sound_entry(out, config);
         write_full_box(out, b"esds", 0, 0, |out| {
             // ISO/IEC 14496-1: every length below fits one byte, for the config is at most 64 bytes long.
-            let asc = config.asc();
+            let asc = config.record();
             let specific = asc.len() as u8;
             let decoder = 13 + 2 + specific;
             out.extend_from_slice(&[0x03, 3 + 2 + decoder + 3]); // ES descriptor

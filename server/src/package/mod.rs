@@ -4,16 +4,19 @@
 //! progressive stream is [`muxed_init`] followed by the renditions' own segments in turn, each passed through
 //! [`with_sequence`].
 
+mod bits;
 mod boxes;
 mod codec;
 mod fragment;
 mod init;
 mod mux;
+mod sps;
 
-pub use codec::{AudioConfig, VideoConfig};
-pub use fragment::{Sample, media_segment};
-pub use init::{audio_init, video_init};
-pub use mux::{muxed_init, with_sequence};
+pub use codec::{AudioCodec, AudioConfig, VideoCodec, VideoConfig};
+pub use fragment::{ProducerTime, Sample, chunk, media_segment};
+pub use init::{audio_init, audio_init_at, video_init};
+pub use mux::{muxed_init, with_sequence, with_sequences};
+pub use sps::PictureInfo;
 
 /// Track ID of every video rendition.
 pub const VIDEO_TRACK: u32 = 1;
@@ -27,7 +30,7 @@ pub enum PackageError {
     /// A codec configuration that does not parse.
     #[error("the {codec} configuration is not usable: {why}")]
     Codec {
-        /// "H.264" or "AAC".
+        /// "H.264", "AAC" ...
         codec: &'static str,
         /// What is wrong with it.
         why: String,

@@ -60,3 +60,39 @@ pub fn with_sequence(segment: &Bytes, sequence: u32) -> Result<[Bytes; 2], Packa
     put_u32(&mut head, sequence);
     Ok([Bytes::from(head), segment.slice(at + 4..)])
 }
+
+/// [`with_sequence`] for a segment of any number of chunks, numbered from `first` on. Returns the pieces and how
+/// many numbers they took. What a muxed stream has no use for (`prft` names a track of its own) stays in.
+///
+/// # Errors
+/// When it is not a media segment of this server.
+pub fn with_sequences(segment: &Bytes, first: u32) -> Result<(Vec<Bytes>, u32), PackageError> {
+    let mut pieces = Vec::new();
+    let (mut from, mut count) = (0, 0_u32);
+    for moof in children(segment)?.iter().filter(|found| &found.kind == b"moof") {
+        let mfhd = find(&children(moof.body)?, b"mfhd")?;
+        let at = moof.offset + 8 + mfhd.offset + 12;
+        if at + 4 > segment.len() || at < from {
+            return Err(PackageError::Malformed("mfhd is cut short".to_owned()));
+        }
+        let mut head = segment.slice(from..at).to_vec();
+        put_u32(&mut head, first.wrapping_add(count));
+        // Up to the end of the fragment's head it is small; its samples, by far the larger, are not copied.
+        let body = (moof.offset + moof.whole.len()).clamp(at + 4, segment.len());
+        head.extend_from_slice(segment.get(at + 4..body).unwrap_or_default());
+        pieces.push(Bytes::from(head));
+        let next = children(segment)?
+            .iter()
+            .find(|found| found.offset >= body && matches!(&found.kind, b"moof" | b"prft" | b"styp"))
+            .map_or(segment.len(), |found| found.offset);
+        if next > body {
+            pieces.push(segment.slice(body..next));
+        }
+        from = next;
+        count += 1;
+    }
+    if count == 0 {
+        return Err(PackageError::Malformed("no moof box".to_owned()));
+    }
+    Ok((pieces, count))
+}

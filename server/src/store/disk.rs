@@ -65,9 +65,19 @@ impl RenditionDisk {
 #[derive(Debug)]
 pub(super) enum DiskOp {
     Begin(OpenSegment),
-    Chunk { number: u32, bytes: Bytes, duration: u64 },
+    Chunk {
+        number: u32,
+        bytes: Bytes,
+        duration: u64,
+    },
     Finish(SegmentEntry),
-    Gone { first: u32, discontinuities: u64, left: Arc<[SegmentEntry]> },
+    /// A segment that there is not.
+    Gap(SegmentEntry),
+    Gone {
+        first: u32,
+        discontinuities: u64,
+        left: Arc<[SegmentEntry]>,
+    },
     Delete(u32),
 }
 
@@ -227,6 +237,11 @@ impl DiskThread {
                 let (from, to) =
                     (open_path(&disk.folder, entry.number), segment_path(&disk.folder, entry.number));
                 std::fs::rename(&from, &to).map_err(|e| StoreError::io("rename", &from, e))?;
+                disk.journal().append(&entry, false)?;
+                disk.through.store(entry.number, Ordering::Release);
+                Ok(())
+            }
+            DiskOp::Gap(entry) => {
                 disk.journal().append(&entry, false)?;
                 disk.through.store(entry.number, Ordering::Release);
                 Ok(())

@@ -11,7 +11,7 @@ pub struct SegmentEntry {
     pub start: u64,
     /// Sum of its samples' durations, in ticks of the rendition's timescale; at least 1.
     pub duration: u64,
-    /// Size in bytes.
+    /// Size in bytes; 0 for a gap.
     pub bytes: u64,
     /// Which of the rendition's init segments it needs: see [`Rendition::init`](super::Rendition::init).
     pub init: u32,
@@ -26,6 +26,12 @@ impl SegmentEntry {
     #[must_use]
     pub fn plain(number: u32, start: u64, duration: u64, bytes: u64) -> Self {
         Self { number, start, duration, bytes, init: 0, discontinuity: false, wall_ms: None }
+    }
+
+    /// The rendition has no such segment, though the others have: `EXT-X-GAP` (RFC 8216bis, 4.4.4.7).
+    #[must_use]
+    pub fn is_gap(&self) -> bool {
+        self.bytes == 0
     }
 
     /// Duration in seconds.

@@ -167,7 +167,7 @@ fn read(folder: &Path, text: &str) -> (Listed, Option<Unfinished>, u64) {
     }
     let whole = listed.entries.iter().take_while(|entry| {
         let on_disk = std::fs::metadata(segment_path(folder, entry.number)).map(|m| m.len());
-        on_disk.ok() == Some(entry.bytes)
+        entry.is_gap() || on_disk.ok() == Some(entry.bytes)
     });
     let whole = whole.count();
     if whole < listed.entries.len() {

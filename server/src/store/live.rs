@@ -337,3 +337,76 @@ fn remove_strays(rendition: &Rendition) {
         }
     }
 }
+
+impl StreamStore {
+    /// Lists gaps for the segments that a rendition missed, up to `next` which begins at tick `start`: entries of
+    /// no bytes. A rendition that missed more than 100 begins anew instead: what it listed leaves the list.
+    ///
+    /// Does nothing for a stream that is not live.
+    pub fn append_gaps(&self, rendition: &Rendition, next: u32, start: u64) {
+        let Some(live) = self.live() else { return };
+        let target = live.target_ticks(rendition.info().timescale);
+        let mut operations = Vec::new();
+        rendition.change(|state| {
+            let Some(last) = state.entries.last().copied() else { return };
+            let missing = next.saturating_sub(last.number).saturating_sub(1);
+            if missing > LONGEST_GAP {
+                let gone =
+                    state.window.segments.iter().filter(|segment| segment.discontinuity).count() as u64;
+                let discontinuities = state.window.discontinuity_sequence + gone;
+                operations.push(DiskOp::Gone { first: next, discontinuities, left: Arc::default() });
+                state.entries.clear();
+                state.window =
+                    Arc::new(Window { discontinuity_sequence: discontinuities, ..Window::default() });
+                return;
+            }
+            let room = start.saturating_sub(last.end()) / u64::from(missing.max(1));
+            let duration = room.clamp(1, target.max(1));
+            let mut at = last.end();
+            for number in last.number + 1..next {
+                let wall_ms = last
+                    .wall_ms
+                    .map(|ms| ms + (at - last.start) * 1000 / u64::from(rendition.info().timescale.max(1)));
+                let plain = SegmentEntry::plain(number, at, duration, 0);
+                let entry = SegmentEntry { wall_ms, init: last.init, ..plain };
+                at += duration;
+                state.entries.push(entry);
+                operations.push(DiskOp::Gap(entry));
+            }
+            let from =
+                state.entries.iter().position(|e| e.number >= state.window.first_number()).unwrap_or(0);
+            let segments = state.entries.get(from..).unwrap_or_default().into();
+            state.window = Arc::new(Window { segments, ..(*state.window).clone() });
+        });
+        for operation in operations {
+            self.disk.push(&rendition.disk, operation);
+        }
+        self.update_edge();
+    }
+
+    /// Waits until the disk has everything, at most 30 s. Blocks.
+    pub fn flush_live(&self) {
+        if !self.disk.flush(FLUSH_LIMIT) {
+            tracing::warn!(stream = self.id(), "the disk has not taken everything yet");
+        }
+    }
+
+    /// Takes up a live stream that had ended: more follows.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn resume_live(&self) -> Result<(), StoreError> {
+        if !self.is_complete() {
+            return Ok(());
+        }
+        self.change(|state| {
+            state.description.complete = false;
+            self.write_description(&state.description)
+        })?;
+        self.reopen_live();
+        Ok(())
+    }
+}
+
+/// Segments in a row that may be listed as gaps.
+const LONGEST_GAP: u32 = 100;

@@ -292,7 +292,7 @@ impl StreamStore {
     fn find(&self, rendition: &str, number: u32) -> io::Result<(Arc<Rendition>, SegmentEntry)> {
         let missing = || io::Error::new(io::ErrorKind::NotFound, format!("no {rendition} segment {number}"));
         let found = self.rendition(rendition).ok_or_else(missing)?;
-        let entry = found.segment(number).ok_or_else(missing)?;
+        let entry = found.segment(number).filter(|entry| !entry.is_gap()).ok_or_else(missing)?;
         Ok((found, entry))
     }
 
@@ -316,7 +316,15 @@ impl StreamStore {
             let wanted = &state.description.renditions;
             edge.ready = !wanted.is_empty()
                 && wanted.iter().all(|name| state.renditions.iter().any(|r| r.name() == name));
-            let common = state.renditions.iter().map(|r| r.window().last_number()).min().unwrap_or(0);
+            let numbers = || state.renditions.iter().map(|r| r.window().last_number());
+            let common = match numbers().max() {
+                // A rendition that joins a running stream does not take what there is away from its viewers.
+                Some(newest) if newest > 2 && state.description.live.is_some() => {
+                    numbers().filter(|number| *number > 0).min()
+                }
+                _ => numbers().min(),
+            };
+            let common = common.unwrap_or(0);
             edge.segments = if edge.ready { common } else { 0 };
             edge.complete = edge.removed || state.description.complete;
             edge.version += 1;

@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn every_page_asset_has_a_url() {
-        for name in ["app.css", "icon.svg", "list.js", "watch.js", "vendor/hls.min.js"] {
+        for name in ["app.css", "icon.svg", "list.js", "watch.js", "vendor/hls.min.js", "vendor/dash.min.js"]
+        {
             let url = url(name);
             assert!(BY_PATH.contains_key(url.strip_prefix("/assets/").unwrap()), "{url}");
         }

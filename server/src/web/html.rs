@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::catalog::State;
+
 /// Text that is written with everything escaped that HTML gives a meaning, in content and in quoted attributes.
 pub(super) struct Text<'a>(pub(super) &'a str);
 
@@ -34,6 +36,7 @@ pub(super) fn frame(title: &str, note: &str, body: &str, scripts: &[&str]) -> St
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <link rel=\"icon\" href=\"{icon}\" type=\"image/svg+xml\">\n<link rel=\"stylesheet\" href=\"{style}\">\n\
          {scripts}</head>\n<body>\n<div class=\"page\">\n<header class=\"top\"><a class=\"brand\" href=\"/\">{LOGO}Weir</a>\
+         <nav class=\"nav\" aria-label=\"Site\"><a href=\"/\">Streams</a><a href=\"/admin\">Admin</a></nav>\
          <span class=\"note\" id=\"note\" aria-live=\"polite\">{note}</span></header>\n<main>\n{body}</main>\n</div>\n\
          </body>\n</html>\n",
         title = Text(title),
@@ -41,6 +44,11 @@ pub(super) fn frame(title: &str, note: &str, body: &str, scripts: &[&str]) -> St
         icon = super::assets::url("icon.svg"),
         style = super::assets::url("app.css"),
     )
+}
+
+/// A state in words for people.
+pub(super) fn state_text(state: State) -> &'static str {
+    if state == State::Live { "on air" } else { state.name() }
 }
 
 /// Seconds as `1:02:03` or `2:03`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::html::{Text, counted, frame, length};
+use super::html::{Text, counted, frame, length, state_text};
 use crate::api::{StreamView, view};
 use crate::app::App;
 use crate::catalog::State as StreamState;
@@ -62,15 +62,19 @@ fn card(body: &mut String, view: &StreamView) {
     if let Some(poster) = &view.urls.poster {
         let _ = write!(body, "<img src=\"{}\" alt=\"\" loading=\"lazy\">", Text(poster));
     }
-    if let Some(seconds) = view.duration_s {
+    let live = view.state == StreamState::Live;
+    if live {
+        body.push_str("<span class=\"badge\">Live</span>");
+    }
+    if let Some(seconds) = view.duration_s.filter(|_| !live) {
         let _ = write!(body, "<span class=\"length\">{}</span>", length(seconds));
     }
-    let state = view.state.name();
+    let (state, state_text) = (view.state.name(), state_text(view.state));
     let some = if view.viewers.current > 0 { " some" } else { "" };
     let _ = write!(
         body,
         "</div><div class=\"text\"><h2><a href=\"{}\">{}</a></h2><div class=\"meta\"><span class=\"state {state}\">\
-         {state}</span><span class=\"viewers{some}\">{}</span>",
+         {state_text}</span><span class=\"viewers{some}\">{}</span>",
         Text(&view.urls.page),
         Text(&view.title),
         counted(view.viewers.current, "viewer")

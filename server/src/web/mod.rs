@@ -1,5 +1,6 @@
 //! Pages for browsers: the list, the watch page, the form for a new stream. All of it is in the binary.
 
+mod admin;
 mod assets;
 mod form;
 mod html;
@@ -35,6 +36,7 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:; media-src 'self'
 pub fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(list::page))
+        .route("/admin", get(admin::page))
         .route("/stream/{id}", get(stream))
         .route("/assets/{*file}", get(assets::asset))
         .route("/favicon.ico", get(assets::icon))

@@ -18,3 +18,4 @@ mod process;
 mod support;
 mod uploads;
 mod viewers;
+mod webhooks;

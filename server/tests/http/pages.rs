@@ -44,7 +44,7 @@ async fn titles_cannot_become_markup() {
 #[tokio::test]
 async fn pages_load_nothing_from_elsewhere_and_what_they_load_is_there() {
     let server = Server::with_film().await;
-    for path in ["/", "/stream/film"] {
+    for path in ["/", "/stream/film", "/admin"] {
         let page = server.get_with(path, &[HTML]).await;
         let policy = page.header("content-security-policy").unwrap();
         assert!(policy.starts_with("default-src 'self'") && !policy.contains("unsafe"), "{policy}");
@@ -134,4 +134,59 @@ async fn with_a_token_the_form_needs_it() {
     assert!(server.get_with("/", &[HTML]).await.text().contains("name=\"token\""));
     assert_eq!(server.send("POST", "/create", &[multipart], form("wrong")).await.status, 401);
     assert_eq!(server.send("POST", "/create", &[multipart], form("0123456789abcdef")).await.status, 303);
+}
+
+#[tokio::test]
+async fn the_admin_page_holds_nothing_before_its_scripts_have_asked_with_the_token() {
+    let server = Server::with(
+        |config| config.token = Some("0123456789abcdef".into()),
+        &[("film", State::Ready, 3, true)],
+    )
+    .await;
+    let page = server.get_with("/admin", &[HTML]).await;
+    assert_eq!((page.status, page.header("cache-control")), (200, Some("no-store")));
+    let text = page.text();
+    assert!(
+        text.contains("id=\"login\"") && !text.contains("0123456789abcdef") && !text.contains("The film")
+    );
+    assert!(
+        !text.contains("<script>") && !text.contains("onclick") && !text.contains("style="),
+        "nothing inline"
+    );
+}
+
+#[tokio::test]
+async fn scripts_put_text_in_as_text() {
+    // Titles, user agents, log lines and answers of receivers come from strangers.
+    let scripts = ["ui.js", "list.js", "watch.js", "player.js", "report.js", "scrub.js", "admin.js"];
+    let more = ["admin-api.js", "admin-create.js", "admin-stream.js", "admin-webhooks.js"];
+    for name in scripts.iter().chain(&more) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("web").join(name);
+        let text = std::fs::read_to_string(path).unwrap();
+        for sink in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "new Function",
+            "localStorage",
+        ] {
+            assert!(!text.contains(sink), "{name}: {sink}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_live_stream_has_its_badge_and_its_player_starts_at_the_edge() {
+    let server = Server::with_film().await;
+    server.app.catalog.update("film", |stream| stream.state = State::Live).await.unwrap();
+    let list = server.get_with("/", &[HTML]).await.text();
+    assert!(list.contains("<span class=\"badge\">Live</span>") && list.contains(">on air</span>"));
+    let page = server.get_with("/stream/film", &[HTML]).await.text();
+    assert!(page.contains("data-live=\"1\"") && page.contains("data-dashjs=\"/assets/"));
+    assert!(
+        !page.contains("<script src=\"/assets/") || !page.contains("dash.min.js\" defer"),
+        "dash.js only on choice"
+    );
 }

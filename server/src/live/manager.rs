@@ -1,0 +1,469 @@
+//! The live streams of a server: a thread each, publishers that come and go.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::session::Session;
+use super::{LiveEvent, LiveLadders, LiveSettings, LiveState, LiveStatus, PublisherInfo};
+use crate::catalog::unix_ms;
+use crate::store::{Store, StoreError, StreamStore};
+
+/// Events that may wait between a publisher and its session.
+const QUEUE: usize = 512;
+/// Bytes that may wait there.
+const QUEUE_BYTES: usize = 32 << 20;
+/// How often the status is brought up to date.
+const STATUS_EVERY: Duration = Duration::from_millis(500);
+/// How long a stop waits for a session.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// Why a publisher is turned away.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The stream is not started, or there is none.
+    #[error("stream {0:?} does not take a publisher now: start it first")]
+    NotStarted(String),
+    /// Somebody else publishes, and the stream's policy is to refuse.
+    #[error("stream {0:?} has a publisher already")]
+    Busy(String),
+}
+
+/// The session does not want more: the stream was ended, or another publisher took over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the stream was ended, or another publisher took over")]
+pub struct Ended;
+
+/// Why a stream could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The store said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No thread could be started.
+    #[error("cannot start the stream's thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The stream is one that was packaged once.
+    #[error("stream {0:?} is not a live stream")]
+    NotLive(String),
+}
+
+struct Message {
+    event: LiveEvent,
+    _room: OwnedSemaphorePermit,
+}
+
+enum Control {
+    Connect(mpsc::Receiver<Message>, PublisherInfo),
+    Settings(LiveSettings),
+    Kick,
+    End(oneshot::Sender<()>),
+    /// Stop without an end: the next start of the server goes on.
+    Leave(oneshot::Sender<()>),
+}
+
+/// A publisher's way into its session. Dropping it starts the stream's grace period.
+#[derive(Debug)]
+pub struct Publisher {
+    sender: mpsc::Sender<Message>,
+    room: Arc<Semaphore>,
+    _token: Arc<()>,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Message").finish_non_exhaustive()
+    }
+}
+
+impl Publisher {
+    /// Hands an event over, waiting while the session is behind.
+    ///
+    /// # Errors
+    /// [`Ended`] when the session does not listen any more: close the connection.
+    pub async fn send(&self, event: LiveEvent) -> Result<(), Ended> {
+        let bytes = match &event {
+            LiveEvent::Unit(unit) => unit.data.len(),
+            LiveEvent::Setup(setup) => setup.config.len(),
+            LiveEvent::Discontinuity => 0,
+        };
+        let wanted = (bytes + 64).min(QUEUE_BYTES) as u32;
+        let room = tokio::select! {
+            room = Arc::clone(&self.room).acquire_many_owned(wanted) => room.map_err(|_| Ended)?,
+            () = self.sender.closed() => return Err(Ended),
+        };
+        self.sender.send(Message { event, _room: room }).await.map_err(|_| Ended)
+    }
+
+    /// Waits until the session does not listen any more.
+    pub async fn ended(&self) {
+        self.sender.closed().await;
+    }
+}
+
+#[derive(Debug)]
+struct Handle {
+    control: mpsc::UnboundedSender<Control>,
+    status: watch::Receiver<LiveStatus>,
+    takeover: bool,
+    /// Gone when no publisher holds on to it.
+    publisher: Weak<()>,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connect(..) => "Connect",
+            Self::Settings(_) => "Settings",
+            Self::Kick => "Kick",
+            Self::End(_) => "End",
+            Self::Leave(_) => "Leave",
+        })
+    }
+}
+
+impl Handle {
+    fn is_running(&self) -> bool {
+        !self.control.is_closed()
+    }
+}
+
+/// Starts, feeds, watches and ends live streams. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct LiveManager {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<Store>,
+    ladders: RwLock<Option<Arc<dyn LiveLadders>>>,
+    sessions: Mutex<HashMap<String, Handle>>,
+}
+
+impl LiveManager {
+    /// A manager without streams.
+    #[must_use]
+    pub fn new(store: Arc<Store>) -> Self {
+        Self { inner: Arc::new(Inner { store, ladders: RwLock::default(), sessions: Mutex::default() }) }
+    }
+
+    /// Lets `ladders` encode lower rungs for streams that begin a take from now on.
+    pub fn set_ladders(&self, ladders: Arc<dyn LiveLadders>) {
+        *self.inner.ladders.write().unwrap_or_else(PoisonError::into_inner) = Some(ladders);
+    }
+
+    /// Starts a stream: it takes a publisher from now on. One that runs already takes over the settings. One that
+    /// was live before, in this process or an earlier one, goes on with a discontinuity. Touches the disk.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(&self, id: &str, settings: LiveSettings) -> Result<(), OpenError> {
+        let mut sessions = self.lock();
+        if let Some(handle) = sessions.get_mut(id)
+            && handle.control.send(Control::Settings(settings.clone())).is_ok()
+        {
+            handle.takeover = settings.takeover;
+            return Ok(());
+        }
+        let stream = self.inner.store.get_or_create(id)?;
+        if stream.live().is_none() && !stream.renditions().is_empty() {
+            return Err(OpenError::NotLive(id.to_owned()));
+        }
+        stream.resume_live()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let (control, commands) = mpsc::unbounded_channel();
+        let (status, watcher) = watch::channel(LiveStatus { since_ms: unix_ms(), ..LiveStatus::default() });
+        let ladders = self.inner.ladders.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let takeover = settings.takeover;
+        let session = Session::new(Arc::clone(&stream), settings.clone(), ladders);
+        let driver = Driver { stream, session, settings, status, commands, began: Began::now() };
+        std::thread::Builder::new()
+            .name("weir-live".to_owned())
+            .spawn(move || runtime.block_on(driver.run()))?;
+        let handle = Handle { control, status: watcher, takeover, publisher: Weak::new() };
+        sessions.insert(id.to_owned(), handle);
+        Ok(())
+    }
+
+    /// Lets a publisher in. One that is there already is cut off when the stream's policy is takeover.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn publish(&self, id: &str, who: PublisherInfo) -> Result<Publisher, Refused> {
+        let mut sessions = self.lock();
+        let handle = sessions
+            .get_mut(id)
+            .filter(|handle| handle.is_running())
+            .ok_or_else(|| Refused::NotStarted(id.to_owned()))?;
+        if !handle.takeover && handle.publisher.strong_count() > 0 {
+            return Err(Refused::Busy(id.to_owned()));
+        }
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        if handle.control.send(Control::Connect(receiver, who)).is_err() {
+            return Err(Refused::NotStarted(id.to_owned()));
+        }
+        let token = Arc::new(());
+        handle.publisher = Arc::downgrade(&token);
+        Ok(Publisher { sender, room: Arc::new(Semaphore::new(QUEUE_BYTES)), _token: token })
+    }
+
+    /// Cuts the publisher off, as if its connection had broken. `false` when the stream does not run.
+    pub fn kick(&self, id: &str) -> bool {
+        self.lock().get(id).is_some_and(|handle| handle.control.send(Control::Kick).is_ok())
+    }
+
+    /// Ends a stream: it becomes complete in the store. Waits until it is, at most 30 s.
+    pub async fn end(&self, id: &str) {
+        self.stop(id, Control::End).await;
+    }
+
+    /// Stops a stream without ending it: [`open`](Self::open) goes on, also after a restart of the server. For
+    /// deletion, and for the server's stop.
+    pub async fn leave(&self, id: &str) {
+        self.stop(id, Control::Leave).await;
+    }
+
+    async fn stop(&self, id: &str, how: impl FnOnce(oneshot::Sender<()>) -> Control) {
+        let (done, wait) = oneshot::channel();
+        let asked = self.lock().get(id).is_some_and(|handle| handle.control.send(how(done)).is_ok());
+        if asked && tokio::time::timeout(STOP_LIMIT, wait).await.is_err() {
+            tracing::error!(stream = id, "the live session does not stop");
+        }
+    }
+
+    /// Stops all streams, ending them when `end`, else to go on at the next start of the server.
+    pub async fn stop_all(&self, end: bool) {
+        let ids: Vec<String> = self.lock().keys().cloned().collect();
+        let stops = ids.iter().map(|id| async move {
+            if end {
+                self.end(id).await;
+            } else {
+                self.leave(id).await;
+            }
+        });
+        futures_util::future::join_all(stops).await;
+    }
+
+    /// Forgets a stream that was stopped and deleted.
+    pub fn forget(&self, id: &str) {
+        self.lock().remove(id);
+    }
+
+    /// A stream's state; `None` when it was not started since the server's start.
+    #[must_use]
+    pub fn status(&self, id: &str) -> Option<LiveStatus> {
+        self.lock().get(id).map(|handle| handle.status.borrow().clone())
+    }
+
+    /// Watches a stream's state. It changes at least twice a second while a publisher sends.
+    #[must_use]
+    pub fn watch(&self, id: &str) -> Option<watch::Receiver<LiveStatus>> {
+        self.lock().get(id).map(|handle| handle.status.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Handle>> {
+        self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The wall clock, looked at once: later the monotonic one tells, which nobody sets.
+#[derive(Debug, Clone, Copy)]
+struct Began {
+    wall_ms: u64,
+    at: std::time::Instant,
+}
+
+impl Began {
+    fn now() -> Self {
+        Self { wall_ms: unix_ms(), at: std::time::Instant::now() }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.wall_ms + self.at.elapsed().as_millis() as u64
+    }
+}
+
+/// Runs a session on its thread.
+struct Driver {
+    stream: Arc<StreamStore>,
+    session: Session,
+    settings: LiveSettings,
+    status: watch::Sender<LiveStatus>,
+    commands: mpsc::UnboundedReceiver<Control>,
+    began: Began,
+}
+
+enum Next {
+    Control(Option<Control>),
+    Event(Option<Message>),
+    Rung(Option<super::RungEvent>),
+    GraceOver,
+}
+
+impl Driver {
+    async fn run(mut self) {
+        let mut connection: Option<mpsc::Receiver<Message>> = None;
+        let mut grace: Option<Instant> = None;
+        let mut rate = Rate::default();
+        loop {
+            let over = grace;
+            let next = {
+                tokio::select! {
+                    biased;
+                    control = self.commands.recv() => Next::Control(control),
+                    event = receive(self.session.rungs()) => Next::Rung(event),
+                    message = receive(connection.as_mut()) => Next::Event(message),
+                    () = wait_until(over) => Next::GraceOver,
+                }
+            };
+            let result = match next {
+                Next::Control(Some(Control::Connect(receiver, who))) => {
+                    let replaced = connection.replace(receiver).is_some();
+                    let result = if replaced { self.session.disconnect() } else { Ok(()) };
+                    grace = None;
+                    tracing::info!(stream = self.stream.id(), publisher = ?who, replaced, "a publisher has come");
+                    self.tell(LiveState::Live, Some(who));
+                    result
+                }
+                Next::Control(Some(Control::Settings(settings))) => {
+                    self.settings = settings.clone();
+                    self.session.set(settings)
+                }
+                Next::Control(Some(Control::Kick)) => match connection.take() {
+                    Some(_) => self.lost(&mut grace),
+                    None => Ok(()),
+                },
+                Next::Control(Some(Control::End(done))) => {
+                    drop(connection);
+                    self.end();
+                    let _ = done.send(());
+                    return;
+                }
+                Next::Control(Some(Control::Leave(done))) => {
+                    drop(connection);
+                    if let Err(error) = self.session.disconnect() {
+                        tracing::error!(stream = self.stream.id(), %error, "cannot close the last segments");
+                    }
+                    self.stream.flush_live();
+                    self.tell(LiveState::Idle, None);
+                    let _ = done.send(());
+                    return;
+                }
+                // The manager is gone: so is the server.
+                Next::Control(None) => return,
+                Next::Event(Some(message)) => self.session.handle(message.event, self.began.now_ms()),
+                Next::Event(None) => {
+                    connection = None;
+                    self.lost(&mut grace)
+                }
+                Next::Rung(Some(event)) => self.session.rung(event),
+                Next::Rung(None) => {
+                    self.session.rungs_ended();
+                    Ok(())
+                }
+                Next::GraceOver => {
+                    tracing::info!(
+                        stream = self.stream.id(),
+                        "the publisher did not come back: the stream ends"
+                    );
+                    self.commands.close();
+                    self.end();
+                    return;
+                }
+            };
+            if let Err(error) = result {
+                self.session.told.warn(self.stream.id(), format!("a part of the stream was lost: {error}"));
+            }
+            if rate.due() {
+                self.refresh(&mut rate);
+            }
+        }
+    }
+
+    /// The connection is gone: what there is becomes segments, and the grace period begins.
+    fn lost(&mut self, grace: &mut Option<Instant>) -> Result<(), StoreError> {
+        *grace = Some(Instant::now() + Duration::from_millis(self.settings.grace_ms.into()));
+        tracing::info!(stream = self.stream.id(), "the publisher has gone");
+        let result = self.session.disconnect();
+        self.tell(LiveState::Grace, None);
+        result
+    }
+
+    fn end(&mut self) {
+        if let Err(error) = self.session.disconnect().and_then(|()| self.stream.complete_live()) {
+            tracing::error!(stream = self.stream.id(), %error, "the stream's end is not stored");
+        }
+        self.tell(LiveState::Ended, None);
+    }
+
+    fn tell(&mut self, state: LiveState, publisher: Option<PublisherInfo>) {
+        let since_ms = self.began.now_ms();
+        self.status.send_modify(|status| {
+            status.state = state;
+            status.since_ms = since_ms;
+            status.publisher = publisher;
+        });
+        self.refresh(&mut Rate::default());
+    }
+
+    fn refresh(&mut self, rate: &mut Rate) {
+        let bitrate = rate.measure(self.session.told.bytes);
+        let (tracks, told) = (self.session.tracks(), &self.session.told);
+        let (duration_ms, recording_failure) =
+            (self.session.edge_ns() / 1_000_000, self.stream.recording_failure());
+        self.status.send_modify(|status| {
+            status.tracks = tracks;
+            status.bitrate =
+                bitrate.unwrap_or(if status.state == LiveState::Live { status.bitrate } else { 0 });
+            status.units = told.units;
+            status.dropped = told.dropped;
+            status.discontinuities = told.discontinuities;
+            status.duration_ms = duration_ms;
+            status.recording_failure = recording_failure;
+            status.warnings.clone_from(&told.warnings);
+        });
+    }
+}
+
+/// Bits a second over the last four seconds or so.
+#[derive(Debug, Default)]
+struct Rate {
+    samples: std::collections::VecDeque<(std::time::Instant, u64)>,
+}
+
+impl Rate {
+    fn due(&self) -> bool {
+        self.samples.back().is_none_or(|(at, _)| at.elapsed() >= STATUS_EVERY)
+    }
+
+    fn measure(&mut self, bytes: u64) -> Option<u64> {
+        let now = std::time::Instant::now();
+        self.samples.push_back((now, bytes));
+        if self.samples.len() > 9 {
+            self.samples.pop_front();
+        }
+        let (from, before) = self.samples.front()?;
+        let seconds = now.duration_since(*from).as_secs_f64();
+        (seconds > 0.2).then(|| (bytes.saturating_sub(*before) as f64 * 8.0 / seconds) as u64)
+    }
+}
+
+async fn receive<T>(receiver: Option<&mut mpsc::Receiver<T>>) -> Option<T> {
+    match receiver {
+        Some(receiver) => receiver.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn wait_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

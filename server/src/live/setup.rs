@@ -1,0 +1,180 @@
+//! From a publisher's set-up to what the store and the playlists want to know.
+
+use bytes::Bytes;
+
+use super::{Codec, LiveTrack, LiveUnit, TrackSetup};
+use crate::package::{AudioConfig, PackageError, VideoConfig, audio_init_at, video_init};
+use crate::store::{RenditionInfo, TrackKind};
+
+/// Ticks a second of pictures; whole for every millisecond and for the usual frame rates.
+const VIDEO_TIMESCALE: u32 = 90_000;
+
+/// A checked codec configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Config {
+    Video(VideoConfig),
+    Audio(AudioConfig),
+}
+
+/// Checks a set-up and tells what it describes: for ingest, to refuse a publisher with a clear message.
+///
+/// # Errors
+/// What is wrong with its configuration.
+pub fn check_setup(setup: &TrackSetup) -> Result<LiveTrack, PackageError> {
+    Config::of(setup).map(|config| config.describe(setup))
+}
+
+impl Config {
+    pub(super) fn of(setup: &TrackSetup) -> Result<Self, PackageError> {
+        if setup.codec.kind() != setup.kind {
+            return Err(PackageError::Codec {
+                codec: setup.codec.name(),
+                why: "it came as the wrong kind of track".to_owned(),
+            });
+        }
+        let channels = u16::try_from(setup.channels).unwrap_or(0);
+        let bitrate = setup.bitrate.and_then(|b| u32::try_from(b).ok()).unwrap_or(128_000);
+        let sized = |make: fn(u16, u16, &[u8]) -> Result<VideoConfig, PackageError>| {
+            let mut config = make(clamp(setup.width), clamp(setup.height), &setup.config)?;
+            // The parameter sets know better than what a publisher writes in its metadata.
+            if let Some(picture) = config.picture() {
+                (config.width, config.height) = (clamp(picture.width), clamp(picture.height));
+            }
+            Ok(Self::Video(config))
+        };
+        match setup.codec {
+            Codec::Avc => sized(VideoConfig::from_avcc),
+            Codec::Hevc => sized(VideoConfig::from_hvcc),
+            Codec::Av1 => sized(VideoConfig::from_av1c),
+            Codec::Aac => {
+                AudioConfig::from_asc(setup.sample_rate, channels, bitrate, &setup.config).map(Self::Audio)
+            }
+            Codec::Opus => AudioConfig::from_dops(bitrate, &setup.config).map(Self::Audio),
+        }
+    }
+
+    pub(super) fn describe(&self, setup: &TrackSetup) -> LiveTrack {
+        let (codecs, width, height, sample_rate, channels) = match self {
+            Self::Video(video) => (video.codec_string(), video.width.into(), video.height.into(), 0, 0),
+            Self::Audio(audio) => (audio.codec_string(), 0, 0, audio.sample_rate, audio.channels.into()),
+        };
+        LiveTrack { kind: setup.kind, codec: setup.codec, codecs, width, height, sample_rate, channels }
+    }
+}
+
+fn clamp(side: u32) -> u16 {
+    side.min(16_384) as u16
+}
+
+/// Frames a second: what the publisher says, what the parameter sets say, or what the first units show.
+pub(super) fn frame_rate<'a>(
+    setup: &TrackSetup,
+    config: &Config,
+    units: impl Iterator<Item = &'a LiveUnit>,
+) -> (u32, u32) {
+    let sane = |rate: &(u32, u32)| rate.0 > 0 && rate.1 > 0 && rate.0 / rate.1 <= 300;
+    if let Some(rate) = setup.frame_rate.filter(sane) {
+        return rate;
+    }
+    if let Config::Video(video) = config
+        && let Some(rate) = video.picture().and_then(|picture| picture.frame_rate).filter(sane)
+    {
+        return rate;
+    }
+    let mut times: Vec<i64> = units.filter(|u| u.kind == TrackKind::Video).map(|u| u.dts_ns).collect();
+    times.sort_unstable();
+    times.dedup();
+    let (Some(first), Some(last)) = (times.first(), times.last()) else { return (25, 1) };
+    let span = last.abs_diff(*first);
+    if span == 0 {
+        return (25, 1);
+    }
+    let rate = (times.len() - 1) as f64 * 1e9 / span as f64;
+    let usual = [24.0, 25.0, 30.0, 48.0, 50.0, 60.0];
+    match usual.iter().find(|usual| (rate - **usual).abs() < 0.7) {
+        Some(usual) => (*usual as u32, 1),
+        None => ((rate.clamp(1.0, 300.0) * 1000.0).round() as u32, 1000),
+    }
+}
+
+/// The longest part: what was asked for, unless so few frames fit in that parts would fall below 85 % of it
+/// (RFC 8216bis, 4.4.4.9). It is a whole number of frames then.
+pub(super) fn part_length(wished_ms: u32, rate: Option<(u32, u32)>) -> u32 {
+    let Some((frames, seconds)) = rate else { return wished_ms };
+    let frame_ms = f64::from(seconds) * 1000.0 / f64::from(frames.max(1));
+    let fit = (f64::from(wished_ms) / frame_ms).floor().max(1.0) * frame_ms;
+    if fit >= f64::from(wished_ms) * 0.87 && fit <= f64::from(wished_ms) {
+        wished_ms
+    } else {
+        // A little above, for time stamps that are rounded to milliseconds.
+        fit.ceil() as u32 + 2
+    }
+}
+
+/// The source rendition and its init segment. `timescale` is that of an earlier run.
+pub(super) fn source_info(
+    setup: &TrackSetup,
+    config: &VideoConfig,
+    frame_rate: (u32, u32),
+    measured: Option<u64>,
+    timescale: Option<u32>,
+) -> (RenditionInfo, Bytes) {
+    let info = RenditionInfo {
+        name: super::SOURCE.to_owned(),
+        kind: TrackKind::Video,
+        codecs: config.codec_string(),
+        width: config.width.into(),
+        height: config.height.into(),
+        frame_rate,
+        sample_rate: 0,
+        channels: 0,
+        bandwidth: setup.bitrate.filter(|b| *b > 10_000).or(measured).unwrap_or(2_500_000),
+        timescale: timescale.unwrap_or(VIDEO_TIMESCALE),
+    };
+    let init = video_init(config, info.timescale);
+    (info, init)
+}
+
+/// A rung and its init segment.
+pub(super) fn rung_info(
+    plan: &super::RungPlan,
+    config: &VideoConfig,
+    timescale: Option<u32>,
+) -> (RenditionInfo, Bytes) {
+    let info = RenditionInfo {
+        name: plan.name.clone(),
+        kind: TrackKind::Video,
+        codecs: config.codec_string(),
+        width: plan.width,
+        height: plan.height,
+        frame_rate: plan.frame_rate,
+        sample_rate: 0,
+        channels: 0,
+        bandwidth: plan.bandwidth,
+        timescale: timescale.unwrap_or(VIDEO_TIMESCALE),
+    };
+    let init = video_init(config, info.timescale);
+    (info, init)
+}
+
+/// The sound's rendition and its init segment.
+pub(super) fn sound_info(
+    setup: &TrackSetup,
+    config: &AudioConfig,
+    timescale: Option<u32>,
+) -> (RenditionInfo, Bytes) {
+    let info = RenditionInfo {
+        name: super::AUDIO.to_owned(),
+        kind: TrackKind::Audio,
+        codecs: config.codec_string(),
+        width: 0,
+        height: 0,
+        frame_rate: (0, 1),
+        sample_rate: config.sample_rate,
+        channels: config.channels.into(),
+        bandwidth: setup.bitrate.filter(|b| *b > 1000).unwrap_or(128_000),
+        timescale: timescale.unwrap_or(config.sample_rate),
+    };
+    let init = audio_init_at(config, info.timescale);
+    (info, init)
+}

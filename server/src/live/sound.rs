@@ -1,0 +1,129 @@
+//! The sound of a live stream: packets on a grid of their own, cut where the pictures are cut.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::session::Boundary;
+use super::track::TrackWriter;
+use crate::package::AudioConfig;
+use crate::store::StoreError;
+
+/// How far a packet's time stamp may be off the grid that its predecessors make, before it is believed. Publishers
+/// round to milliseconds and worse; real drift shows as an offset that grows beyond this.
+const TOLERANCE_NS: u64 = 20_000_000;
+/// Pictures this much ahead of the sound do not wait for it any longer.
+const LATE_NS: u64 = 1_500_000_000;
+/// Silence reaches up to this much behind the pictures.
+const SILENCE_LAG_NS: u64 = 1_000_000_000;
+/// Packets that may wait for pictures.
+const QUEUE: usize = 1024;
+const QUEUE_BYTES: usize = 8 << 20;
+
+/// One stream's sound.
+#[derive(Debug)]
+pub(super) struct Sound {
+    pub(super) writer: TrackWriter,
+    config: AudioConfig,
+    /// Packets that no picture has overtaken yet: a boundary may still come before them.
+    queue: VecDeque<(u64, Bytes)>,
+    queued: usize,
+    /// Where the next packet is due on the grid.
+    due_ns: Option<u64>,
+    /// Packets that came too late or were too many.
+    pub(super) dropped: u64,
+    /// Silence was put in because nothing came.
+    pub(super) silent: bool,
+}
+
+impl Sound {
+    pub(super) fn new(writer: TrackWriter, config: AudioConfig) -> Self {
+        Self { writer, config, queue: VecDeque::new(), queued: 0, due_ns: None, dropped: 0, silent: false }
+    }
+
+    /// Holds a packet back until the pictures have come by.
+    pub(super) fn hold(&mut self, at_ns: u64, data: Bytes) {
+        self.queued += data.len();
+        self.queue.push_back((at_ns, data));
+        while self.queue.len() > QUEUE || self.queued > QUEUE_BYTES {
+            if let Some((_, data)) = self.queue.pop_front() {
+                self.queued -= data.len();
+                self.dropped += 1;
+            }
+        }
+    }
+
+    /// Packs what lies before `frontier_ns`, and silence where nothing came for long.
+    pub(super) fn release(
+        &mut self,
+        frontier_ns: u64,
+        boundaries: &VecDeque<Boundary>,
+    ) -> Result<(), StoreError> {
+        while self.queue.front().is_some_and(|(at, _)| *at < frontier_ns) {
+            if let Some((at, data)) = self.queue.pop_front() {
+                self.queued -= data.len();
+                self.silent = false;
+                self.pack(at, data, boundaries)?;
+            }
+        }
+        let Some(from) = self.due_ns.or(boundaries.front().map(|first| first.at_ns)) else { return Ok(()) };
+        let reached = frontier_ns.saturating_sub(SILENCE_LAG_NS);
+        if frontier_ns.saturating_sub(from) > LATE_NS
+            && self.queue.is_empty()
+            && let Some(silence) = self.config.silence()
+        {
+            self.silent = true;
+            let mut at = from;
+            while at < reached {
+                self.pack(at, Bytes::from_static(silence), boundaries)?;
+                at = self.due_ns.filter(|due| *due > at).unwrap_or(reached);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a packet on the grid and into its segment.
+    pub(super) fn pack(
+        &mut self,
+        at_ns: u64,
+        data: Bytes,
+        boundaries: &VecDeque<Boundary>,
+    ) -> Result<(), StoreError> {
+        let length = self.config.packet_ns(&data);
+        let at_ns = match self.due_ns {
+            Some(due) if at_ns.abs_diff(due) <= TOLERANCE_NS => due,
+            // What was due then has been packed (as silence, most likely).
+            Some(due) if at_ns + length + TOLERANCE_NS <= due => {
+                self.dropped += 1;
+                return Ok(());
+            }
+            _ => at_ns,
+        };
+        self.due_ns = Some(at_ns + length);
+        let dts = self.writer.ticks(at_ns);
+        let here = self.writer.at().unwrap_or(0);
+        let boundary = boundaries.iter().rev().find(|boundary| boundary.at_ns <= at_ns);
+        if let Some(boundary) = boundary
+            && boundary.number > here
+        {
+            self.writer.close(Some(dts))?;
+            self.writer.begin(boundary.number, boundary.discontinuity);
+        }
+        self.writer.push(dts, 0, true, data)
+    }
+
+    /// Packs all that is left and closes the segment.
+    pub(super) fn finish(&mut self, boundaries: &VecDeque<Boundary>) -> Result<(), StoreError> {
+        while let Some((at, data)) = self.queue.pop_front() {
+            self.pack(at, data, boundaries)?;
+        }
+        self.queued = 0;
+        self.writer.close(None)?;
+        Ok(())
+    }
+
+    /// When the next packet is due.
+    pub(super) fn due_ns(&self) -> Option<u64> {
+        self.due_ns
+    }
+}

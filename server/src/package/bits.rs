@@ -1,0 +1,85 @@
+//! Reading codec headers bit by bit, within bounds.
+
+/// A reader that gives `None` past the end, never a panic.
+#[derive(Debug)]
+pub(super) struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Bits<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub(super) fn bit(&mut self) -> Option<bool> {
+        let byte = self.bytes.get(self.at / 8)?;
+        let bit = byte >> (7 - self.at % 8) & 1 == 1;
+        self.at += 1;
+        Some(bit)
+    }
+
+    /// `count` bits, 32 at most.
+    pub(super) fn take(&mut self, count: u32) -> Option<u32> {
+        let mut value = 0;
+        for _ in 0..count.min(32) {
+            value = value << 1 | u32::from(self.bit()?);
+        }
+        Some(value)
+    }
+
+    pub(super) fn skip(&mut self, count: usize) -> Option<()> {
+        self.at = self.at.checked_add(count).filter(|at| *at <= self.bytes.len() * 8)?;
+        Some(())
+    }
+
+    /// Unsigned Exp-Golomb (ITU-T H.264, 9.1).
+    pub(super) fn ue(&mut self) -> Option<u32> {
+        let mut zeros = 0;
+        while !self.bit()? {
+            zeros += 1;
+            if zeros > 31 {
+                return None;
+            }
+        }
+        let rest = self.take(zeros)?;
+        (1_u32 << zeros).checked_sub(1)?.checked_add(rest)
+    }
+
+    /// Signed Exp-Golomb.
+    pub(super) fn se(&mut self) -> Option<i64> {
+        let code = i64::from(self.ue()?);
+        Some(if code % 2 == 1 { (code + 1) / 2 } else { -(code / 2) })
+    }
+
+    /// `uvlc()` of AV1 (section 4.10.3).
+    pub(super) fn uvlc(&mut self) -> Option<u32> {
+        let mut zeros = 0;
+        while !self.bit()? {
+            zeros += 1;
+            if zeros >= 32 {
+                return Some(u32::MAX);
+            }
+        }
+        let rest = self.take(zeros)?;
+        Some(((1_u64 << zeros) - 1 + u64::from(rest)) as u32)
+    }
+}
+
+/// A NAL unit's payload without emulation prevention bytes, at most the first `limit` bytes of it.
+pub(super) fn unescape(nal: &[u8], limit: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(nal.len().min(limit));
+    let mut zeros = 0;
+    for byte in nal.iter().copied() {
+        if out.len() >= limit {
+            break;
+        }
+        if zeros >= 2 && byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        out.push(byte);
+    }
+    out
+}

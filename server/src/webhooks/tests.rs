@@ -1,0 +1,247 @@
+//! Deliveries to a real listener.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::ingest::PublicInternet;
+use crate::viewers::hmac_sha256;
+
+const SECRET: &str = "0123456789abcdef-secret";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+struct Anywhere;
+
+impl FetchPolicy for Anywhere {
+    fn allow_url(&self, _: &Url) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn allow_address(&self, _: IpAddr) -> bool {
+        true
+    }
+
+    fn max_bytes(&self) -> u64 {
+        0
+    }
+}
+
+/// What came: the head in lower case, and the body.
+type Came = (String, Vec<u8>);
+
+/// Answers each connection's request with the next of `answers`, the last one for ever.
+async fn receiver(answers: &'static [&'static str]) -> (SocketAddr, mpsc::UnboundedReceiver<Came>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (came, requests) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut number = 0;
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut all = Vec::new();
+            let (head, length) = loop {
+                let mut some = [0; 4096];
+                let read = socket.read(&mut some).await.unwrap();
+                all.extend_from_slice(&some[..read]);
+                if let Some(end) = all.windows(4).position(|w| w == b"\r\n\r\n") {
+                    let head = String::from_utf8(all.drain(..end + 4).collect()).unwrap().to_lowercase();
+                    let length = head.split("content-length: ").nth(1).unwrap();
+                    break (head.clone(), length.lines().next().unwrap().parse::<usize>().unwrap());
+                }
+                assert!(read > 0, "a whole head");
+            };
+            while all.len() < length {
+                let mut some = [0; 4096];
+                let read = socket.read(&mut some).await.unwrap();
+                all.extend_from_slice(&some[..read]);
+            }
+            let answer = answers.get(number).or(answers.last()).unwrap();
+            number += 1;
+            let text = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            socket.write_all(text.as_bytes()).await.unwrap();
+            if came.send((head, all)).is_err() {
+                return;
+            }
+        }
+    });
+    (address, requests)
+}
+
+fn open(folder: &std::path::Path, policy: Arc<dyn FetchPolicy>, settings: &[HookSetting]) -> Arc<Webhooks> {
+    let patience =
+        Patience { waits: vec![Duration::from_millis(10), Duration::from_millis(20)], attempt: PATIENCE };
+    Webhooks::open(folder.join("webhooks.json"), policy, settings, patience, CancellationToken::new())
+        .unwrap()
+}
+
+fn hook(url: String) -> HookSetting {
+    HookSetting { url, events: Vec::new(), secret: SECRET.into(), enabled: true }
+}
+
+fn event(kind: EventKind) -> Event {
+    Event { kind, stream: "film".into(), data: json!({"title": "A film"}) }
+}
+
+async fn settled(hooks: &Webhooks, id: &str) -> Vec<Delivery> {
+    let wait = async {
+        while hooks.get(id).unwrap().waiting > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("deliveries settle");
+    hooks.deliveries(id).unwrap()
+}
+
+#[tokio::test]
+async fn an_event_arrives_signed_and_with_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, mut requests) = receiver(&["204 No Content"]).await;
+    let hooks = open(folder.path(), Arc::new(Anywhere), &[]);
+    let id = hooks.add(hook(format!("http://{address}/in?x=1"))).unwrap().id;
+    hooks.tell(&event(EventKind::Started));
+    let (head, body) = tokio::time::timeout(PATIENCE, requests.recv()).await.unwrap().unwrap();
+    assert!(head.starts_with("post /in?x=1 http/1.1\r\n"), "{head}");
+    for line in ["content-type: application/json", "weir-event: stream.started", "weir-delivery: "] {
+        assert!(head.contains(line), "{line}: {head}");
+    }
+    let signature = head.split("weir-signature: ").nth(1).unwrap().lines().next().unwrap();
+    let (at, hex) = signature.strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
+    assert!(unix_ms() / 1000 - at.parse::<u64>().unwrap() < 60);
+    let signed = [at.as_bytes(), b".", body.as_slice()].concat();
+    let expected: String =
+        hmac_sha256(SECRET.as_bytes(), &[&signed]).iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(hex, expected);
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&body["type"], &body["stream"]), (&json!("stream.started"), &json!("film")));
+    assert_eq!(body["data"]["title"], "A film");
+    let log = settled(&hooks, &id).await;
+    assert_eq!((log[0].state, log[0].status, log[0].attempts), (DeliveryState::Delivered, Some(204), 1));
+    assert_eq!(log[0].id, body["id"]);
+}
+
+#[tokio::test]
+async fn a_refused_delivery_is_repeated_with_the_same_id_and_given_up_in_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, mut requests) = receiver(&["500 No", "302 Elsewhere\r\nLocation: /x", "200 OK"]).await;
+    let hooks = open(folder.path(), Arc::new(Anywhere), &[]);
+    let id = hooks.add(hook(format!("http://{address}/"))).unwrap().id;
+    hooks.tell(&event(EventKind::Failed));
+    let log = settled(&hooks, &id).await;
+    assert_eq!((log[0].state, log[0].attempts, log[0].status), (DeliveryState::Delivered, 3, Some(200)));
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let (_, body) = requests.recv().await.unwrap();
+        ids.push(serde_json::from_slice::<Value>(&body).unwrap()["id"].clone());
+    }
+    assert!(ids.iter().all(|id| *id == ids[0]));
+
+    let (address, _requests) = receiver(&["503 Busy"]).await;
+    let id = hooks.add(hook(format!("http://{address}/"))).unwrap().id;
+    hooks.ping(&id).unwrap();
+    let log = settled(&hooks, &id).await;
+    assert_eq!((log[0].state, log[0].attempts, log[0].event), (DeliveryState::Failed, 3, "ping"));
+    assert_eq!(hooks.get(&id).unwrap().failed, 1);
+
+    let (address, _requests) = receiver(&["410 Gone"]).await;
+    let id = hooks.add(hook(format!("http://{address}/"))).unwrap().id;
+    hooks.ping(&id).unwrap();
+    assert_eq!(settled(&hooks, &id).await[0].attempts, 1, "it said that it is gone");
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_not_there_is_told_plainly() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let hooks = open(folder.path(), Arc::new(Anywhere), &[]);
+    let id = hooks.add(hook(format!("http://{free}/"))).unwrap().id;
+    hooks.ping(&id).unwrap();
+    let log = settled(&hooks, &id).await;
+    assert_eq!(log[0].state, DeliveryState::Failed);
+    assert!(log[0].error.as_ref().unwrap().starts_with("cannot be reached"), "{:?}", log[0].error);
+}
+
+#[tokio::test]
+async fn only_wanted_events_go_out_and_a_switched_off_hook_is_silent() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, _requests) = receiver(&["200 OK"]).await;
+    let hooks = open(folder.path(), Arc::new(Anywhere), &[]);
+    let wanted = HookSetting { events: vec![EventKind::ViewerPeak], ..hook(format!("http://{address}/")) };
+    let id = hooks.add(wanted).unwrap().id;
+    hooks.tell(&event(EventKind::Started));
+    hooks.tell(&event(EventKind::ViewerPeak));
+    assert_eq!(settled(&hooks, &id).await.len(), 1);
+    hooks
+        .change(&id, |setting| {
+            setting.enabled = false;
+            Ok(())
+        })
+        .unwrap();
+    hooks.tell(&event(EventKind::ViewerPeak));
+    assert_eq!(hooks.deliveries(&id).unwrap().len(), 1);
+    assert!(matches!(hooks.ping(&id), Err(HookError::Off)));
+}
+
+#[tokio::test]
+async fn private_addresses_are_refused_by_default_by_number_and_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let hooks = open(folder.path(), Arc::new(PublicInternet { max_bytes: 0 }), &[]);
+    for url in [
+        "http://127.0.0.1/",
+        "http://[::1]:9/",
+        "http://169.254.169.254/latest",
+        "http://10.1.2.3/",
+        "ftp://example.org/",
+        "file:///etc/passwd",
+        "https://user:pass@example.org/",
+        "not an address",
+    ] {
+        let refused = hooks.add(hook(url.to_owned()));
+        assert!(matches!(refused, Err(HookError::Field { field: "url", .. })), "{url}: {refused:?}");
+    }
+    let short = HookSetting { secret: "short".into(), ..hook("https://example.org/".into()) };
+    assert!(matches!(hooks.add(short), Err(HookError::Field { field: "secret", .. })));
+    // A name is judged when it is resolved.
+    let id = hooks.add(hook("http://localhost:9/".to_owned())).unwrap().id;
+    hooks.ping(&id).unwrap();
+    let log = settled(&hooks, &id).await;
+    assert!(log[0].error.as_ref().unwrap().contains("not a host that this server may fetch from"), "{log:?}");
+}
+
+#[tokio::test]
+async fn hooks_survive_a_restart_and_those_of_the_settings_are_not_kept() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let from_file = hook("https://settings.example/".into());
+    let first = open(folder.path(), Arc::new(Anywhere), std::slice::from_ref(&from_file));
+    let id = first.add(hook("https://example.org/a".into())).unwrap().id;
+    let gone = first.add(hook("https://example.org/b".into())).unwrap().id;
+    first.remove(&gone).unwrap();
+    assert!(matches!(first.remove(&gone), Err(HookError::Missing)));
+    let settings = first.list().into_iter().find(|hook| hook.from_settings).unwrap();
+    assert!(matches!(first.remove(&settings.id), Err(HookError::FromSettings)));
+    let mode = std::fs::metadata(folder.path().join("webhooks.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let second = open(folder.path(), Arc::new(Anywhere), &[]);
+    let urls: Vec<_> = second.list().into_iter().map(|hook| (hook.id, hook.url)).collect();
+    assert_eq!(urls, [(id, "https://example.org/a".to_owned())]);
+    second.apply(&[from_file.clone()]);
+    second.apply(&[from_file]);
+    assert_eq!(second.list().len(), 2);
+    second.apply(&[]);
+    assert_eq!(second.list().len(), 1);
+}
+
+#[tokio::test]
+async fn there_are_only_so_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let hooks = open(folder.path(), Arc::new(Anywhere), &[]);
+    for n in 0..MOST_HOOKS {
+        hooks.add(hook(format!("https://example.org/{n}"))).unwrap();
+    }
+    assert!(matches!(hooks.add(hook("https://example.org/more".into())), Err(HookError::Full)));
+}

@@ -1,0 +1,79 @@
+// The form for a new stream: live, or from a file, an address or the test card.
+"use strict";
+const adminCreate = (detail, created) => {
+  const { make } = ui;
+  const field = (text, input, hint) => make("label", { class: "field" }, text, input, hint ? make("span", { class: "quiet" }, hint) : null);
+  const option = (value, text) => make("option", { value }, text ?? value);
+  const kinds = [["publisher", "Live (OBS, ffmpeg)"], ["livecard", "Live test card"], ["upload", "Upload"], ["url", "URL"], ["file", "File on the server"], ["testcard", "Test card"]];
+  const title = make("input", { maxlength: 200, placeholder: "What viewers shall read" });
+  const id = make("input", { maxlength: 64, pattern: "[a-z0-9][a-z0-9\\-]*", placeholder: "made of the title", autocomplete: "off" });
+  const file = make("input", { type: "file", accept: "video/*,.mkv,.ts" });
+  const url = make("input", { type: "url", placeholder: "https://example.org/film.mp4" });
+  const path = make("input", { placeholder: "film.mp4", autocomplete: "off" });
+  const lines = make("select", {}, ...[360, 480, 720, 1080, 1440, 2160].map((n) => option(n)));
+  lines.value = "720";
+  const duration = make("input", { type: "number", min: 1, max: 86400, value: 60 });
+  const dvr = make("input", { type: "number", min: 0, max: 604800, value: 300 });
+  const latency = make("select", {}, option("low", "low (about 2 s)"), option("normal", "normal (about 10 s)"));
+  const record = make("input", { type: "checkbox" });
+  const takeover = make("input", { type: "checkbox", checked: true });
+  const progress = make("progress", { max: 1, value: 0, hidden: true, "aria-label": "uploaded" });
+  const why = make("p", { class: "why", role: "alert" });
+  const choice = ([value, text], index) => make("label", { class: "choice" }, make("input", { type: "radio", name: "kind", value, checked: index === 0, onchange: () => select(value) }), text);
+  const parts = {
+    live: make("div", { class: "fields" }, make("div", { class: "pair" }, field("Seconds that viewers can go back", dvr, "0 keeps everything"), field("Latency", latency)),
+      make("label", { class: "choice" }, record, "Keep the recording when it ends"), make("label", { class: "choice" }, takeover, "A second publisher takes over (else it is refused)")),
+    card: make("div", { class: "pair" }, field("Lines", lines), field("Seconds", duration)),
+    upload: field("Video file", file), url: field("http or https address of a video file", url), file: field("Path below an allowed folder", path),
+  };
+  let kind = "publisher";
+  const select = (value) => {
+    kind = value;
+    parts.live.hidden = !["publisher", "livecard"].includes(kind);
+    parts.card.hidden = !["testcard", "livecard"].includes(kind);
+    duration.closest("label").hidden = kind === "livecard";
+    for (const name of ["upload", "url", "file"]) parts[name].hidden = kind !== name;
+  };
+  // XMLHttpRequest tells how far an upload is; fetch does not.
+  const upload = (blob) => new Promise((done, failed) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", "/api/upload");
+    const token = sessionStorage.getItem("weir-token");
+    if (token) request.setRequestHeader("Authorization", `Bearer ${token}`);
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.upload.onprogress = (event) => { progress.hidden = false; progress.value = event.loaded / event.total; };
+    request.onload = () => { const body = JSON.parse(request.responseText || "{}"); if (request.status < 300) done(body.upload); else failed(new Error(body.detail ?? "The upload was refused.")); };
+    request.onerror = () => failed(new Error("The upload broke off; try again."));
+    request.send(blob);
+  });
+  const submit = async (event) => {
+    event.preventDefault();
+    why.textContent = "";
+    button.disabled = true;
+    try {
+      const body = { title: title.value.trim() || undefined, id: id.value.trim() || undefined };
+      const card = { type: "testcard", height: Number(lines.value) };
+      if (kind === "publisher" || kind === "livecard") {
+        Object.assign(body, { mode: "live", dvr_s: Number(dvr.value), latency: latency.value, record: record.checked });
+        if (kind === "publisher") Object.assign(body, { source: { type: "publisher" }, takeover: takeover.checked });
+        else body.source = card;
+      } else if (kind === "testcard") body.source = { ...card, duration_s: Number(duration.value) };
+      else if (kind === "url") body.source = { type: "url", url: url.value.trim() };
+      else if (kind === "file") body.source = { type: "file", path: path.value.trim() };
+      else {
+        if (!file.files[0]) throw new Error("Choose a video file first.");
+        body.source = { type: "upload", upload: await upload(file.files[0]) };
+      }
+      created(await api.post("/api/stream/create", body));
+    } catch (error) { why.textContent = error.message; }
+    progress.hidden = true;
+    button.disabled = false;
+  };
+  const button = make("button", {}, "Create");
+  const form = make("form", { class: "create panel", onsubmit: submit }, make("h2", {}, "New stream"),
+    make("fieldset", {}, make("legend", {}, "Source"), ...kinds.map(choice)),
+    make("div", { class: "pair" }, field("Title", title), field("Id", id)), ...Object.values(parts), progress, why, button);
+  select(kind);
+  detail.replaceChildren(form);
+  form.querySelector("input").focus({ preventScroll: true });
+};
