@@ -58,7 +58,8 @@ const engines = (() => {
 
   let script;
   const dash = async (video, root, tell) => {
-    const { id, dash: source, dashjs: url, sid, live } = root.dataset;
+    const { id, dashjs: url, sid, live } = root.dataset;
+    const source = new URL(root.dataset.dash, location.href).href;
     script ??= new Promise((done, failed) => {
       const element = document.createElement("script");
       Object.assign(element, { src: url, onload: done, onerror: () => failed(new Error("dash.js could not be loaded")) });
@@ -81,9 +82,9 @@ const engines = (() => {
       if (error?.data?.response?.status === 403) { tell.say("The operator of this server ended your session. Reload the page to ask again."); player.reset(); return; }
       tell.say(live === "1" ? "Not on air yet; waiting for the stream ..." : "The server does not answer; trying again ...");
       clearTimeout(timer);
-      timer = setTimeout(() => player.attachSource(source), Math.min(1000 * 2 ** retry++, 10000));
+      timer = setTimeout(() => player.attachSource(source, live === "1" ? NaN : 0), Math.min(1000 * 2 ** retry++, 10000));
     });
-    player.initialize(video, source, true);
+    player.initialize(video, source, true, live === "1" ? NaN : 0);
     const list = () => { try { return player.getRepresentationsByType("video") ?? []; } catch { return []; } };
     const current = () => { try { return player.getCurrentRepresentationForType("video"); } catch { return null; } };
     const tracks = () => { try { return player.getTracksFor("text") ?? []; } catch { return []; } };

@@ -10,7 +10,7 @@ const report = (root, video) => {
     const keys = { bl: `(${round((engine?.buffer() ?? 0) * 1000, 100)})`, bsa: `(${figures.stalls})`, bsda: `(${Math.round(stalled())})`, cid: JSON.stringify(id), dfa: video.getVideoPlaybackQuality?.().droppedVideoFrames ?? 0, e: event };
     const level = engine?.levels().find((level) => level.id === engine.level());
     if (level) keys.br = `(${Math.round(level.bits / 1000)})`;
-    const latency = engine?.live() ? engine.latency() : null;
+    const latency = root.dataset.moving === "1" ? engine?.latency() : null;
     if (latency > 0) keys.ltc = Math.round(latency * 1000);
     if (figures.startup !== null) keys.msd = figures.startup;
     const estimate = engine?.estimate();

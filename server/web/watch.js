@@ -65,7 +65,8 @@
   press("full", full);
   press("pip", () => (document.pictureInPictureElement ? document.exitPictureInPicture() : video.requestPictureInPicture()).catch(() => {}));
   ui.byId("pip").hidden = !document.pictureInPictureEnabled;
-  video.addEventListener("click", toggle);
+  // A finger first wants to see the controls; a mouse sees them before it presses.
+  video.addEventListener("click", (event) => { if (event.pointerType === "touch") wake(); else toggle(); });
   video.addEventListener("dblclick", full);
   const volume = ui.byId("volume");
   volume.addEventListener("input", () => { video.volume = Number(volume.value); video.muted = video.volume === 0; });
@@ -93,6 +94,7 @@
   };
   for (const event of ["pointermove", "focusin", "keydown", "touchstart"]) frame.addEventListener(event, wake, { passive: true });
   video.addEventListener("pause", wake);
+  for (const [event, waits] of [["waiting", true], ["seeking", true], ["loadstart", true], ["playing", false], ["seeked", false], ["error", false], ["canplay", false]]) video.addEventListener(event, () => frame.classList.toggle("waits", waits));
   wake();
 
   // What the server knows: viewers, state, thumbnails.
@@ -127,7 +129,8 @@
 
   const bandwidth = [];
   setInterval(() => {
-    const moving = engine?.live() ?? false;
+    // A file that is still being packaged grows, but has no edge that anybody wants to be at.
+    const moving = root.dataset.live === "1" && (engine?.live() ?? false);
     root.dataset.moving = moving ? "1" : "0";
     bar.update();
     const [from, to] = range();
