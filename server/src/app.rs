@@ -1,6 +1,6 @@
 //! The parts of a running server, and what is done to a stream as a whole.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::deliver::hls;
 use crate::deliver::hold::Holds;
 use crate::deliver::rendered::Rendered;
+use crate::ingest::publishers::Publishers;
 use crate::ingest::{FetchPolicy, SourceSpec, TestCardSpec};
 use crate::jobs::{JobManager, JobOptions, JobState, JobStatus, StartError};
 use crate::ladder::StreamLogs;
@@ -24,6 +25,10 @@ use crate::store::{Store, StreamStore};
 use crate::viewers::saved::Saved;
 use crate::viewers::{Clock, Viewers};
 use crate::webhooks::{self, Patience, Webhooks};
+
+mod live;
+
+pub use live::Denied;
 
 /// Everything that a request may need; handlers share it.
 #[derive(Debug)]
@@ -54,6 +59,10 @@ pub struct App {
     pub started: Instant,
     /// What happened to each stream's packaging and encoders.
     pub logs: Arc<StreamLogs>,
+    /// Where publishers connect by RTMP, once that listens.
+    rtmp: OnceLock<SocketAddr>,
+    /// Who publishes now.
+    publishers: Publishers,
     jobs: JobManager,
     policy: Arc<dyn FetchPolicy>,
 }
@@ -99,6 +108,8 @@ impl App {
             holds: Arc::default(),
             stop,
             started: Instant::now(),
+            rtmp: OnceLock::new(),
+            publishers: Publishers::default(),
             logs,
             policy,
             config,
@@ -124,7 +135,8 @@ impl App {
             if tokio::task::spawn_blocking(move || store.get(&id)).await.is_err() {
                 tracing::error!(stream = stream.id, "reading the stream back failed");
             }
-            if stream.state.unfinished()
+            if stream.live.is_none()
+                && stream.state.unfinished()
                 && let Err(error) = self.package(&stream)
             {
                 self.fail(&stream.id, error.to_string()).await;
@@ -151,7 +163,10 @@ impl App {
             return Ok((stream, made));
         }
         self.count_viewers(&stream);
-        if let Err(error) = self.package(&stream) {
+        // A live stream waits for its publisher.
+        if stream.live.is_none()
+            && let Err(error) = self.package(&stream)
+        {
             // Nobody shall find a stream that the answer says was refused.
             self.viewers.close(&stream.id);
             self.catalog.delete(&stream.id).await?;

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::http::{Limits, TlsFiles};
+use crate::ingest::rtmp::RtmpListen;
 use crate::webhooks::HookSetting;
 
 /// What the command line, the environment and the file may set; each says nothing about what it leaves out.
@@ -20,6 +21,9 @@ pub struct Options {
     /// Address to listen on; port 0 lets the system choose [default: 127.0.0.1:8080]
     #[arg(long, env = "WEIR_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
+    /// Address where encoders publish by RTMP, or `off` [default: port 1935 beside --listen, if it is free]
+    #[arg(long, env = "WEIR_RTMP", value_name = "ADDR:PORT")]
+    pub rtmp: Option<RtmpListen>,
     /// Folder whose video files may be published by path; may be given several times
     #[arg(long = "allow-path", env = "WEIR_ALLOW_PATH", value_name = "DIR", value_delimiter = ':')]
     pub allow_path: Vec<PathBuf>,
@@ -103,6 +107,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// Where encoders publish by RTMP.
+    pub rtmp: RtmpListen,
     /// Folders whose files may be published, canonical.
     pub roots: Vec<PathBuf>,
     /// Whether sources may come from addresses that are not public.
@@ -153,6 +159,7 @@ impl Options {
         Self {
             data: self.data.or(other.data),
             listen: self.listen.or(other.listen),
+            rtmp: self.rtmp.or(other.rtmp),
             allow_path: list(self.allow_path, other.allow_path),
             allow_private_sources: self.allow_private_sources || other.allow_private_sources,
             token: self.token.or(other.token),
@@ -212,9 +219,11 @@ impl Options {
             anyhow::ensure!(token.len() >= 16, "the token must have at least 16 characters");
         }
         let limits = Limits::default();
+        let listen = self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         Ok(Config {
             data: self.data.unwrap_or_else(|| PathBuf::from("data")),
-            listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            listen,
+            rtmp: self.rtmp.unwrap_or_else(|| RtmpListen::beside(listen.ip())),
             roots,
             allow_private_sources: self.allow_private_sources,
             token: self.token,
@@ -249,11 +258,12 @@ mod tests {
     #[test]
     fn flags_win_over_the_file_and_defaults_fill_the_rest() {
         let file: Options =
-            toml::from_str("listen = \"127.0.0.1:9000\"\njobs = 2\nmax-source-mb = 5").unwrap();
+            toml::from_str("listen = \"127.0.0.1:9000\"\njobs = 2\nmax-source-mb = 5\nrtmp = \"off\"")
+                .unwrap();
         let flags = Options { jobs: Some(3), ..Options::default() };
         let config = flags.or(file).resolve().unwrap();
         assert_eq!((config.listen.port(), config.jobs, config.max_source), (9000, 3, 5_000_000));
-        assert_eq!(config.data, PathBuf::from("data"));
+        assert_eq!((config.data, config.rtmp), (PathBuf::from("data"), RtmpListen::Off));
     }
 
     #[test]

@@ -47,6 +47,7 @@ impl Settings {
         let Config {
             data,
             listen,
+            rtmp,
             roots,
             allow_private_sources,
             token,
@@ -65,6 +66,7 @@ impl Settings {
         } = &new;
         compare(Changes::at_start, "data", *data == old.data);
         compare(Changes::at_start, "listen", *listen == old.listen);
+        compare(Changes::at_start, "rtmp", *rtmp == old.rtmp);
         compare(Changes::at_once, "allow-path", *roots == old.roots);
         compare(
             Changes::at_once,
@@ -91,6 +93,7 @@ impl Settings {
         let kept = Config {
             data: old.data.clone(),
             listen: old.listen,
+            rtmp: old.rtmp,
             jobs: old.jobs,
             tls: if old.tls.is_some() { new.tls.or_else(|| old.tls.clone()) } else { None },
             redirect_http: old.redirect_http,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::source;
+use super::{live, source};
 use crate::app::{App, CreateError};
-use crate::catalog::{CatalogError, Made, Source, Stream, valid_id};
+use crate::catalog::{CatalogError, Live, Made, Source, Stream, StreamKey, valid_id};
 use crate::http::Problem;
 use crate::http::problem::FieldError;
 use crate::jobs::StartError;
@@ -27,6 +27,8 @@ pub struct Draft {
     pub source: Source,
     /// Its ladder.
     pub profile: Profile,
+    /// Its settings as a live stream.
+    pub live: Option<Live>,
 }
 
 impl Draft {
@@ -39,9 +41,14 @@ impl Draft {
             return Err(Problem::bad_request("The body must be a JSON object."));
         };
         let mut errors = Vec::new();
+        let is_live = live::is_live(body, &mut errors);
         for name in body.keys() {
-            if !["id", "title", "mode", "source", "profile"].contains(&name.as_str()) {
-                let known = "known are id, title, mode, source and profile";
+            let of_live = live::FIELDS.contains(&name.as_str());
+            if of_live && !is_live {
+                let name = live::FIELDS.into_iter().find(|known| known == name).unwrap_or("body");
+                errors.push(FieldError::new(name, "is for live streams; say \"mode\": \"live\""));
+            } else if !of_live && !["id", "title", "mode", "source", "profile"].contains(&name.as_str()) {
+                let known = "known are id, title, mode, source, profile, dvr_s, latency, record and takeover";
                 errors.push(FieldError::new(
                     "body",
                     format!("has an unknown field \"{}\"; {known}", short(name)),
@@ -61,13 +68,9 @@ impl Draft {
         if let Some(title) = &title {
             errors.extend(check_title(title).err());
         }
-        match body.get("mode") {
-            None | Some(Value::Null) => {}
-            Some(mode) if mode == "vod" => {}
-            Some(_) => errors.push(FieldError::new("mode", "must be \"vod\"")),
-        }
         let source = match body.get("source") {
             Some(Value::Object(source)) => read_source(source, &mut errors),
+            None | Some(Value::Null) if is_live => Some(Source::Publisher),
             _ => {
                 errors.push(FieldError::new(
                     "source",
@@ -76,8 +79,13 @@ impl Draft {
                 None
             }
         };
+        let live = is_live.then(|| live::read(body, source.as_ref(), &mut errors));
+        let usual = || Profile {
+            segment_ms: live.as_ref().map_or(Profile::default().segment_ms, |live| live.latency.segment_ms()),
+            ..Profile::default()
+        };
         let profile = match body.get("profile") {
-            None | Some(Value::Null) => Profile::default(),
+            None | Some(Value::Null) => usual(),
             Some(value) => serde_json::from_value(value.clone()).unwrap_or_else(|error| {
                 errors.push(FieldError::new("profile", error.to_string()));
                 Profile::default()
@@ -87,7 +95,7 @@ impl Draft {
             errors.push(FieldError::new("profile", why));
         }
         match source {
-            Some(source) if errors.is_empty() => Ok(Self { id, title, source, profile }),
+            Some(source) if errors.is_empty() => Ok(Self { id, title, source, profile, live }),
             _ => Err(Problem::fields(&errors)),
         }
     }
@@ -103,19 +111,37 @@ impl Draft {
     }
 }
 
+/// What [`publish`] made.
+#[derive(Debug)]
+pub struct Published {
+    /// The stream.
+    pub stream: Arc<Stream>,
+    /// By this request or an earlier one.
+    pub made: Made,
+    /// Its stream key, when it was made just now and has one. Nobody can be told again.
+    pub key: Option<StreamKey>,
+}
+
 /// Makes the stream of a draft.
 ///
 /// # Errors
 /// 409 when the id is taken, 422 when the source is refused, 503 when too much waits.
-pub async fn publish(
-    app: &Arc<App>,
-    draft: Draft,
-    key: Option<String>,
-) -> Result<(Arc<Stream>, Made), Problem> {
+pub async fn publish(app: &Arc<App>, draft: Draft, key: Option<String>) -> Result<Published, Problem> {
     let id = draft.id();
     let title = draft.title.clone().filter(|title| !title.trim().is_empty()).unwrap_or_else(|| id.clone());
     let source = source::check(app, draft.source).await.map_err(|error| Problem::fields(&[error]))?;
-    app.create(Stream::new(id, title.trim(), source, draft.profile), key).await.map_err(refusal)
+    let mut stream = Stream::new(id, title.trim(), source, draft.profile);
+    let mut stream_key = None;
+    if let Some(mut live) = draft.live {
+        if stream.source == Source::Publisher {
+            let new = StreamKey::random();
+            live.key_sha256 = Some(new.digest());
+            stream_key = Some(new);
+        }
+        stream = stream.with_live(live);
+    }
+    let (stream, made) = app.create(stream, key).await.map_err(refusal)?;
+    Ok(Published { stream, made, key: stream_key.filter(|_| made == Made::New) })
 }
 
 fn refusal(error: CreateError) -> Problem {
@@ -156,10 +182,11 @@ fn read_source(body: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Optio
         "url" => &["type", "url"],
         "upload" => &["type", "upload"],
         "testcard" => &["type", "height", "duration_s", "frame_rate"],
+        "publisher" => &["type"],
         _ => {
             errors.push(FieldError::new(
                 "source.type",
-                "must be \"file\", \"url\", \"upload\" or \"testcard\"",
+                "must be \"file\", \"url\", \"upload\", \"testcard\" or \"publisher\"",
             ));
             return None;
         }
@@ -182,6 +209,7 @@ fn read_source(body: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Optio
         "file" => Source::File { path: needed("path", "source.path") },
         "url" => Source::Url { url: needed("url", "source.url") },
         "upload" => Source::Upload { upload: needed("upload", "source.upload") },
+        "publisher" => Source::Publisher,
         _ => Source::TestCard {
             height: number(body, "height", "source.height", 720.0, errors) as u32,
             duration_s: number(body, "duration_s", "source.duration_s", 60.0, errors),
@@ -262,7 +290,7 @@ mod tests {
     #[test]
     fn every_wrong_field_is_named() {
         let detail = fields(&json!({
-            "id": "Not/Good", "title": 5, "mode": "live", "colour": "red",
+            "id": "Not/Good", "title": 5, "mode": "tape", "colour": "red",
             "source": {"type": "file", "url": "x"}, "profile": {"rungs": []},
         }));
         for part in ["id: ", "title: ", "mode: ", "colour", "source.path: ", "\"url\"", "profile"] {

@@ -3,6 +3,7 @@
 pub mod auth;
 mod create;
 mod events;
+mod live;
 mod packaging;
 mod source;
 mod streams;
@@ -20,7 +21,8 @@ use axum::routing::{get, post};
 
 use crate::app::App;
 
-pub use create::{Draft, publish};
+pub use create::{Draft, Published, publish};
+pub use live::LiveView;
 pub use source::check as check_source;
 pub use upload::sweep as sweep_uploads;
 pub(crate) use upload::{check_room, store_whole};
@@ -44,6 +46,10 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/api/streams", get(streams::list))
         .route("/api/stream/create", post(streams::create))
         .route("/api/stream/{id}", get(streams::one).patch(streams::patch).delete(streams::delete))
+        .route("/api/stream/{id}/start", post(live::start))
+        .route("/api/stream/{id}/stop", post(live::stop))
+        .route("/api/stream/{id}/kick", post(live::kick))
+        .route("/api/stream/{id}/rotate-key", post(live::rotate_key))
         .route("/api/stream/{id}/retry", post(packaging::retry))
         .route("/api/stream/{id}/log", get(packaging::log))
         .route("/api/stream/{id}/viewers", get(viewers::list))

@@ -9,7 +9,8 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::create::{Draft, check_title, publish};
+use super::create::{Draft, Published, check_title, publish};
+use super::live::{self, with_ingest};
 use super::view::{StreamView, view};
 use crate::app::{App, DeleteError};
 use crate::catalog::{CatalogError, Made, State as StreamState, Stream};
@@ -116,10 +117,10 @@ pub(super) async fn create(
             Some(key.ok_or_else(why)?.to_owned())
         }
     };
-    let (stream, made) = publish(&app, draft, key).await?;
+    let Published { stream, made, key } = publish(&app, draft, key).await?;
     let status = if made == Made::New { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(view(&app, &stream, true)))
-        .into_response();
+    let body = with_ingest(&app, &stream, &headers, key.as_ref());
+    let mut response = (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/api/stream/{}", stream.id)) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -134,11 +135,16 @@ pub(super) async fn one(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let stream = app.catalog.get(&id).ok_or_else(|| Problem::no_stream(&id))?;
-    let text = json!(view(&app, &stream, app.gate.is_admin(&headers))).to_string();
+    let body = match app.gate.is_admin(&headers) {
+        true => with_ingest(&app, &stream, &headers, None),
+        false => json!(view(&app, &stream, false)),
+    };
+    let text = body.to_string();
     Ok(Entity::json(text).answer(&method, &headers))
 }
 
-/// `PATCH /api/stream/{id}`: a merge patch (RFC 7396) of the title.
+/// `PATCH /api/stream/{id}`: a merge patch (RFC 7396) of the title and of a live stream's settings. What a running
+/// session cannot follow is named in `needs_restart`.
 pub(super) async fn patch(
     State(app): State<Arc<App>>,
     StreamId(id): StreamId,
@@ -149,9 +155,15 @@ pub(super) async fn patch(
     let Some(body) = body.as_object() else {
         return Err(Problem::bad_request("The body must be a JSON object."));
     };
+    let before = app.catalog.get(&id).ok_or_else(|| Problem::no_stream(&id))?;
     let mut errors = Vec::new();
     let mut title = None;
+    let mut settings = live::Patch::default();
     for (name, value) in body {
+        if let Some(taken) = settings.take(name, value, &before) {
+            errors.extend(taken.err());
+            continue;
+        }
         match (name.as_str(), value) {
             ("title", Value::String(text)) if !text.trim().is_empty() => {
                 errors.extend(check_title(text).err());
@@ -160,19 +172,31 @@ pub(super) async fn patch(
             ("title", _) => errors.push(FieldError::new("title", "must be a string that is not empty")),
             _ => errors.push(FieldError::new(
                 "body",
-                "only the title can be changed; create another stream instead",
+                "only the title, and of a live stream dvr_s, latency, record and takeover, can be changed; create \
+                 another stream instead",
             )),
         }
     }
     if !errors.is_empty() {
         return Err(Problem::fields(&errors));
     }
-    let changed = match title {
-        Some(title) => app.catalog.update(&id, move |stream| stream.title = title).await,
-        None => app.catalog.get(&id).ok_or(CatalogError::Missing(id)),
+    let settings = Arc::new(settings);
+    let wanted = Arc::clone(&settings);
+    let change = move |stream: &mut Stream| {
+        if let Some(title) = title {
+            stream.title = title;
+        }
+        if let Some(live) = &mut stream.live {
+            wanted.apply(live);
+        }
     };
-    let stream = changed.map_err(|error| catalog_problem(&error))?;
-    Ok(axum::Json(view(&app, &stream, true)).into_response())
+    let stream = match body.is_empty() {
+        true => Arc::clone(&before),
+        false => app.catalog.update(&id, change).await.map_err(|error| catalog_problem(&error))?,
+    };
+    let mut answer = with_ingest(&app, &stream, &headers, None);
+    answer["needs_restart"] = settings.needs_restart(&before, &stream).into();
+    Ok(axum::Json(answer).into_response())
 }
 
 /// `DELETE /api/stream/{id}`

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::live::LiveView;
 use crate::app::App;
 use crate::catalog::{Source, State, Stream};
 use crate::deliver::dash::date_time;
@@ -17,8 +18,12 @@ pub struct StreamView {
     pub id: String,
     /// Its name for people.
     pub title: String,
+    /// "vod" or "live".
+    pub mode: &'static str,
     /// How far it is.
     pub state: State,
+    /// Its settings as a live stream; null for video on demand.
+    pub live: Option<LiveView>,
     /// Share of the packaging that is done, 0.0 to 1.0.
     pub progress: f64,
     /// Whether a player would find something now.
@@ -113,7 +118,9 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
     StreamView {
         id: stream.id.clone(),
         title: stream.title.clone(),
+        mode: if stream.live.is_some() { "live" } else { "vod" },
         state: stream.state,
+        live: LiveView::of(stream),
         progress: (progress * 1000.0).round() / 1000.0,
         playable: media.as_ref().is_some_and(|media| media.edge().borrow().playable()),
         error: stream.error.clone(),

@@ -1,6 +1,8 @@
 //! Where media comes from: a file, a download, or the test-card generator.
 
 mod fetch;
+pub mod publishers;
+pub mod rtmp;
 mod testcard;
 
 use std::path::PathBuf;

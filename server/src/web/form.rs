@@ -70,8 +70,8 @@ async fn take(app: &Arc<App>, request: Request) -> Result<String, Problem> {
     }
     allow(app, &headers, &uri, &fields)?;
     let draft = Draft::parse(&body(&fields, upload.as_deref()))?;
-    let (stream, _) = publish(app, draft, None).await?;
-    Ok(format!("/stream/{}", stream.id))
+    let published = publish(app, draft, None).await?;
+    Ok(format!("/stream/{}", published.stream.id))
 }
 
 fn allow(

@@ -12,6 +12,7 @@ mod api;
 mod connections;
 mod delivery;
 mod describe;
+mod live_api;
 mod packaging;
 mod pages;
 mod process;

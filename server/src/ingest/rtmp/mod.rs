@@ -1,0 +1,21 @@
+//! RTMP and Enhanced RTMP, for publishing: `rtmp://host/live/KEY`.
+//!
+//! The layers know nothing of the ones above: [`handshake`] and [`chunk`] turn bytes into messages, [`amf`] and
+//! [`session`] hold the conversation without a socket, [`flv`], [`clock`] and [`tracks`] turn tags into what a live
+//! session takes, [`connection`] drives one socket, and [`RtmpServer`] accepts and counts them.
+//!
+//! It never plays streams out: viewers are served by HTTP.
+
+pub mod address;
+pub mod amf;
+pub mod chunk;
+pub mod clock;
+pub mod flv;
+pub mod handshake;
+pub mod limits;
+pub mod session;
+pub mod tracks;
+
+pub use address::RtmpListen;
+pub use limits::RtmpLimits;
+pub use session::APP;
