@@ -16,10 +16,10 @@ use crate::config::Config;
 use crate::deliver::hls;
 use crate::deliver::hold::Holds;
 use crate::deliver::rendered::Rendered;
-use crate::ingest::publishers::Publishers;
 use crate::ingest::{FetchPolicy, SourceSpec, TestCardSpec};
 use crate::jobs::{JobManager, JobOptions, JobState, JobStatus, StartError};
 use crate::ladder::StreamLogs;
+use crate::live::LiveManager;
 use crate::reload::{Reloader, Settings, SourcePolicy};
 use crate::store::{Store, StreamStore};
 use crate::viewers::saved::Saved;
@@ -28,7 +28,7 @@ use crate::webhooks::{self, Patience, Webhooks};
 
 mod live;
 
-pub use live::Denied;
+pub use live::{Denied, PublishError};
 
 /// Everything that a request may need; handlers share it.
 #[derive(Debug)]
@@ -61,8 +61,10 @@ pub struct App {
     pub logs: Arc<StreamLogs>,
     /// Where publishers connect by RTMP, once that listens.
     rtmp: OnceLock<SocketAddr>,
-    /// Who publishes now.
-    publishers: Publishers,
+    /// Live sessions.
+    pub live: LiveManager,
+    /// Held while a live session is started.
+    opening: tokio::sync::Mutex<()>,
     jobs: JobManager,
     policy: Arc<dyn FetchPolicy>,
 }
@@ -99,6 +101,8 @@ impl App {
             stop.clone(),
         )?;
         let app = Arc::new(Self {
+            live: LiveManager::new(Arc::clone(&store)),
+            opening: tokio::sync::Mutex::default(),
             jobs: JobManager::new(Arc::clone(&store), options),
             viewers: Arc::new(Viewers::new(clock, gate.secret())),
             gate,
@@ -109,7 +113,6 @@ impl App {
             stop,
             started: Instant::now(),
             rtmp: OnceLock::new(),
-            publishers: Publishers::default(),
             logs,
             policy,
             config,
@@ -135,8 +138,9 @@ impl App {
             if tokio::task::spawn_blocking(move || store.get(&id)).await.is_err() {
                 tracing::error!(stream = stream.id, "reading the stream back failed");
             }
-            if stream.live.is_none()
-                && stream.state.unfinished()
+            if stream.live.is_some() {
+                self.take_up_live(&stream).await;
+            } else if stream.state.unfinished()
                 && let Err(error) = self.package(&stream)
             {
                 self.fail(&stream.id, error.to_string()).await;
@@ -208,6 +212,9 @@ impl App {
         self.viewers.close(id);
         // First the catalogue: what it does not list is not served, whatever lies on the disk.
         self.catalog.delete(id).await?;
+        // Whoever publishes is sent away, and finds no stream when it comes back.
+        self.live.leave(id).await;
+        self.live.forget(id);
         self.rendered.forget(id);
         self.logs.forget(id);
         let (store, name) = (Arc::clone(&self.store), id.to_owned());
@@ -266,8 +273,10 @@ impl App {
             .unwrap_or(socket)
     }
 
-    /// Stops the jobs; what they finished stays and is continued at the next start.
+    /// Stops jobs and live streams; what they finished stays and is continued at the next start, unless the settings
+    /// have live streams end with the server.
     pub async fn stop_jobs(&self) {
+        self.stop_live_streams().await;
         let jobs = self.jobs.clone();
         if tokio::task::spawn_blocking(move || jobs.shutdown()).await.is_err() {
             tracing::error!("stopping the packaging jobs failed");

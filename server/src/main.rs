@@ -18,6 +18,7 @@ use weir_server::app::App;
 use weir_server::catalog::{Source, Stream};
 use weir_server::config::{Config, LogFormat, Options};
 use weir_server::http::{Limits, Listener, Tls, redirect};
+use weir_server::ingest::rtmp::{RtmpLimits, RtmpListen, RtmpServer};
 use weir_server::ladder::Profile;
 use weir_server::reload::{Reloader, SetLog};
 use weir_server::router::router;
@@ -100,6 +101,7 @@ async fn serve(
         Some(address) => Some(bind(address, limits, "--redirect-http").await?),
         None => None,
     };
+    let rtmp = bind_rtmp(config.rtmp).await?;
     let app = App::open(config, Arc::new(SystemClock::default())).await?;
     let reloader = Reloader { options, file, caps: listener.caps(), tls: tls.clone(), set_log };
     app.reloader.set(reloader).map_err(|_| anyhow::anyhow!("the settings' reader was set twice"))?;
@@ -129,6 +131,10 @@ async fn serve(
         tracing::info!(address = %listener.address(), "sending plain HTTP to HTTPS");
         tokio::spawn(listener.serve(redirect::router(address.port()), app.stop.clone()));
     }
+    if let Some(rtmp) = rtmp {
+        tracing::info!(address = %rtmp.address(), "publishers are taken by RTMP");
+        tokio::spawn(rtmp.serve(Arc::clone(&app), app.stop.clone()));
+    }
     let stopping = Arc::clone(&app);
     let jobs = tokio::spawn(async move {
         stopping.stop.cancelled().await;
@@ -148,6 +154,20 @@ async fn bind(address: SocketAddr, limits: Limits, flag: &str) -> anyhow::Result
     Listener::bind(address, limits).await.with_context(|| {
         format!("cannot listen on {address}; is another server running there? {flag} changes it")
     })
+}
+
+async fn bind_rtmp(listen: RtmpListen) -> anyhow::Result<Option<RtmpServer>> {
+    let Some(address) = listen.address() else { return Ok(None) };
+    match RtmpServer::bind(address, RtmpLimits::default()).await {
+        Ok(server) => Ok(Some(server)),
+        Err(error) if matches!(listen, RtmpListen::Usual(_)) => {
+            tracing::warn!(%address, %error, "nobody can publish by RTMP: cannot listen there; --rtmp chooses an address");
+            Ok(None)
+        }
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot listen on {address} for RTMP; --rtmp changes it"))
+        }
+    }
 }
 
 /// SIGTERM and SIGINT stop the server in order, a second one ends it at once; SIGHUP reads the settings again.
@@ -232,11 +252,12 @@ fn summary(config: &Config) -> String {
     let roots: Vec<_> = config.roots.iter().map(|root| root.display().to_string()).collect();
     format!(
         "The settings are right.\nlisten                {} ({})\ndata                  {}\nwrites                {writes}\n\
-         files by path         {}\nprivate sources       {}\nlargest source        {} MB\ndisk reserve          {} MB\n\
+         RTMP                  {}\nfiles by path         {}\nprivate sources       {}\nlargest source        {} MB\ndisk reserve          {} MB\n\
          jobs at a time        {}\nconnections           {}, {} from one address",
         config.listen,
         if config.tls.is_some() { "HTTPS" } else { "HTTP" },
         config.data.display(),
+        config.rtmp.address().map_or_else(|| "off".to_owned(), |address| address.to_string()),
         if roots.is_empty() { "none".to_owned() } else { roots.join(", ") },
         if config.allow_private_sources { "allowed" } else { "refused" },
         config.max_source / 1_000_000,

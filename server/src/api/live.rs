@@ -16,6 +16,7 @@ use crate::catalog::{Latency, Live, Source, Stream, StreamKey};
 use crate::deliver::extract::StreamId;
 use crate::http::Problem;
 use crate::http::problem::FieldError;
+use crate::live::LiveStatus;
 
 /// Fields of a create request that only a live stream has.
 pub(super) const FIELDS: [&str; 4] = ["dvr_s", "latency", "record", "takeover"];
@@ -137,18 +138,25 @@ pub struct LiveView {
     pub takeover: bool,
     /// Whether publishers are let in.
     pub enabled: bool,
+    /// The session: who publishes (for admins), what arrives. Null when none was started since the server's start.
+    pub session: Option<LiveStatus>,
 }
 
 impl LiveView {
     /// The view of a live stream; none for video on demand.
-    pub(super) fn of(stream: &Stream) -> Option<Self> {
+    pub(super) fn of(app: &App, stream: &Stream, admin: bool) -> Option<Self> {
         let live = stream.live.as_ref()?;
+        let mut session = app.live.status(&stream.id);
+        if let Some(session) = session.as_mut().filter(|_| !admin) {
+            session.publisher = None;
+        }
         Some(Self {
             dvr_s: live.dvr_s,
             latency: live.latency,
             record: live.record,
             takeover: live.takeover,
             enabled: live.enabled,
+            session,
         })
     }
 }

@@ -194,6 +194,7 @@ pub(super) async fn patch(
         true => Arc::clone(&before),
         false => app.catalog.update(&id, change).await.map_err(|error| catalog_problem(&error))?,
     };
+    app.live_settings_changed(&stream);
     let mut answer = with_ingest(&app, &stream, &headers, None);
     answer["needs_restart"] = settings.needs_restart(&before, &stream).into();
     Ok(axum::Json(answer).into_response())

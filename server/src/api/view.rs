@@ -120,7 +120,7 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
         title: stream.title.clone(),
         mode: if stream.live.is_some() { "live" } else { "vod" },
         state: stream.state,
-        live: LiveView::of(stream),
+        live: LiveView::of(app, stream, admin),
         progress: (progress * 1000.0).round() / 1000.0,
         playable: media.as_ref().is_some_and(|media| media.edge().borrow().playable()),
         error: stream.error.clone(),

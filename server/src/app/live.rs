@@ -2,11 +2,20 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::App;
 use crate::catalog::live::digest;
 use crate::catalog::{CatalogError, State, Stream};
-use crate::ingest::publishers::Publishers;
+use crate::config::OnStop;
+use crate::live::{LiveSettings, LiveState, LiveStatus, OpenError, Publisher, PublisherInfo, Refused};
+
+/// How long a stream that was on air when the server went down waits for its publisher.
+const AFTER_RESTART: Duration = Duration::from_secs(30);
+/// How long one waits whose publisher went away, in milliseconds.
+const GRACE_MS: u32 = 10_000;
 
 /// Why a publisher is not let in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +27,21 @@ pub enum Denied {
     /// The stream was stopped.
     #[error("the stream \"{0}\" is stopped; start it first")]
     Stopped(String),
+}
+
+/// Why somebody who may publish cannot.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The stream's session said no.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The stream could not be started.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The server stops.
+    #[error("the server stops")]
+    Stopping,
 }
 
 impl App {
@@ -38,14 +62,30 @@ impl App {
         }
     }
 
-    /// Who publishes now.
-    pub fn publishers(&self) -> &Publishers {
-        &self.publishers
+    /// Lets a publisher in whose key [`admit`](Self::admit) took. The stream is started if it does not run: one that
+    /// ended goes on.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn publish_live(
+        self: &Arc<Self>,
+        stream: &Stream,
+        who: PublisherInfo,
+    ) -> Result<Publisher, PublishError> {
+        if self.stop.is_cancelled() {
+            return Err(PublishError::Stopping);
+        }
+        match self.live.publish(&stream.id, who.clone()) {
+            Err(Refused::NotStarted(_)) => {}
+            other => return Ok(other?),
+        }
+        self.open_live(stream).await?;
+        Ok(self.live.publish(&stream.id, who)?)
     }
 
     /// Sends a stream's publisher away; it may come back. Says whether there was one.
     pub fn kick(&self, id: &str) -> bool {
-        let kicked = self.publishers.kick(id) > 0;
+        let kicked = self.live.status(id).is_some_and(|now| now.publisher.is_some()) && self.live.kick(id);
         if kicked {
             tracing::info!(stream = id, "the publisher is sent away");
         }
@@ -56,7 +96,7 @@ impl App {
     ///
     /// # Errors
     /// When the catalogue fails.
-    pub async fn start_live(self: &Arc<Self>, stream: &Stream) -> Result<Arc<Stream>, CatalogError> {
+    pub async fn start_live(&self, stream: &Stream) -> Result<Arc<Stream>, CatalogError> {
         let change = |stream: &mut Stream| {
             if let Some(live) = &mut stream.live {
                 live.enabled = true;
@@ -65,24 +105,108 @@ impl App {
                 stream.state = State::Idle;
             }
         };
-        let stream = self.catalog.update(&stream.id, change).await?;
-        Ok(stream)
+        self.catalog.update(&stream.id, change).await
     }
 
     /// Ends the stream, now and without a grace period, and lets no publisher in until it is started.
     ///
     /// # Errors
     /// When the catalogue fails.
-    pub async fn stop_live(self: &Arc<Self>, stream: &Stream) -> Result<Arc<Stream>, CatalogError> {
-        let change = |stream: &mut Stream| {
+    pub async fn stop_live(&self, stream: &Stream) -> Result<Arc<Stream>, CatalogError> {
+        let shut = |stream: &mut Stream| {
             if let Some(live) = &mut stream.live {
                 live.enabled = false;
             }
-            stream.state = State::Ended;
         };
-        let stream = self.catalog.update(&stream.id, change).await?;
+        // First nobody comes in any more, then those who are in go.
+        self.catalog.update(&stream.id, shut).await?;
+        self.live.end(&stream.id).await;
         tracing::info!(stream = stream.id, "stopped");
-        Ok(stream)
+        self.catalog.update(&stream.id, |stream| stream.state = State::Ended).await
+    }
+
+    /// Has a running session follow what was changed.
+    pub fn live_settings_changed(&self, stream: &Stream) {
+        let Some(settings) = settings(stream).filter(|_| self.is_on_air(&stream.id)) else { return };
+        if let Err(error) = self.live.open(&stream.id, settings) {
+            tracing::error!(stream = stream.id, %error, "the session does not take the changed settings");
+        }
+    }
+
+    /// Stops every live stream as the settings say: to go on at the next start, or for good.
+    pub(super) async fn stop_live_streams(&self) {
+        let end = self.settings.now().on_stop == OnStop::Endlist;
+        self.live.stop_all(end).await;
+        let on_air = self.catalog.list().into_iter().filter(|stream| end && stream.state == State::Live);
+        for stream in on_air {
+            self.record(&stream.id, State::Ended, None).await;
+        }
+    }
+
+    /// Goes on with a stream that was on air when the server went down, for as long as its publisher may take to
+    /// come back.
+    pub(super) async fn take_up_live(self: &Arc<Self>, stream: &Arc<Stream>) {
+        if stream.state != State::Live {
+            return;
+        }
+        if let Err(error) = self.open_live(stream).await {
+            return self.fail(&stream.id, error.to_string()).await;
+        }
+        let (app, id) = (Arc::clone(self), stream.id.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(AFTER_RESTART) => {}
+                () = app.stop.cancelled() => return,
+            }
+            if app.live.status(&id).is_some_and(|now| now.state == LiveState::Idle) {
+                tracing::info!(
+                    stream = id,
+                    "the publisher did not come back after the restart: the stream ends"
+                );
+                app.live.end(&id).await;
+            }
+        });
+    }
+
+    fn is_on_air(&self, id: &str) -> bool {
+        self.live.watch(id).is_some_and(|status| status.has_changed().is_ok())
+    }
+
+    /// Starts the session and keeps the catalogue's state in step with it. One that runs is left alone.
+    async fn open_live(self: &Arc<Self>, stream: &Stream) -> Result<(), OpenError> {
+        let Some(settings) = settings(stream) else { return Err(OpenError::NotLive(stream.id.clone())) };
+        // Two publishers at once shall not start it twice.
+        let _one = self.opening.lock().await;
+        if self.is_on_air(&stream.id) {
+            return Ok(());
+        }
+        let (live, id) = (self.live.clone(), stream.id.clone());
+        tokio::task::spawn_blocking(move || live.open(&id, settings))
+            .await
+            .unwrap_or_else(|error| Err(OpenError::Thread(std::io::Error::other(error))))?;
+        if let Some(status) = self.live.watch(&stream.id) {
+            tokio::spawn(Arc::clone(self).follow(stream.id.clone(), status));
+        }
+        Ok(())
+    }
+
+    async fn follow(self: Arc<Self>, id: String, mut status: watch::Receiver<LiveStatus>) {
+        let mut known = LiveState::Idle;
+        loop {
+            let now = status.borrow_and_update().state;
+            if now != known {
+                known = now;
+                match now {
+                    LiveState::Live | LiveState::Grace => self.record(&id, State::Live, None).await,
+                    LiveState::Ended => self.record(&id, State::Ended, None).await,
+                    // Left for the next start of the server, which finds it as it was.
+                    LiveState::Idle => {}
+                }
+            }
+            if status.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Where publishers connect by RTMP: `rtmp://host[:port]/live`. A listener on every address is named as the
@@ -99,6 +223,19 @@ impl App {
         // A second listener of the same server would be one too many, and the first is as good.
         let _ = self.rtmp.set(address);
     }
+}
+
+fn settings(stream: &Stream) -> Option<LiveSettings> {
+    let live = stream.live.as_ref()?;
+    Some(LiveSettings {
+        segment_ms: stream.profile.segment_ms,
+        part_ms: live.latency.part_ms(),
+        window_s: live.dvr_s,
+        record: live.record,
+        grace_ms: GRACE_MS,
+        profile: stream.profile.clone(),
+        takeover: live.takeover,
+    })
 }
 
 fn literal(address: SocketAddr) -> String {

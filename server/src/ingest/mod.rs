@@ -1,7 +1,6 @@
 //! Where media comes from: a file, a download, or the test-card generator.
 
 mod fetch;
-pub mod publishers;
 pub mod rtmp;
 mod testcard;
 

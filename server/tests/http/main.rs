@@ -16,6 +16,8 @@ mod live_api;
 mod packaging;
 mod pages;
 mod process;
+mod rtmp;
+mod rtmp_client;
 mod support;
 mod uploads;
 mod viewers;

@@ -43,18 +43,18 @@ impl Default for RtmpLimits {
 
 /// Open connections by address.
 #[derive(Debug, Clone, Default)]
-pub struct Connections(Arc<Mutex<HashMap<IpAddr, usize>>>);
+pub(super) struct Connections(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 /// A connection's place; dropping it gives the place back.
 #[derive(Debug)]
-pub struct Place {
+pub(super) struct Place {
     connections: Connections,
     address: IpAddr,
 }
 
 impl Connections {
     /// A place, or none when the server or the address has too many.
-    pub fn enter(&self, address: IpAddr, limits: &RtmpLimits) -> Option<Place> {
+    pub(super) fn enter(&self, address: IpAddr, limits: &RtmpLimits) -> Option<Place> {
         let address = network(address);
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, own) = (open.values().sum::<usize>(), open.get(&address).copied().unwrap_or(0));
@@ -80,7 +80,7 @@ impl Drop for Place {
 
 /// Wrong keys by address.
 #[derive(Debug)]
-pub struct WrongKeys {
+pub(super) struct WrongKeys {
     most: u32,
     window: Duration,
     tried: Mutex<HashMap<IpAddr, (u32, Instant)>>,
@@ -88,12 +88,12 @@ pub struct WrongKeys {
 
 impl WrongKeys {
     /// Forgives `most` within the window.
-    pub fn new(most: u32, window: Duration) -> Self {
+    pub(super) fn new(most: u32, window: Duration) -> Self {
         Self { most, window, tried: Mutex::default() }
     }
 
     /// Whether this address has tried too many.
-    pub fn are_too_many(&self, address: IpAddr, now: Instant) -> bool {
+    pub(super) fn are_too_many(&self, address: IpAddr, now: Instant) -> bool {
         let tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
         tried.get(&network(address)).is_some_and(|(count, since)| {
             *count >= self.most && now.saturating_duration_since(*since) < self.window
@@ -101,7 +101,7 @@ impl WrongKeys {
     }
 
     /// Counts one.
-    pub fn count(&self, address: IpAddr, now: Instant) {
+    pub(super) fn count(&self, address: IpAddr, now: Instant) {
         let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
         if tried.len() >= MOST_ADDRESSES {
             tried.retain(|_, (_, since)| now.saturating_duration_since(*since) < self.window);

@@ -10,12 +10,15 @@ pub mod address;
 pub mod amf;
 pub mod chunk;
 pub mod clock;
+mod connection;
 pub mod flv;
 pub mod handshake;
-pub mod limits;
+mod limits;
+mod server;
 pub mod session;
 pub mod tracks;
 
 pub use address::RtmpListen;
 pub use limits::RtmpLimits;
+pub use server::RtmpServer;
 pub use session::APP;
