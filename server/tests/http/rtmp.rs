@@ -256,7 +256,8 @@ async fn connections_are_limited_in_number_and_in_patience() {
     let mut idle = RtmpClient::connect(address).await;
     let mut third = tokio::net::TcpStream::connect(address).await.unwrap();
     let ended = async |socket: &mut tokio::net::TcpStream| {
-        let read = tokio::io::AsyncReadExt::read(socket, &mut [0; 16]);
+        let mut bytes = [0; 16];
+        let read = tokio::io::AsyncReadExt::read(socket, &mut bytes);
         // A refused connection may end with a reset.
         assert_eq!(tokio::time::timeout(PATIENCE, read).await.expect("an end").unwrap_or(0), 0);
     };
