@@ -214,6 +214,7 @@ impl Rungs<'_> {
             kind: plan.video_encoder,
             speed: plan.profile.speed,
             nice: self.side.nice,
+            live: false,
         };
         let (timeline, sink) = (self.timeline, Arc::clone(&writer));
         let voice = self.side.control.voice.named(&spec.rung.name);

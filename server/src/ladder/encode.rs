@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::collect::{Collector, UnitSink};
 use super::log::Voice;
-use super::pipeline::{Guarded, has, make};
+use super::pipeline::{Guarded, make};
 use super::{LadderError, Rung, Speed};
 
 /// Which H.264 encoder; part of a stream's plan, for its segments must all come from the same one.
@@ -19,18 +19,29 @@ use super::{LadderError, Rung, Speed};
 pub(crate) enum VideoEncoderKind {
     X264,
     Openh264,
+    /// VA-API, the newer elements.
+    Va,
+    /// VA-API, the older ones.
+    Vaapi,
+    /// NVENC.
+    Nv,
 }
 
 impl VideoEncoderKind {
-    /// The best that is installed.
+    /// The best that works here for files: software first, for it gives the best picture at a bitrate.
     pub(crate) fn installed() -> Result<Self, LadderError> {
-        if has("x264enc") {
-            Ok(Self::X264)
-        } else if has("openh264enc") && has("h264parse") {
-            Ok(Self::Openh264)
-        } else {
-            Err(LadderError::Missing("an H.264 encoder (x264enc or openh264enc)".to_owned()))
-        }
+        Self::first_of([Self::X264, Self::Openh264, Self::Nv, Self::Va, Self::Vaapi])
+    }
+
+    /// The best that works here for live streams: hardware first, for it leaves the processor to delivery.
+    pub(crate) fn for_live() -> Result<Self, LadderError> {
+        Self::first_of([Self::Nv, Self::Va, Self::Vaapi, Self::X264, Self::Openh264])
+    }
+
+    fn first_of(order: [Self; 5]) -> Result<Self, LadderError> {
+        order.into_iter().find(|kind| super::probe::works(*kind)).ok_or_else(|| {
+            LadderError::Missing("an H.264 encoder (x264enc, openh264enc, VA or NVENC)".to_owned())
+        })
     }
 
     /// The GStreamer element.
@@ -38,6 +49,9 @@ impl VideoEncoderKind {
         match self {
             Self::X264 => "x264enc",
             Self::Openh264 => "openh264enc",
+            Self::Va => "vah264enc",
+            Self::Vaapi => "vaapih264enc",
+            Self::Nv => "nvh264enc",
         }
     }
 }
@@ -52,6 +66,18 @@ pub(crate) struct VideoEncoderSpec {
     pub(crate) kind: VideoEncoderKind,
     pub(crate) speed: Speed,
     pub(crate) nice: i32,
+    /// Pictures come in real time: no look-ahead, and a full queue refuses instead of waiting.
+    pub(crate) live: bool,
+}
+
+/// What [`VideoEncoder::offer`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offer {
+    Taken,
+    /// The encoder is behind; the picture is left out.
+    Full,
+    /// [`VideoEncoder::finish`] says why.
+    Dead,
 }
 
 /// A running encoder.
@@ -59,6 +85,8 @@ pub(crate) struct VideoEncoderSpec {
 pub(crate) struct VideoEncoder {
     collector: Collector,
     begun: AtomicBool,
+    /// Bytes that may wait in front of it.
+    room: u64,
 }
 
 /// Pictures that may wait in front of an encoder.
@@ -74,7 +102,7 @@ impl VideoEncoder {
             .caps(&picture_caps(spec, spec.input.width(), spec.input.height()))
             .format(gst::Format::Time)
             .max_bytes(QUEUE * spec.input.size() as u64)
-            .block(true)
+            .block(!spec.live)
             .build();
         let mut chain: Vec<gst::Element> = vec![source.clone().upcast()];
         // Passes pictures through that have the size already.
@@ -83,8 +111,11 @@ impl VideoEncoder {
         let size = make("capsfilter")?;
         size.set_property("caps", picture_caps(spec, rung.width, rung.height));
         chain.extend([scale, size]);
+        if !matches!(spec.kind, VideoEncoderKind::X264 | VideoEncoderKind::Openh264) {
+            chain.push(make("videoconvert")?); // the hardware wants NV12
+        }
         chain.push(encoder(spec)?);
-        if spec.kind == VideoEncoderKind::Openh264 {
+        if spec.kind != VideoEncoderKind::X264 {
             chain.push(make("h264parse")?);
         }
         let mut coded =
@@ -95,7 +126,8 @@ impl VideoEncoder {
         let output = AppSink::builder().caps(&coded.build()).sync(false).max_buffers(64).build();
         chain.push(output.clone().upcast());
         let collector = Collector::start(&rung.name, guarded, source, &chain, output, sink)?;
-        Ok(Self { collector, begun: AtomicBool::new(false) })
+        let room = QUEUE * spec.input.size() as u64;
+        Ok(Self { collector, begun: AtomicBool::new(false), room })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -132,6 +164,16 @@ impl VideoEncoder {
         buffer.set_dts(None::<gst::ClockTime>);
         buffer.set_duration(gst::ClockTime::from_nseconds(duration_ns));
         self.collector.push(picture)
+    }
+
+    /// [`push`](Self::push) that never waits: while the encoder is behind, pictures are refused. One that begins
+    /// a segment is taken nevertheless, up to twice the room.
+    pub(crate) fn offer(&self, picture: gst::Buffer, running_ns: u64, duration_ns: u64, key: bool) -> Offer {
+        let waiting = self.collector.source().current_level_bytes();
+        if waiting >= if key { self.room * 2 } else { self.room } {
+            return Offer::Full;
+        }
+        if self.push(picture, running_ns, duration_ns, key) { Offer::Taken } else { Offer::Dead }
     }
 
     /// Says that no picture follows, and waits for the last unit to be taken.
@@ -173,6 +215,9 @@ fn encoder(spec: &VideoEncoderSpec) -> Result<gst::Element, LadderError> {
                 Speed::Superfast | Speed::Veryfast => "superfast",
             };
             encoder.set_property_from_str("speed-preset", preset);
+            if spec.live {
+                encoder.set_property_from_str("tune", "zerolatency");
+            }
             encoder.set_property("bitrate", rung.kbps);
             encoder.set_property("vbv-buf-capacity", VBV_MS);
             encoder.set_property("key-int-max", period);
@@ -192,5 +237,33 @@ fn encoder(spec: &VideoEncoderSpec) -> Result<gst::Element, LadderError> {
             encoder.set_property_from_str("complexity", "low");
             Ok(encoder)
         }
+        VideoEncoderKind::Va | VideoEncoderKind::Vaapi | VideoEncoderKind::Nv => hardware(spec, period),
     }
+}
+
+/// Drivers differ in what they can be told: each property is set where it exists.
+fn hardware(spec: &VideoEncoderSpec, period: u32) -> Result<gst::Element, LadderError> {
+    let encoder = make(spec.kind.element())?;
+    let period = period.min(1023).to_string();
+    let kbps = spec.rung.kbps.to_string();
+    let wanted = [
+        ("bitrate", kbps.as_str()),
+        ("key-int-max", &period),
+        ("keyframe-period", &period),
+        ("gop-size", &period),
+        ("b-frames", "0"),
+        ("bframes", "0"),
+        ("max-bframes", "0"),
+        ("rate-control", "cbr"),
+        ("rc-mode", "cbr"),
+        ("zerolatency", if spec.live { "true" } else { "false" }),
+    ];
+    for (name, value) in wanted {
+        if let Some(property) = encoder.find_property(name)
+            && gst::glib::Value::deserialize(value, property.value_type()).is_ok()
+        {
+            encoder.set_property_from_str(name, value);
+        }
+    }
+    Ok(encoder)
 }

@@ -122,7 +122,6 @@ impl Voice {
     }
 
     /// A voice that nobody hears.
-    #[cfg(test)]
     pub(crate) fn unheard() -> Self {
         Self { log: Arc::default(), from: String::new() }
     }

@@ -8,21 +8,24 @@ mod collect;
 mod decode;
 mod encode;
 mod grid;
+mod live;
 mod log;
 mod picture;
 mod pipeline;
+mod probe;
 mod profile;
 mod thumbs;
 mod timeline;
 
+pub use live::EncodedLadders;
 pub use log::{LogLevel, LogLine, StreamLog, StreamLogs};
 pub use profile::{Profile, Rung, RungSpec, Speed};
 pub use timeline::Timeline;
 
 pub(crate) use audio::{AudioEncoder, AudioEncoderKind};
-pub(crate) use collect::EncodedUnit;
+pub(crate) use collect::{EncodedUnit, UnitSink};
 pub(crate) use decode::{Decoder, MediaInfo, Next, probe};
-pub(crate) use encode::{VideoEncoder, VideoEncoderKind, VideoEncoderSpec};
+pub(crate) use encode::{Offer, VideoEncoder, VideoEncoderKind, VideoEncoderSpec};
 pub(crate) use grid::{FrameGrid, SampleGrid};
 pub(crate) use log::Voice;
 pub(crate) use picture::{Rgb, poster_jpeg};

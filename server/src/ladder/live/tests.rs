@@ -1,0 +1,198 @@
+//! Ladders over real encoders, driven by what comes out of them instead of by a clock.
+
+use bytes::Bytes;
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app::AppSink;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::ladder::{RungSpec, Speed};
+use crate::live::{Codec, RungEvent, SourceUnit};
+
+const FRAME: u64 = 40_000_000;
+
+/// H.264 with B-frames, a key frame every 25 pictures, and its set-up.
+fn source(pictures: u32) -> (TrackSetup, Vec<SourceUnit>) {
+    crate::ladder::init().unwrap();
+    let text = format!(
+        "videotestsrc num-buffers={pictures} ! video/x-raw,format=I420,width=320,height=180,framerate=25/1 \
+         ! x264enc bframes=2 b-adapt=false key-int-max=25 speed-preset=ultrafast option-string=scenecut=0 \
+         ! video/x-h264,stream-format=avc,alignment=au,profile=main ! appsink name=out sync=false"
+    );
+    let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+    let output = pipeline.by_name("out").unwrap().downcast::<AppSink>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let (mut units, mut config, mut segments) = (Vec::new(), Bytes::new(), 0);
+    while let Ok(sample) = output.pull_sample() {
+        let buffer = sample.buffer().unwrap();
+        let segment = sample.segment().unwrap().downcast_ref::<gst::ClockTime>().unwrap();
+        let pts = segment.to_running_time(buffer.pts().unwrap()).unwrap().nseconds();
+        let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        let codec_data =
+            sample.caps().unwrap().structure(0).unwrap().get::<gst::Buffer>("codec_data").unwrap();
+        config = Bytes::copy_from_slice(&codec_data.map_readable().unwrap());
+        segments += u32::from(key);
+        units.push(SourceUnit {
+            // A second in, so that decode times before the first picture are there too.
+            dts_ns: 1_000_000_000 + units.len() as u64 * FRAME - 2 * FRAME,
+            pts_ns: 1_000_000_000 + pts,
+            key,
+            segment: key.then_some(segments),
+            data: Bytes::copy_from_slice(&buffer.map_readable().unwrap()),
+        });
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+    let setup = TrackSetup {
+        kind: TrackKind::Video,
+        codec: Codec::Avc,
+        config,
+        width: 320,
+        height: 180,
+        frame_rate: Some((25, 1)),
+        sample_rate: 0,
+        channels: 0,
+        bitrate: None,
+    };
+    (setup, units)
+}
+
+fn profile() -> Profile {
+    Profile {
+        rungs: [(48, 100), (90, 200), (180, 500), (360, 900)]
+            .map(|(lines, kbps)| RungSpec { lines, kbps })
+            .to_vec(),
+        speed: Speed::Ultrafast,
+        ..Profile::default()
+    }
+}
+
+fn ladders(dir: &std::path::Path, most: usize) -> EncodedLadders {
+    let store = Arc::new(Store::open(dir).unwrap());
+    store.create("s").unwrap();
+    EncodedLadders { store, logs: Arc::default(), budget: Budget::with_cores(4.0), most }
+}
+
+#[test]
+fn every_rung_has_its_key_frames_where_the_sources_segments_begin() {
+    let dir = tempfile::tempdir().unwrap();
+    let (setup, units) = source(100);
+    assert!(units.windows(2).any(|pair| pair[1].pts_ns < pair[0].pts_ns), "the source has B-frames");
+    let ladders = ladders(dir.path(), 9);
+    let (output, mut events) = mpsc::channel(64);
+    let mut ladder = ladders.start("s", &setup, &profile(), output).unwrap();
+    let names: Vec<String> = ladder.rungs().into_iter().map(|rung| rung.name).collect();
+    assert_eq!(names, ["48p", "90p"], "below the source only");
+
+    let mut times: Vec<u64> = units.iter().map(|unit| unit.pts_ns).collect();
+    times.sort_unstable();
+    let mut got: Vec<Vec<(u64, bool)>> = vec![Vec::new(); 2];
+    let mut set_up = 0;
+    for (n, unit) in units.iter().enumerate() {
+        ladder.push(unit.clone());
+        // At most five pictures under way: fewer than an encoder lets wait.
+        while got.iter().any(|units| units.len() + 5 <= n) {
+            match events.blocking_recv().expect("the ladder runs") {
+                RungEvent::Setup { codec, config, .. } => {
+                    assert_eq!((codec, config.first()), (Codec::Avc, Some(&1)));
+                    set_up += 1;
+                }
+                RungEvent::Unit { rung, dts_ns, pts_ns, key, data } => {
+                    assert!(dts_ns == pts_ns && !data.is_empty());
+                    got[usize::from(rung == "90p")].push((pts_ns, key));
+                }
+                RungEvent::Lost { rung, why } => panic!("{rung} was lost: {why}"),
+            }
+        }
+    }
+    assert_eq!(set_up, 2);
+    let cuts: Vec<u64> = units.iter().filter(|unit| unit.key).map(|unit| unit.pts_ns).collect();
+    assert_eq!(cuts.len(), 4);
+    for rung in &got {
+        assert_eq!(rung.iter().map(|(pts, _)| *pts).collect::<Vec<_>>(), times[..rung.len()]);
+        let keys: Vec<u64> = rung.iter().filter(|(_, key)| *key).map(|(pts, _)| *pts).collect();
+        assert_eq!(keys, cuts);
+    }
+    drop(ladder);
+    // The thread ends, and with it the last sender.
+    while events.blocking_recv().is_some() {}
+    let stream = ladders.store.get("s").unwrap();
+    assert!(stream.poster().unwrap().starts_with(&[0xff, 0xd8]), "a JPEG");
+    let index = String::from_utf8(stream.thumbnails().unwrap().to_vec()).unwrap();
+    assert!(index.contains("00:00:01.000 --> 00:00:04"), "{index}");
+    let (lines, _) = ladders.logs.of("s").lines();
+    assert!(lines.iter().any(|line| line.from == "90p" && line.text.contains("x264enc")), "{lines:?}");
+}
+
+#[test]
+fn a_session_that_takes_nothing_back_is_not_held_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (setup, units) = source(50);
+    let ladders = ladders(dir.path(), 9);
+    let (output, mut events) = mpsc::channel(1);
+    let mut ladder = ladders.start("s", &setup, &profile(), output).unwrap();
+    for round in 0..40_u64 {
+        for unit in &units {
+            let later = round * 50 * FRAME;
+            ladder.push(SourceUnit {
+                pts_ns: unit.pts_ns + later,
+                dts_ns: unit.dts_ns + later,
+                ..unit.clone()
+            });
+        }
+    }
+    drop(ladder);
+    while events.blocking_recv().is_some() {}
+}
+
+#[test]
+fn what_cannot_be_decoded_costs_the_rungs_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (setup, units) = source(25);
+    let ladders = ladders(dir.path(), 1);
+    let (output, mut events) = mpsc::channel(64);
+    let mut ladder = ladders.start("s", &setup, &profile(), output).unwrap();
+    assert_eq!(ladder.rungs().len(), 1);
+    let mut lost = None;
+    for n in 0..20 * 25_u64 {
+        let time = n * FRAME;
+        let data = Bytes::from(vec![0xa5; units[0].data.len()]);
+        ladder.push(SourceUnit { dts_ns: time, pts_ns: time, key: true, segment: None, data });
+        // Room for all of it is not needed: the queue refuses what does not fit.
+        if let Ok(event) = events.try_recv() {
+            lost = Some(event);
+            break;
+        }
+    }
+    let event = lost.or_else(|| events.blocking_recv()).expect("a word before the end");
+    assert!(matches!(&event, RungEvent::Lost { rung, .. } if rung == "48p"), "{event:?}");
+}
+
+#[test]
+fn without_rungs_there_are_still_thumbnails() {
+    let dir = tempfile::tempdir().unwrap();
+    let (setup, units) = source(50);
+    let ladders = ladders(dir.path(), 0);
+    let (output, mut events) = mpsc::channel(64);
+    let mut ladder = ladders.start("s", &setup, &profile(), output).unwrap();
+    assert!(ladder.rungs().is_empty());
+    // Key frames only, so as many as fill the decoder's reordering.
+    for round in 0..20_u64 {
+        for unit in &units {
+            let later = round * 50 * FRAME;
+            ladder.push(SourceUnit {
+                pts_ns: unit.pts_ns + later,
+                dts_ns: unit.dts_ns + later,
+                ..unit.clone()
+            });
+        }
+    }
+    let stream = ladders.store.get("s").unwrap();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while stream.thumbnails().is_none() && std::time::Instant::now() < until {
+        std::thread::yield_now();
+    }
+    assert!(stream.thumbnails().is_some() && stream.poster().is_some());
+    drop(ladder);
+    assert!(events.blocking_recv().is_none(), "nothing is encoded");
+}

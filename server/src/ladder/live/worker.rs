@@ -1,0 +1,407 @@
+//! One live stream's ladder: a thread that feeds the decoder and hands its pictures to every encoder.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use gstreamer as gst;
+use gstreamer_video as gst_video;
+
+use super::budget::Choice;
+use super::decode::LiveDecoder;
+use super::load::Load;
+use super::stills::LiveStills;
+use crate::ladder::log::Voice;
+use crate::ladder::{LadderError, Offer, VideoEncoder, VideoEncoderKind, VideoEncoderSpec, lower_priority};
+use crate::live::{Codec, LiveLadder, RungEvent, RungPlan, RungSender, SourceUnit, TrackSetup};
+
+/// Messages that may wait for the thread: some seconds of pictures.
+const QUEUE: usize = 256;
+/// Coded bytes that may wait for it.
+const QUEUE_BYTES: usize = 32 << 20;
+/// A decoder that fails more often than this is given up.
+const DECODER_RETRIES: u32 = 5;
+/// A millisecond: times of decoded pictures may be rounded.
+const SLACK_NS: u64 = 1_000_000;
+const NICE: i32 = 5;
+/// A decoder that was fed for so long and gave no picture gives none.
+const BARREN: Duration = Duration::from_secs(5);
+/// How often the thread looks at what it has when nothing comes.
+const TICK: Duration = Duration::from_secs(1);
+
+enum Message {
+    Unit(SourceUnit),
+    /// A picture is there, or the ladder was dropped.
+    Wake,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    /// Coded bytes in the queue.
+    bytes: AtomicUsize,
+    /// Units that the queue had no room for.
+    refused: AtomicUsize,
+}
+
+/// The session's handle.
+#[derive(Debug)]
+pub(super) struct Handle {
+    shared: Arc<Shared>,
+    sender: SyncSender<Message>,
+    rungs: Vec<RungPlan>,
+    /// Without rungs key frames are enough: they make thumbnails.
+    only_keys: bool,
+    /// Dropping until the next key frame, for what follows a lost unit cannot be decoded.
+    skipping: bool,
+}
+
+/// What the thread is started with.
+pub(super) struct Start {
+    pub(super) setup: TrackSetup,
+    pub(super) frame_rate: (u32, u32),
+    pub(super) kind: VideoEncoderKind,
+    pub(super) choice: Choice,
+    pub(super) output: RungSender,
+    pub(super) stills: Option<LiveStills>,
+    pub(super) voice: Voice,
+}
+
+struct Running {
+    spec: VideoEncoderSpec,
+    encoder: VideoEncoder,
+    input: (u32, u32),
+    load: Load,
+}
+
+/// What the decoder got since its last picture.
+struct Owed {
+    since: Instant,
+    first_ns: u64,
+    last_ns: u64,
+}
+
+struct Worker {
+    start: Start,
+    shared: Arc<Shared>,
+    sender: SyncSender<Message>,
+    decoder: Option<LiveDecoder>,
+    failures: u32,
+    /// Presentation times at which segments begin, oldest first.
+    cuts: VecDeque<u64>,
+    running: Vec<Running>,
+    /// Rungs that are to be started with the first picture.
+    waiting: bool,
+    input: Load,
+    last_pts: Option<u64>,
+    owed: Option<Owed>,
+}
+
+impl Handle {
+    pub(super) fn start(start: Start) -> std::io::Result<Self> {
+        let (sender, receiver) = sync_channel(QUEUE);
+        let shared = Arc::new(Shared::default());
+        let rungs: Vec<RungPlan> = start
+            .choice
+            .rungs
+            .iter()
+            .map(|rung| RungPlan {
+                name: rung.name.clone(),
+                width: rung.width,
+                height: rung.height,
+                frame_rate: start.frame_rate,
+                bandwidth: u64::from(rung.kbps) * 1000,
+            })
+            .collect();
+        let only_keys = rungs.is_empty();
+        let worker = Worker {
+            start,
+            shared: Arc::clone(&shared),
+            sender: sender.clone(),
+            decoder: None,
+            failures: 0,
+            cuts: VecDeque::new(),
+            running: Vec::new(),
+            waiting: true,
+            input: Load::default(),
+            last_pts: None,
+            owed: None,
+        };
+        std::thread::Builder::new().name("weir-ladder".to_owned()).spawn(move || worker.run(&receiver))?;
+        Ok(Self { shared, sender, rungs, only_keys, skipping: true })
+    }
+}
+
+impl LiveLadder for Handle {
+    fn rungs(&self) -> Vec<RungPlan> {
+        self.rungs.clone()
+    }
+
+    fn push(&mut self, unit: SourceUnit) {
+        if (self.skipping || self.only_keys) && !unit.key {
+            return;
+        }
+        let size = unit.data.len();
+        let room = self.shared.bytes.load(Ordering::Relaxed) + size <= QUEUE_BYTES;
+        if room {
+            // Counted before it can be taken out.
+            self.shared.bytes.fetch_add(size, Ordering::Relaxed);
+            if self.sender.try_send(Message::Unit(unit)).is_ok() {
+                self.skipping = false;
+                return;
+            }
+            self.shared.bytes.fetch_sub(size, Ordering::Relaxed);
+        }
+        self.skipping = true;
+        self.shared.refused.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        // When the queue is full the thread is busy, and sees the flag after what it is doing. It is not
+        // waited for: it may wait for the session that drops us.
+        let _ = self.sender.try_send(Message::Wake);
+    }
+}
+
+impl Worker {
+    fn run(mut self, receiver: &Receiver<Message>) {
+        lower_priority(NICE);
+        let mut skipping = true;
+        loop {
+            let message = receiver.recv_timeout(TICK);
+            if self.stopped() {
+                break;
+            }
+            if let Ok(Message::Unit(unit)) = message {
+                self.shared.bytes.fetch_sub(unit.data.len(), Ordering::Relaxed);
+                let lost = self.shared.refused.swap(0, Ordering::Relaxed) as u32;
+                if (!skipping || unit.key) && self.feed(&unit) {
+                    skipping = false;
+                } else {
+                    skipping = true;
+                    self.input.dropped(1);
+                }
+                self.input.dropped(lost);
+                if self.input.overloaded(unit.pts_ns) {
+                    self.retire_dearest("decoding the source does not keep up with real time");
+                }
+            }
+            while let Some(sample) = self.decoder.as_ref().and_then(LiveDecoder::picture) {
+                self.picture(&sample);
+            }
+            if let Some(error) = self.decoder.as_ref().and_then(LiveDecoder::error) {
+                self.decoder = None;
+                skipping = true;
+                self.failures += 1;
+                self.start.voice.warn(format!("decoding the source failed: {error}"));
+            }
+            if self.failures > DECODER_RETRIES || self.barren() {
+                self.retire_all("the source cannot be decoded");
+                break;
+            }
+        }
+        if let Some(stills) = &mut self.start.stills {
+            stills.finish();
+        }
+        // Before the encoders are stopped, so that none is waited for that waits for the session.
+        self.shared.stop.store(true, Ordering::Release);
+        for rung in self.running.drain(..) {
+            rung.encoder.abort();
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.shared.stop.load(Ordering::Acquire)
+    }
+
+    /// Pictures are owed for long, by the stream's time and by ours: a burst is no proof, nor is a pause.
+    fn barren(&self) -> bool {
+        let Some(owed) = &self.owed else { return false };
+        owed.since.elapsed() > BARREN && owed.last_ns.saturating_sub(owed.first_ns) > BARREN.as_nanos() as u64
+    }
+
+    /// Gives a unit to the decoder, which is started with the first key frame.
+    fn feed(&mut self, unit: &SourceUnit) -> bool {
+        self.input.offered();
+        if self.decoder.is_none() {
+            if !unit.key {
+                return false;
+            }
+            let sender = self.sender.clone();
+            // A full queue holds messages that have the same effect.
+            let wake = move || drop(sender.try_send(Message::Wake));
+            match LiveDecoder::start(&self.start.setup, NICE, &self.start.voice, wake) {
+                Ok(decoder) => self.decoder = Some(decoder),
+                Err(error) => {
+                    self.failures += 1;
+                    self.start.voice.warn(error.to_string());
+                    return false;
+                }
+            }
+        }
+        if unit.segment.is_some() {
+            self.cuts.push_back(unit.pts_ns);
+            if self.cuts.len() > QUEUE {
+                self.cuts.pop_front();
+            }
+        }
+        let fresh = || Owed { since: Instant::now(), first_ns: unit.pts_ns, last_ns: 0 };
+        self.owed.get_or_insert_with(fresh).last_ns = unit.pts_ns;
+        self.decoder.as_ref().is_some_and(|decoder| decoder.push(unit))
+    }
+
+    /// Hands a decoded picture to every encoder.
+    fn picture(&mut self, sample: &gst::Sample) {
+        let (Some(buffer), Some(caps)) = (sample.buffer_owned(), sample.caps()) else { return };
+        let Some(pts) = buffer.pts().map(gst::ClockTime::nseconds) else { return };
+        let Ok(info) = gst_video::VideoInfo::from_caps(caps) else { return };
+        self.owed = None;
+        // Encoders take times that rise.
+        if self.last_pts.replace(pts).is_some_and(|last| pts <= last) {
+            return;
+        }
+        if let Some(stills) = &mut self.start.stills {
+            stills.see(pts, &buffer, &info);
+        }
+        if std::mem::take(&mut self.waiting) {
+            self.start_encoders(&info);
+        }
+        let mut key = false;
+        while self.cuts.front().is_some_and(|cut| *cut <= pts + SLACK_NS) {
+            self.cuts.pop_front();
+            key = true;
+        }
+        let (num, den) = self.start.frame_rate;
+        let duration = u64::from(den) * 1_000_000_000 / u64::from(num.max(1));
+        let mut dead = Vec::new();
+        let mut overloaded = false;
+        for (at, rung) in self.running.iter_mut().enumerate() {
+            if rung.input != (info.width(), info.height()) {
+                rung.input = (info.width(), info.height());
+                rung.encoder.set_input_size(&rung.spec, info.width(), info.height());
+            }
+            rung.load.offered();
+            match rung.encoder.offer(buffer.clone(), pts, duration, key) {
+                Offer::Taken => {}
+                Offer::Full => rung.load.dropped(1),
+                Offer::Dead => dead.push(at),
+            }
+            overloaded |= rung.load.overloaded(pts);
+        }
+        for at in dead.into_iter().rev() {
+            self.bury(at);
+        }
+        if overloaded {
+            self.retire_dearest("encoding does not keep up with real time");
+        }
+    }
+
+    fn start_encoders(&mut self, input: &gst_video::VideoInfo) {
+        for rung in self.start.choice.rungs.clone() {
+            let name = rung.name.clone();
+            let spec = VideoEncoderSpec {
+                rung,
+                input: input.clone(),
+                frame_rate: self.start.frame_rate,
+                kind: self.start.kind,
+                speed: self.start.choice.speed,
+                nice: NICE,
+                live: true,
+            };
+            let voice = self.start.voice.named(&name);
+            voice.info(format!(
+                "H.264 {}x{} at {} kbit/s by {} ({:?})",
+                spec.rung.width,
+                spec.rung.height,
+                spec.rung.kbps,
+                spec.kind.element(),
+                spec.speed
+            ));
+            let sink = self.sink(&name);
+            match VideoEncoder::start(&spec, &voice, sink) {
+                Ok(encoder) => self.running.push(Running {
+                    spec,
+                    encoder,
+                    input: (input.width(), input.height()),
+                    load: Load::default(),
+                }),
+                Err(error) => self.lost(&name, &error.to_string()),
+            }
+        }
+    }
+
+    /// Sends an encoder's units to the session.
+    fn sink(&self, name: &str) -> crate::ladder::UnitSink {
+        let (shared, output, rung) = (Arc::clone(&self.shared), self.start.output.clone(), name.to_owned());
+        let mut known = bytes::Bytes::new();
+        Box::new(move |unit| {
+            let stopped = || "the ladder was stopped".to_owned();
+            let send = |event| {
+                if shared.stop.load(Ordering::Acquire) {
+                    return Err(stopped());
+                }
+                output.blocking_send(event).map_err(|_| stopped())
+            };
+            if unit.codec_data != known {
+                known = unit.codec_data.clone();
+                send(RungEvent::Setup { rung: rung.clone(), codec: Codec::Avc, config: unit.codec_data })?;
+            }
+            let time = unit.running_ns;
+            send(RungEvent::Unit {
+                rung: rung.clone(),
+                dts_ns: time,
+                pts_ns: time,
+                key: unit.key,
+                data: unit.data,
+            })
+        })
+    }
+
+    /// An encoder has died.
+    fn bury(&mut self, at: usize) {
+        let rung = self.running.remove(at);
+        let name = rung.spec.rung.name.clone();
+        let why = match rung.encoder.finish() {
+            Err(error) => error,
+            Ok(()) => LadderError::Encode { rendition: name.clone(), why: "it stopped too early".to_owned() },
+        };
+        if !self.stopped() {
+            self.lost(&name, &why.to_string());
+        }
+    }
+
+    /// Gives up the rung that costs most; the others get its time.
+    fn retire_dearest(&mut self, why: &str) {
+        self.running.iter_mut().for_each(|rung| rung.load = Load::default());
+        self.input = Load::default();
+        if let Some(rung) = self.running.pop() {
+            let name = rung.spec.rung.name.clone();
+            rung.encoder.abort();
+            self.lost(&name, why);
+        }
+    }
+
+    fn retire_all(&mut self, why: &str) {
+        self.waiting = false;
+        let names: Vec<String> = self.start.choice.rungs.iter().map(|rung| rung.name.clone()).collect();
+        for rung in std::mem::take(&mut self.running) {
+            rung.encoder.abort();
+        }
+        for name in names {
+            self.lost(&name, why);
+        }
+    }
+
+    fn lost(&mut self, name: &str, why: &str) {
+        self.start.choice.rungs.retain(|rung| rung.name != name);
+        self.start.voice.named(name).warn(format!("the stream goes on without this rung: {why}"));
+        // Waits when the session is behind, as units do.
+        let _ =
+            self.start.output.blocking_send(RungEvent::Lost { rung: name.to_owned(), why: why.to_owned() });
+    }
+}
