@@ -3,7 +3,7 @@
 const report = (root, video) => {
   const { id, sid } = root.dataset;
   const figures = { startup: null, stalls: 0, stalledMs: 0, state: "s" };
-  let asked = performance.now(), stallSince = null, started = false, number = 0, engine = null;
+  let asked = performance.now(), held = false, stallSince = null, started = false, number = 0, engine = null;
   const send = (event, state = figures.state) => {
     figures.state = state;
     const round = (value, to) => Math.round(value / to) * to;
@@ -21,7 +21,7 @@ const report = (root, video) => {
   };
   const stalled = () => figures.stalledMs + (stallSince === null ? 0 : performance.now() - stallSince);
   const resume = () => { if (stallSince !== null) { figures.stalledMs += performance.now() - stallSince; stallSince = null; } };
-  video.addEventListener("play", () => { if (!started) asked = performance.now(); else send("ps", "p"); });
+  video.addEventListener("play", () => { if (started) send("ps", "p"); else if (held) { asked = performance.now(); held = false; } });
   video.addEventListener("playing", () => {
     if (!started) { started = true; figures.startup = Math.round(performance.now() - asked); }
     resume();
@@ -41,5 +41,10 @@ const report = (root, video) => {
   setInterval(() => { if (started && !video.ended) send("t"); }, 10000);
   document.addEventListener("visibilitychange", () => { if (started && !video.ended) send(document.hidden ? "b" : "t"); });
   addEventListener("pagehide", () => { if (started) send("ps", "q"); });
-  return { figures, stalled, use: (which) => { engine = which; } };
+  return {
+    figures, stalled,
+    use: (which) => { engine = which; },
+    // The browser wants a click before anything plays: start-up is measured from there.
+    hold: () => { held = true; },
+  };
 };

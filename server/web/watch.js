@@ -32,7 +32,7 @@
     const now = engine?.levels().find((level) => level.id === engine.level());
     if (quality.options[0]) quality.options[0].textContent = now ? `Auto (${now.height}p)` : "Auto";
   };
-  const play = () => video.play().catch(() => { /* The browser wants a click first: the button is there. */ });
+  const play = () => video.play().catch((error) => { if (error.name === "NotAllowedError") told.hold(); });
   const tell = { say, level: named, ready: () => { say(""); fill(); play(); } };
 
   const start = async (which) => {
