@@ -10,6 +10,7 @@ use axum::http::HeaderMap;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::api::Feed;
 use crate::api::auth::Gate;
 use crate::catalog::{Catalog, CatalogError, Made, Source, State, Stream};
 use crate::config::Config;
@@ -45,6 +46,8 @@ pub struct App {
     pub store: Arc<Store>,
     /// Who watches.
     pub viewers: Arc<Viewers>,
+    /// The list of streams for those who follow it.
+    pub feed: Feed,
     /// Who is told what happens.
     pub webhooks: Arc<Webhooks>,
     /// Who may write.
@@ -119,6 +122,7 @@ impl App {
             settings,
             reloader: OnceLock::new(),
             webhooks,
+            feed: Feed::default(),
         });
         app.viewers.restore(Saved::read(&app.config.data)?);
         app.take_up().await;

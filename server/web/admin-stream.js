@@ -35,8 +35,8 @@ const adminStream = (detail, id, gone) => {
     actions.dataset.key = key;
     const publisher = stream.source?.type === "publisher";
     actions.replaceChildren(make("a", { class: "button", href: stream.urls.page }, "Watch"), ...[
-      live && !(stream.live?.enabled && stream.state !== "ended") ? doing("Start", "POST", "/start", "Started.") : null,
-      live && stream.live?.enabled && stream.state !== "ended" ? doing("Stop", "POST", "/stop", "Stopped.", "End the stream for all its viewers?") : null,
+      live && !stream.live?.enabled ? doing("Start", "POST", "/start", "Started.") : null,
+      live && stream.live?.enabled ? doing("Stop", "POST", "/stop", "Stopped; publishers are refused until it is started.", stream.state === "live" ? "End the stream for all its viewers?" : null) : null,
       live && publisher && stream.state === "live" ? doing("Kick publisher", "POST", "/kick", "The publisher was disconnected; it may come back.") : null,
       live && publisher ? doing("New stream key", "POST", "/rotate-key", "The old key is no longer good.", "Make a new stream key? The old one is refused from then on.") : null,
       stream.state === "failed" && !live ? doing("Try again", "POST", "/retry", "It goes on where it failed.") : null,
@@ -60,7 +60,7 @@ const adminStream = (detail, id, gone) => {
 
   const paintHead = (stream) => {
     const rungs = stream.renditions.map((r) => r.name).join(", ") || "none yet";
-    const live = stream.live_status ?? stream.live?.status ?? null;
+    const live = stream.live?.session ?? null;
     const facts_ = [["Id", stream.id], ["Source", stream.source.url ?? stream.source.path ?? stream.source.type], ["Renditions", rungs],
       ["Viewers", `${stream.viewers.current} now, ${stream.viewers.peak} at most, ${stream.viewers.total} in all`], ["Watched", ui.length(stream.viewers.watch_seconds)],
       ["Told apart by guess", `${Math.round(stream.viewers.estimated_share * 100)} %`]];
@@ -68,8 +68,9 @@ const adminStream = (detail, id, gone) => {
     if (live?.publisher) facts_.push(["Publisher", [live.publisher.address, live.publisher.agent].filter(Boolean).join(", ") || live.publisher.app]);
     if (live?.bitrate) facts_.push(["Arriving", ui.rate(live.bitrate)]);
     facts.replaceChildren(...facts_.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))]));
-    const state = stream.state === "live" ? "on air" : stream.state === "packaging" ? `packaging, ${Math.round(stream.progress * 100)} %` : stream.state;
-    const said = [stream.error, ...(stream.warnings ?? []), ...(live?.warnings ?? [])].filter(Boolean);
+    const state = stream.state === "live" ? (live?.state === "grace" ? "on air, waiting for its publisher" : "on air") : stream.state === "packaging" ? `packaging, ${Math.round(stream.progress * 100)} %` : stream.state;
+    if (live?.discontinuities) facts_.push(["Discontinuities", live.discontinuities]);
+    const said = [...new Set([stream.error, live?.recording_failure, ...(stream.warnings ?? []), ...(live?.warnings ?? [])].filter(Boolean))];
     head.replaceChildren(make("div", { class: "title" }, make("h2", {}, stream.title), make("span", { class: `state ${stream.state}` }, state)), actions, facts, ...said.map((text) => make("p", { class: "why" }, text)));
   };
 

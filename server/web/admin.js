@@ -23,6 +23,7 @@
   const route = () => {
     const hash = decodeURIComponent(location.hash.slice(1));
     if (hash === shown) return;
+    const came = shown !== null;
     shown = hash;
     view?.stop?.();
     view = null;
@@ -33,6 +34,7 @@
       if (handed?.id === id) view.made(handed);
       handed = null;
       list.querySelector(`[data-id="${CSS.escape(id)}"]`)?.setAttribute("aria-current", "page");
+      if (matchMedia("(max-width: 56rem)").matches && came) detail.scrollIntoView();
     } else if (hash === "webhooks") view = adminWebhooks(detail);
     else if (hash === "new") adminCreate(detail, (made) => { handed = made; refresh(); location.hash = `stream/${made.id}`; });
     else detail.replaceChildren(make("p", { class: "empty" }, "Choose a stream, or make a new one."));

@@ -60,7 +60,8 @@
     const focused = document.activeElement?.closest(".card")?.dataset.id;
     const cards = items.map((stream) => {
       // A card that says the same stays the same element, so that focus and images do not flicker.
-      const text = JSON.stringify(stream);
+      const live = stream.state === "live";
+      const text = JSON.stringify([stream.title, stream.state, stream.viewers.current, stream.progress, stream.error, stream.urls.poster, live || stream.duration_s, stream.renditions.map((r) => r.name)]);
       const old = known.get(stream.id);
       const element = old && old.text === text ? old.element : card(stream);
       known.set(stream.id, { text, element });

@@ -13,12 +13,13 @@ const engines = (() => {
   const hls = (video, root, tell) => {
     const { id, hls: source, sid, live } = root.dataset;
     const player = new Hls({
-      cmcd: { sessionId: sid, contentId: id, useHeaders: false },
+      // In headers, so that addresses stay the same for all viewers and caches in front need no rule for them.
+      cmcd: { sessionId: sid, contentId: id, useHeaders: true },
       startPosition: live === "1" ? -1 : 0, // A file that is still being packaged starts at its beginning, not at its edge.
       lowLatencyMode: true,
       capLevelToPlayerSize: true,
       maxBufferLength: 30,
-      maxMaxBufferLength: 60,
+      maxMaxBufferLength: 30, // Both: a page that is killed is then no longer counted half a minute later.
       backBufferLength: 60,
     });
     let retry = 0, started = false, timer;
@@ -69,7 +70,7 @@ const engines = (() => {
     const player = dashjs.MediaPlayer().create();
     player.updateSettings({
       streaming: {
-        cmcd: { enabled: true, version: 1, sid, cid: id, mode: "query", includeInRequests: ["segment"] },
+        cmcd: { enabled: true, version: 1, sid, cid: id, mode: "header", includeInRequests: ["segment"] },
         abr: { limitBitrateByPortal: true },
         buffer: { bufferTimeAtTopQuality: 30, bufferTimeAtTopQualityLongForm: 30 },
       },

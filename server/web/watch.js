@@ -4,14 +4,16 @@
   const root = ui.byId("watch"), video = ui.byId("video"), message = ui.byId("message"), frame = ui.byId("player");
   const quality = ui.byId("quality"), captions = ui.byId("captions"), tech = ui.byId("tech");
   const { id } = root.dataset;
-  let engine = null, dropped = 0;
+  let engine = null, dropped = 0, duration = Infinity;
   const say = (text) => { message.hidden = !text; if (text) message.querySelector("p").textContent = text; };
   const told = report(root, video);
 
   // The part of the timeline that can be played: all of a file, the window of a live stream.
   const range = () => {
     const n = video.seekable.length;
-    if (n && Number.isFinite(video.seekable.end(n - 1))) return [video.seekable.start(0), video.seekable.end(n - 1)];
+    // dash.js takes a file that is still being packaged for as long as its packaging lasts.
+    const most = root.dataset.live === "1" ? Infinity : duration;
+    if (n && Number.isFinite(video.seekable.end(n - 1))) return [video.seekable.start(0), Math.min(video.seekable.end(n - 1), most)];
     return Number.isFinite(video.duration) ? [0, video.duration] : [0, 0];
   };
   const bar = scrub(root, video, range);
@@ -114,6 +116,7 @@
     if (stream.state === "failed" && !stream.playable) say(`Packaging failed: ${stream.error}`);
     if (streamState && streamState !== "live" && stream.state === "live") { root.dataset.live = "1"; start(tech.value); }
     streamState = stream.state;
+    duration = stream.duration_s ?? Infinity;
     const path = stream.urls.thumbnails ?? "";
     if (path && (path !== thumbnails || stream.state === "live")) { thumbnails = path; bar.load(path); }
   };

@@ -22,6 +22,7 @@ use axum::routing::{get, post};
 use crate::app::App;
 
 pub use create::{Draft, Published, publish};
+pub use events::Feed;
 pub use live::LiveView;
 pub use source::check as check_source;
 pub use upload::sweep as sweep_uploads;

@@ -26,6 +26,8 @@ pub struct Seen {
     pub state: State,
     /// Whether it is, or was, live.
     pub live: bool,
+    /// Whether what was live is kept.
+    pub record: bool,
     /// Whether a player finds something.
     pub playable: bool,
     /// Why it failed.
@@ -101,7 +103,8 @@ fn changes(old: &Seen, new: &Seen, events: &mut Vec<Event>) {
         events.push(event(EventKind::Failed, new, json!({"error": new.error})));
     }
     let packaged = !new.live && new.state == State::Ready;
-    let recorded = new.live && matches!(new.state, State::Ended | State::Ready) && new.playable;
+    let over = matches!(new.state, State::Ended | State::Ready);
+    let recorded = new.live && new.record && over && new.playable;
     if packaged || recorded {
         events.push(event(EventKind::RecordingReady, new, json!({})));
     }
@@ -160,6 +163,7 @@ fn look_at(app: &App) -> Vec<Seen> {
             title: stream.title.clone(),
             state: stream.state,
             live: stream.live.is_some(),
+            record: stream.live.as_ref().is_some_and(|live| live.record),
             playable: app.media(&stream.id).is_some_and(|media| media.edge().borrow().playable()),
             error: stream.error.clone(),
             peak: count.peak,
@@ -180,6 +184,7 @@ mod tests {
             title: "A".into(),
             state,
             live,
+            record: live,
             playable: true,
             error: (state == State::Failed).then(|| "broken".to_owned()),
             peak,
@@ -202,6 +207,10 @@ mod tests {
         let end = at(State::Ended);
         assert_eq!(kinds(&end), ["stream.ended", "recording.ready"]);
         assert_eq!(end[0].data["viewers"]["total"], 9);
+        // What is not kept is no recording.
+        let unkept = |state| vec![Seen { record: false, ..seen(state, true, 0) }];
+        watcher.look(Duration::ZERO, unkept(State::Live));
+        assert_eq!(kinds(&watcher.look(Duration::ZERO, unkept(State::Ended))), ["stream.ended"]);
     }
 
     #[test]

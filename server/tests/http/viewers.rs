@@ -228,3 +228,28 @@ async fn counts_survive_a_restart() {
             .expect("counts are written at the stop");
     }
 }
+
+#[tokio::test]
+async fn the_end_of_a_live_stream_leaves_nobody_watching_and_keeps_what_was_counted() {
+    let server = Server::with_film().await;
+    let set = |state| server.app.catalog.update("film", move |stream| stream.state = state);
+    set(State::Live).await.unwrap();
+    let (_, segment) = names(&server, "360p").await;
+    for sid in ["a", "b"] {
+        server.get_with(&segment, &[("CMCD-Session", &format!("sid=\"{sid}\""))]).await;
+    }
+    assert_eq!(viewers(&server).await["current"], 2);
+    set(State::Ended).await.unwrap();
+    let empty = async {
+        while viewers(&server).await["current"] != 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(super::support::PATIENCE, empty).await.expect("nobody watches");
+    let after = viewers(&server).await;
+    assert_eq!((&after["peak"], &after["total"]), (&2.into(), &2.into()));
+    // Who goes on with the recording is the same viewer.
+    server.get_with(&segment, &[("CMCD-Session", "sid=\"a\"")]).await;
+    let after = viewers(&server).await;
+    assert_eq!((&after["current"], &after["total"]), (&1.into(), &2.into()));
+}
