@@ -324,6 +324,7 @@ impl Driver {
             };
             let result = match next {
                 Next::Control(Some(Control::Connect(receiver, who))) => {
+                    self.drain(&mut connection);
                     let replaced = connection.replace(receiver).is_some();
                     let result = if replaced { self.session.disconnect() } else { Ok(()) };
                     grace = None;
@@ -335,17 +336,19 @@ impl Driver {
                     self.settings = settings.clone();
                     self.session.set(settings)
                 }
-                Next::Control(Some(Control::Kick)) => match connection.take() {
-                    Some(_) => self.lost(&mut grace),
-                    None => Ok(()),
-                },
+                Next::Control(Some(Control::Kick)) => {
+                    self.drain(&mut connection);
+                    if connection.take().is_some() { self.lost(&mut grace) } else { Ok(()) }
+                }
                 Next::Control(Some(Control::End(done))) => {
+                    self.drain(&mut connection);
                     drop(connection);
                     self.end();
                     let _ = done.send(());
                     return;
                 }
                 Next::Control(Some(Control::Leave(done))) => {
+                    self.drain(&mut connection);
                     drop(connection);
                     if let Err(error) = self.session.disconnect() {
                         tracing::error!(stream = self.stream.id(), %error, "cannot close the last segments");
@@ -386,6 +389,17 @@ impl Driver {
         }
     }
 
+    /// Takes what the publisher has sent already, before it is cut off.
+    fn drain(&mut self, connection: &mut Option<mpsc::Receiver<Message>>) {
+        let Some(receiver) = connection else { return };
+        receiver.close();
+        while let Ok(message) = receiver.try_recv() {
+            if let Err(error) = self.session.handle(message.event, self.began.now_ms()) {
+                self.session.told.warn(self.stream.id(), format!("a part of the stream was lost: {error}"));
+            }
+        }
+    }
+
     /// The connection is gone: what there is becomes segments, and the grace period begins.
     fn lost(&mut self, grace: &mut Option<Instant>) -> Result<(), StoreError> {
         *grace = Some(Instant::now() + Duration::from_millis(self.settings.grace_ms.into()));
@@ -418,7 +432,10 @@ impl Driver {
         let (duration_ms, recording_failure) =
             (self.session.edge_ns() / 1_000_000, self.stream.recording_failure());
         self.status.send_modify(|status| {
-            status.tracks = tracks;
+            // What came last stays to be seen when its publisher is gone.
+            if !tracks.is_empty() {
+                status.tracks = tracks;
+            }
             status.bitrate =
                 bitrate.unwrap_or(if status.state == LiveState::Live { status.bitrate } else { 0 });
             status.units = told.units;

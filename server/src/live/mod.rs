@@ -15,6 +15,8 @@ mod session;
 mod setup;
 mod sound;
 mod status;
+#[cfg(test)]
+mod tests;
 mod track;
 
 pub use input::{Codec, LiveEvent, LiveUnit, TrackSetup};

@@ -28,6 +28,8 @@ const KEY_FRAME: u64 = 12 * SECOND;
 /// Units that may wait for a beginning.
 const WAITING: usize = 4096;
 const WAITING_BYTES: usize = 32 << 20;
+/// How much of a take may lie before the end of the one before it.
+const OVERLAP: u64 = 50 * MS;
 /// Pictures further apart than this are not one take.
 const FROZEN: u64 = 5 * SECOND;
 
@@ -57,8 +59,15 @@ struct Take {
     video: Option<Video>,
     sound: Option<Sound>,
     rungs: Option<Rungs>,
-    /// A set-up of sound that came late: it joins at the next boundary.
-    joining: bool,
+    /// Sound that was announced and was not there when the take began: it joins at the first boundary after it
+    /// has come.
+    joining: Option<Joining>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Joining {
+    Announced,
+    Arrived,
 }
 
 /// One live stream.
@@ -176,7 +185,9 @@ impl Session {
                     self.told.dropped += 1;
                     return Ok(());
                 }
-                match self.watch.see(&unit) {
+                let verdict = self.watch.see(&unit);
+                self.told.dropped += std::mem::take(&mut self.watch.strays);
+                match verdict {
                     Verdict::Good => self.accept(unit, now_ms),
                     Verdict::Held => Ok(()),
                     Verdict::Jumped(units) => {
@@ -219,7 +230,7 @@ impl Session {
         let changes = match (&mut self.take, kind) {
             (None, _) => false,
             (Some(take), TrackKind::Audio) if take.sound.is_none() && take.video.is_some() => {
-                take.joining = true;
+                take.joining = Some(Joining::Announced);
                 false
             }
             // Also pictures that come after sound alone: they are a take of their own.
@@ -314,7 +325,9 @@ impl Session {
         let renditions = self.stream.renditions();
         let last = renditions.iter().map(|r| r.window().last_number()).max().unwrap_or(0);
         let (number, discontinuity) = (last.saturating_add(1), last > 0);
-        let kept = self.anchor.and_then(|anchor| anchor.map(first.pts_ns)).filter(|at| *at >= self.edge_ns);
+        // Where the clock went on, so does the timeline; the sound may have reached a packet further.
+        let kept = self.anchor.and_then(|anchor| anchor.map(first.pts_ns));
+        let kept = kept.filter(|at| at.saturating_add(OVERLAP) >= self.edge_ns);
         let by_wall = now_ms.saturating_sub(live.started_ms).saturating_mul(MS).saturating_sub(lag_ns);
         let ours_ns = match kept {
             Some(at) => at,
@@ -339,7 +352,8 @@ impl Session {
         }
         let sound_arrives = self.waiting.iter().any(|unit| unit.kind == TrackKind::Audio);
         let sound = if sound_arrives { self.sound(live, number, discontinuity)? } else { None };
-        let joining = sound.is_none() && video.is_some() && self.setup(TrackKind::Audio).is_some();
+        let late = sound.is_none() && video.is_some() && self.setup(TrackKind::Audio).is_some();
+        let joining = late.then_some(Joining::Announced);
         let rungs = match (&self.ladders, &video_setup) {
             (Some(ladders), Some((setup, _))) => {
                 let rate = rate.unwrap_or((25, 1));
@@ -494,8 +508,8 @@ impl Session {
         if let Some(rungs) = &mut take.rungs {
             changed = rungs.give_up_on_missing(boundary.number, &mut self.told, self.stream.id());
         }
-        if take.joining {
-            take.joining = false;
+        if take.joining == Some(Joining::Arrived) {
+            take.joining = None;
             if let Some(live) = self.stream.live() {
                 let sound = self.sound(live, boundary.number, true)?;
                 if let Some(take) = &mut self.take {
@@ -518,7 +532,11 @@ impl Session {
     fn packet(&mut self, unit: LiveUnit) -> Result<(), StoreError> {
         let Some(take) = &mut self.take else { return Ok(()) };
         let (Some(at), Some(sound)) = (take.anchor.map(unit.pts_ns), &mut take.sound) else {
-            self.told.dropped += u64::from(!take.joining);
+            if take.joining.is_some() {
+                take.joining = Some(Joining::Arrived);
+            } else {
+                self.told.dropped += 1;
+            }
             return Ok(());
         };
         if take.video.is_some() {

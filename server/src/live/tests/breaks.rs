@@ -1,0 +1,250 @@
+//! Publishers that go, come back, change, or lose their clock.
+
+use super::read::{Read, rendition};
+use super::*;
+
+fn times(rig: &Rig, name: &str) -> Vec<(u32, f64, bool)> {
+    let timescale = rig.stream.rendition(name).unwrap().info().timescale;
+    rig.segments(name).iter().map(|e| (e.number, e.start_seconds(timescale), e.discontinuity)).collect()
+}
+
+/// Numbers, times and wall clock only go forward, the same in both renditions.
+fn check_order(rig: &Rig) {
+    let (video, audio) = (rig.segments("source"), rig.segments("audio"));
+    for entries in [&video, &audio] {
+        for pair in entries.windows(2) {
+            assert_eq!(pair[1].number, pair[0].number + 1);
+            assert!(pair[1].start >= pair[0].end() && pair[1].wall_ms >= pair[0].wall_ms, "{pair:?}");
+        }
+    }
+    for (video, audio) in video.iter().zip(audio.iter()) {
+        assert_eq!((video.number, video.discontinuity), (audio.number, audio.discontinuity));
+    }
+}
+
+#[test]
+fn a_publisher_that_comes_back_goes_on_after_the_gap() {
+    let mut rig = Rig::new(settings());
+    rig.set_up();
+    rig.play(FEED, 50_000.0, 0.0, 5.0);
+    rig.session.disconnect().unwrap();
+    assert_eq!(times(&rig, "source").len(), 3, "what there was is whole segments");
+    assert!(rig.stream.rendition("source").unwrap().window().open.is_none());
+    rig.now_ms += 4000;
+    rig.set_up();
+    rig.play(FEED, 3.0, 0.0, 7.0);
+    check_order(&rig);
+    let video = times(&rig, "source");
+    assert_eq!(video[3].0, 4);
+    assert!(video[3].2 && !video[4].2);
+    assert!((video[3].1 - 9.0).abs() < 0.1, "the timeline keeps pace with the wall: {}", video[3].1);
+    let wall = rig.segments("source")[3].wall_ms.unwrap() - WALL_MS;
+    assert!((8900..9100).contains(&wall), "{wall}");
+    // Picture and sound keep their offset: what was sent at one time is shown at one time.
+    let (v, a) = (rendition(&rig, "source"), rendition(&rig, "audio"));
+    let at = |read: &[Read]| {
+        let sample = read.iter().rev().find(|sample| sample.text.parse::<f64>().unwrap() < 7000.0).unwrap();
+        sample.show * 1000.0 - sample.text.parse::<f64>().unwrap()
+    };
+    assert!((at(&v) - at(&a)).abs() < 21.0, "{} {}", at(&v), at(&a));
+}
+
+#[test]
+fn a_hundred_reconnections_leave_nothing_behind() {
+    let mut rig = Rig::new(LiveSettings { window_s: 30, ..settings() });
+    for round in 0..100 {
+        rig.set_up();
+        rig.play(FEED, f64::from(round) * 17.0, 0.0, 3.0);
+        rig.session.disconnect().unwrap();
+        rig.now_ms += 1000;
+    }
+    check_order(&rig);
+    let window = rig.stream.rendition("source").unwrap().window();
+    assert_eq!(window.last_number(), 200);
+    assert!(window.segments.len() < 30 && window.discontinuity_sequence > 80);
+    let inits =
+        (0..10).filter(|index| rig.stream.rendition("source").unwrap().init(*index).is_some()).count();
+    assert_eq!(inits, 1, "the same codec needs no further init segment");
+}
+
+#[test]
+fn a_clock_that_jumps_makes_a_discontinuity_and_no_hole_in_the_timeline() {
+    for (second, explicit) in [(0.0, false), (900_000.0, false), (60_000.0, true)] {
+        let mut rig = Rig::new(settings());
+        rig.set_up();
+        rig.play(FEED, 60_000.0, 0.0, 6.0);
+        if explicit {
+            rig.send(LiveEvent::Discontinuity);
+        }
+        rig.play(FEED, second, 0.0, 6.5);
+        check_order(&rig);
+        let video = times(&rig, "source");
+        let breaks: Vec<_> = video.iter().filter(|(.., discontinuity)| *discontinuity).collect();
+        assert_eq!(breaks.len(), 1, "{second}: {video:?}");
+        assert!((breaks[0].1 - 6.0).abs() < 0.3, "{second}: {video:?}");
+        assert_eq!(rig.session.told.discontinuities, 1);
+        assert_eq!(rig.session.told.dropped, 0, "{second}");
+    }
+}
+
+#[test]
+fn a_burst_of_zero_time_stamps_is_left_out() {
+    let mut rig = Rig::new(settings());
+    rig.set_up();
+    rig.play(FEED, 60_000.0, 0.0, 3.0);
+    for _ in 0..20 {
+        rig.unit(TrackKind::Video, 0.0, 0.0, false);
+        rig.unit(TrackKind::Audio, 0.0, 0.0, true);
+    }
+    rig.play(FEED, 60_000.0, 3.0, 9.0);
+    check_order(&rig);
+    assert_eq!(rig.session.told.discontinuities, 0);
+    assert_eq!(rig.session.told.dropped, 40);
+    assert_eq!(rig.segments("source").len(), 4);
+}
+
+#[test]
+fn equal_and_backward_steps_never_make_a_sample_of_no_duration() {
+    let mut rig = Rig::new(settings());
+    rig.set_up();
+    for n in 0..400_u32 {
+        // Every time stamp twice, and every tenth one 60 ms back.
+        let ms = f64::from(n / 2) * 80.0 - if n % 10 == 9 { 60.0 } else { 0.0 };
+        rig.unit(TrackKind::Video, ms, ms, n % 50 == 0);
+        rig.unit(TrackKind::Audio, ms, ms, true);
+    }
+    check_order(&rig);
+    let video = rendition(&rig, "source");
+    assert!(video.len() > 300 && video.iter().all(|sample| sample.duration > 0.0));
+}
+
+#[test]
+fn another_codec_configuration_gets_a_discontinuity_and_an_init_segment() {
+    let mut rig = Rig::new(settings());
+    rig.set_up();
+    rig.play(FEED, 0.0, 0.0, 4.0);
+    let change = |config: &'static [u8]| {
+        LiveEvent::Setup(TrackSetup { config: Bytes::from_static(config), ..video_setup() })
+    };
+    rig.send(change(AVCC)); // the same again is nothing
+    rig.send(change(OTHER_AVCC));
+    rig.play(FEED, 0.0, 4.0, 8.0);
+    rig.send(change(AVCC));
+    rig.play(FEED, 0.0, 8.0, 12.5);
+    check_order(&rig);
+    let inits: Vec<(u32, bool)> = rig.segments("source").iter().map(|e| (e.init, e.discontinuity)).collect();
+    let expected = [(0, false), (0, false), (1, true), (1, false), (0, true), (0, false)];
+    assert_eq!(inits, expected);
+    assert_eq!(times(&rig, "source")[2].1, 4.0, "the clock went on, so does the timeline");
+    let init = rig.stream.rendition("source").unwrap().init(1).unwrap();
+    assert!(init.windows(4).any(|bytes| bytes == [0x64, 0x00, 0x14, 0xff]));
+}
+
+#[test]
+fn sound_that_falls_silent_is_replaced_by_silence() {
+    let mut rig = Rig::new(settings());
+    rig.set_up();
+    rig.play(FEED, 0.0, 0.0, 5.0);
+    rig.play(Feed { audio: false, ..FEED }, 0.0, 5.0, 15.0);
+    assert_eq!(rig.segments("audio").len(), 6, "the playlists go on");
+    assert!(rig.session.told.warnings[0].contains("silence"), "{:?}", rig.session.told.warnings);
+    rig.play(FEED, 0.0, 15.0, 21.0);
+    check_order(&rig);
+    let audio = rendition(&rig, "audio");
+    for sample in audio.iter().filter(|sample| sample.text.contains('.')) {
+        let given = sample.text.parse::<f64>().unwrap() / 1000.0;
+        assert!((sample.show - given).abs() < 0.022, "{sample:?}");
+    }
+    assert_eq!(rig.session.told.discontinuities, 0);
+}
+
+#[test]
+fn pictures_that_freeze_and_return_make_a_discontinuity() {
+    let mut rig = Rig::new(settings());
+    rig.set_up();
+    rig.play(FEED, 0.0, 0.0, 6.0);
+    rig.play(Feed { video: false, ..FEED }, 0.0, 6.0, 16.0);
+    rig.play(FEED, 0.0, 16.0, 24.5);
+    check_order(&rig);
+    let video = times(&rig, "source");
+    let back: Vec<_> = video.iter().filter(|(.., discontinuity)| *discontinuity).collect();
+    assert_eq!(back.len(), 1, "{video:?}");
+    assert_eq!(back[0].1, 16.0);
+}
+
+#[test]
+fn a_killed_server_goes_on_with_a_discontinuity() {
+    let mut rig = Rig::new(LiveSettings { record: true, ..settings() });
+    rig.set_up();
+    rig.play(FEED, 0.0, 0.0, 7.3);
+    let before = rig.stream.live().unwrap();
+    rig.restart(LiveSettings { record: true, ..settings() });
+    let last = *rig.segments("source").last().unwrap();
+    assert_eq!(last.number, 4);
+    let kept = last.end() as f64 / 90_000.0;
+    assert!(kept > 7.3 - 0.6, "at most a part is lost: {kept}");
+    assert_eq!(rig.segments("audio").last().unwrap().number, 4);
+    rig.now_ms += 5000;
+    rig.set_up();
+    rig.play(FEED, 1_000_000.0, 0.0, 5.0);
+    check_order(&rig);
+    assert_eq!(rig.stream.live().unwrap(), before, "the beginning never moves");
+    let video = times(&rig, "source");
+    assert!(video[4].2 && (video[4].1 - 12.3).abs() < 0.1, "{video:?}");
+    rig.session.disconnect().unwrap();
+    rig.stream.complete_live().unwrap();
+    assert_eq!(times(&rig, "source").first().unwrap().0, 1);
+    assert!(rig.stream.is_complete());
+}
+
+#[test]
+fn a_rendition_that_lost_more_than_the_other_lists_gaps() {
+    let mut rig = Rig::new(settings());
+    rig.set_up();
+    rig.play(FEED, 0.0, 0.0, 7.0);
+    rig.stream.flush_live();
+    // The sound's last segments never got to the disk.
+    let folder = rig.dir.path().join("streams/s/audio");
+    std::fs::remove_file(folder.join("00003.m4s")).unwrap();
+    rig.restart(settings());
+    assert_eq!(rig.segments("audio").len(), 2);
+    rig.set_up();
+    rig.play(FEED, 0.0, 0.0, 5.0);
+    check_order_of_numbers(&rig);
+    let gaps: Vec<u32> = rig.segments("audio").iter().filter(|e| e.is_gap()).map(|e| e.number).collect();
+    assert_eq!(gaps, [3, 4]);
+    assert!(rig.stream.segment_bytes("audio", 3).is_err());
+    rig.restart(settings());
+    assert_eq!(rig.segments("audio").iter().filter(|e| e.is_gap()).count(), 2, "gaps are remembered");
+}
+
+fn check_order_of_numbers(rig: &Rig) {
+    for name in ["source", "audio"] {
+        assert!(rig.segments(name).windows(2).all(|pair| pair[1].number == pair[0].number + 1));
+    }
+}
+
+#[test]
+fn hostile_set_ups_are_refused_with_a_reason() {
+    let mut rig = Rig::new(settings());
+    let mut refused = 0;
+    for seed in AVCC {
+        for at in 0..AVCC.len() {
+            for codec in [Codec::Avc, Codec::Hevc, Codec::Av1, Codec::Aac, Codec::Opus] {
+                let mut config = AVCC[..=at].to_vec();
+                config[at / 2] ^= seed;
+                let setup = TrackSetup { kind: codec.kind(), codec, config: config.into(), ..video_setup() };
+                refused += usize::from(check_setup(&setup).is_err());
+                rig.send(LiveEvent::Setup(setup));
+            }
+        }
+    }
+    assert!(refused > 1000);
+    let wrong = TrackSetup { kind: TrackKind::Audio, ..video_setup() };
+    assert!(check_setup(&wrong).unwrap_err().to_string().contains("wrong kind"));
+    assert!(rig.session.told.warnings.len() <= 20);
+    // And a good one works after all that.
+    rig.set_up();
+    rig.play(FEED, 0.0, 0.0, 5.0);
+    assert_eq!(rig.segments("source").len(), 2);
+}

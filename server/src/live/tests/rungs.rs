@@ -1,0 +1,130 @@
+//! Encoded rungs beside the source, with a ladder that only pretends.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::ladder::Profile;
+
+/// Gives back what it gets under another name, some pictures later.
+#[derive(Debug)]
+struct Echo {
+    lag: usize,
+    begun: Mutex<u32>,
+}
+
+#[derive(Debug)]
+struct Running {
+    lag: usize,
+    held: std::collections::VecDeque<SourceUnit>,
+    output: RungSender,
+    begun: bool,
+}
+
+fn plan(name: &str) -> RungPlan {
+    RungPlan { name: name.to_owned(), width: 160, height: 90, frame_rate: (25, 1), bandwidth: 200_000 }
+}
+
+impl LiveLadders for Echo {
+    fn start(
+        &self,
+        _: &str,
+        source: &TrackSetup,
+        _: &Profile,
+        output: RungSender,
+    ) -> Option<Box<dyn LiveLadder>> {
+        assert_eq!(source.frame_rate, Some((25, 1)));
+        *self.begun.lock().unwrap() += 1;
+        Some(Box::new(Running { lag: self.lag, held: Default::default(), output, begun: false }))
+    }
+}
+
+impl LiveLadder for Running {
+    fn rungs(&self) -> Vec<RungPlan> {
+        vec![plan("90p"), plan("never")]
+    }
+
+    fn push(&mut self, unit: SourceUnit) {
+        self.held.push_back(unit);
+        if self.held.len() <= self.lag {
+            return;
+        }
+        if !std::mem::replace(&mut self.begun, true) {
+            let config = Bytes::from_static(OTHER_AVCC);
+            let setup = RungEvent::Setup { rung: "90p".to_owned(), codec: Codec::Avc, config };
+            self.output.try_send(setup).unwrap();
+        }
+        let unit = self.held.pop_front().unwrap();
+        self.output
+            .try_send(RungEvent::Unit {
+                rung: "90p".to_owned(),
+                dts_ns: unit.dts_ns,
+                pts_ns: unit.pts_ns,
+                key: unit.segment.is_some(),
+                data: unit.data,
+            })
+            .unwrap();
+    }
+}
+
+impl Rig {
+    fn drain(&mut self) {
+        while let Some(event) = self.session.rungs().and_then(|rungs| rungs.try_recv().ok()) {
+            self.session.rung(event).unwrap();
+        }
+    }
+
+    fn play_slowly(&mut self, from: f64, to: f64) {
+        let mut at = from;
+        while at < to {
+            self.play(FEED, 0.0, at, at + 1.0);
+            self.drain();
+            at += 1.0;
+        }
+    }
+}
+
+#[test]
+fn rungs_are_cut_where_the_source_was_cut_and_one_that_never_comes_is_given_up() {
+    let echo = Arc::new(Echo { lag: 30, begun: Mutex::default() });
+    let mut rig = Rig::with(settings(), Some(echo.clone()));
+    rig.set_up();
+    rig.play_slowly(0.0, 5.0);
+    assert!(!rig.stream.edge().borrow().ready, "the playlist of all variants waits for the rungs");
+    rig.play_slowly(5.0, 15.0);
+    assert!(rig.stream.edge().borrow().playable());
+    let names: Vec<String> = rig.stream.renditions().iter().map(|r| r.name().to_owned()).collect();
+    assert_eq!(names, ["90p", "source", "audio"]);
+    assert!(rig.session.told.warnings[0].contains("never"), "{:?}", rig.session.told.warnings);
+    let (rung, source) = (rig.segments("90p"), rig.segments("source"));
+    assert!(rung.len() + 1 >= source.len() - 1, "{} {}", rung.len(), source.len());
+    for (rung, source) in rung.iter().zip(source.iter()) {
+        assert_eq!((rung.number, rung.start, rung.duration), (source.number, source.start, source.duration));
+    }
+    // A break starts another ladder, and the rung goes on under the same numbers as the source.
+    rig.send(LiveEvent::Discontinuity);
+    rig.play_slowly(15.0, 24.0);
+    assert_eq!(*echo.begun.lock().unwrap(), 2);
+    let (rung, source) = (rig.segments("90p"), rig.segments("source"));
+    for entry in rung.iter().filter(|entry| !entry.is_gap()) {
+        let same = source.iter().find(|other| other.number == entry.number).unwrap();
+        assert_eq!((entry.start, entry.discontinuity), (same.start, same.discontinuity), "{}", entry.number);
+    }
+    assert!(rung.last().unwrap().number >= 10);
+}
+
+#[test]
+fn a_lost_rung_costs_itself() {
+    let mut rig = Rig::with(settings(), Some(Arc::new(Echo { lag: 0, begun: Mutex::default() })));
+    rig.set_up();
+    rig.play_slowly(0.0, 5.0);
+    let lost = |rung: &str| RungEvent::Lost { rung: rung.to_owned(), why: "its encoder died".to_owned() };
+    for name in ["90p", "never", "unknown"] {
+        rig.session.rung(lost(name)).unwrap();
+    }
+    rig.play_slowly(5.0, 11.0);
+    let names: Vec<String> = rig.stream.renditions().iter().map(|r| r.name().to_owned()).collect();
+    assert_eq!(names, ["source", "audio"]);
+    assert!(rig.stream.edge().borrow().playable());
+    assert!(rig.session.told.warnings.iter().any(|text| text.contains("its encoder died")));
+    assert_eq!(rig.segments("source").len(), 5);
+}
