@@ -180,6 +180,9 @@ impl App {
             self.catalog.delete(&stream.id).await?;
             return Err(error.into());
         }
+        if stream.live.is_some() {
+            self.air_card(&stream).await;
+        }
         tracing::info!(stream = stream.id, source = ?stream.source, "created");
         Ok((stream, made))
     }

@@ -4,12 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::App;
 use crate::catalog::live::digest;
-use crate::catalog::{CatalogError, State, Stream};
+use crate::catalog::{CatalogError, Source, State, Stream, unix_ms};
 use crate::config::OnStop;
+use crate::ingest::{LiveCard, SourceSpec};
+use crate::ladder::Voice;
 use crate::live::{LiveSettings, LiveState, LiveStatus, OpenError, Publisher, PublisherInfo, Refused};
 
 /// How long a stream that was on air when the server went down waits for its publisher.
@@ -96,7 +99,7 @@ impl App {
     ///
     /// # Errors
     /// When the catalogue fails.
-    pub async fn start_live(&self, stream: &Stream) -> Result<Arc<Stream>, CatalogError> {
+    pub async fn start_live(self: &Arc<Self>, stream: &Stream) -> Result<Arc<Stream>, CatalogError> {
         let change = |stream: &mut Stream| {
             if let Some(live) = &mut stream.live {
                 live.enabled = true;
@@ -105,7 +108,36 @@ impl App {
                 stream.state = State::Idle;
             }
         };
-        self.catalog.update(&stream.id, change).await
+        let started = self.catalog.update(&stream.id, change).await?;
+        self.air_card(&started).await;
+        Ok(started)
+    }
+
+    /// Puts the server's own test card on air, where that is the stream's source and it is not there yet.
+    pub(super) async fn air_card(self: &Arc<Self>, stream: &Stream) {
+        let wanted = stream.live.as_ref().is_some_and(|live| live.enabled);
+        let on_air = self.live.status(&stream.id).is_some_and(|now| now.publisher.is_some());
+        let Ok(SourceSpec::TestCard(card)) = self.source_spec(&stream.source) else { return };
+        if !wanted || on_air {
+            return;
+        }
+        let who = PublisherInfo { app: "testcard".to_owned(), ..PublisherInfo::default() };
+        let aired: Result<(), String> = match self.publish_live(stream, who).await {
+            Ok(publisher) => {
+                let voice = Voice::new(&self.logs.of(&stream.id), "testcard");
+                let (profile, runtime) = (stream.profile.clone(), Handle::current());
+                // Looks for encoders, the first time by trying them.
+                let started = tokio::task::spawn_blocking(move || {
+                    let card = LiveCard::new(card, &profile, publisher, runtime, voice);
+                    card.map_err(|e| e.to_string())?.start(unix_ms()).map_err(|e| e.to_string())
+                });
+                started.await.unwrap_or_else(|error| Err(error.to_string()))
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(why) = aired {
+            self.fail(&stream.id, format!("the test card cannot go on air: {why}")).await;
+        }
     }
 
     /// Ends the stream, now and without a grace period, and lets no publisher in until it is started.
@@ -146,6 +178,9 @@ impl App {
     /// Goes on with a stream that was on air when the server went down, for as long as its publisher may take to
     /// come back.
     pub(super) async fn take_up_live(self: &Arc<Self>, stream: &Arc<Stream>) {
+        if matches!(stream.source, Source::TestCard { .. }) && stream.state != State::Ended {
+            return self.air_card(stream).await;
+        }
         if stream.state != State::Live {
             return;
         }

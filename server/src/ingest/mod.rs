@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-pub(crate) use testcard::{CardPainter, CardPlanes, beep};
+pub(crate) use testcard::{CardPainter, LiveCard, beep};
 
 pub(crate) use fetch::GuardedResolver;
 pub use fetch::{FetchError, FetchPolicy, PublicInternet, check_url, fetch};

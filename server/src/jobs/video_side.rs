@@ -119,7 +119,7 @@ impl VideoSide<'_> {
         let mut stills = Stills::new(self.stream, &plan, self.first_segment);
         let mut painters = Vec::new();
         for (place, rung) in plan.active_rungs() {
-            let (info, painter) = painter(card, place, &rung)?;
+            let (info, painter) = CardPainter::for_rung(card, place, &rung).map_err(JobError::Other)?;
             rungs.start(&plan, rung.clone(), info.clone())?;
             painters.push((rung, info, painter));
         }
@@ -156,50 +156,6 @@ impl VideoSide<'_> {
         self.pace.video_at(ns, LEAD_NS);
         super::run::report_progress(self.control, ns, plan.duration_ns);
     }
-}
-
-/// A painter and the layout of its pictures.
-fn painter(
-    card: &TestCardSpec,
-    place: u32,
-    rung: &Rung,
-) -> Result<(gst_video::VideoInfo, CardPainter), JobError> {
-    let bt709 = gst_video::VideoColorimetry::new(
-        gst_video::VideoColorRange::Range16_235,
-        gst_video::VideoColorMatrix::Bt709,
-        gst_video::VideoTransferFunction::Bt709,
-        gst_video::VideoColorPrimaries::Bt709,
-    );
-    let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, rung.width, rung.height)
-        .colorimetry(&bt709)
-        .build()
-        .map_err(|e| JobError::Other(format!("cannot lay out pictures of {}: {e}", rung.name)))?;
-    let (strides, offsets) = (info.stride(), info.offset());
-    let plane = |i: usize| {
-        let stride = strides.get(i).map_or(0, |s| (*s).max(0) as usize);
-        (stride, offsets.get(i).copied().unwrap_or(0))
-    };
-    let planes = [plane(0), plane(1), plane(2)];
-    let rate = if rung.kbps >= 1000 {
-        let text = format!("{:.1}", f64::from(rung.kbps) / 1000.0);
-        format!("{}M", text.trim_end_matches(".0"))
-    } else {
-        format!("{}k", rung.kbps)
-    };
-    let painter = CardPainter::new(
-        crate::ingest::CardPlanes {
-            width: rung.width as usize,
-            height: rung.height as usize,
-            strides: planes.map(|p| p.0),
-            offsets: planes.map(|p| p.1),
-            size: info.size(),
-        },
-        place,
-        &format!("{} {rate}", rung.name),
-        card.frame_rate,
-        card.seed,
-    );
-    Ok((info, painter))
 }
 
 impl Rungs<'_> {

@@ -16,6 +16,8 @@ use crate::store::{Store, StoreError, StreamStore};
 const QUEUE: usize = 512;
 /// Bytes that may wait there.
 const QUEUE_BYTES: usize = 32 << 20;
+/// Commands that may wait for a session.
+const COMMANDS: usize = 64;
 /// How often the status is brought up to date.
 const STATUS_EVERY: Duration = Duration::from_millis(500);
 /// How long a stop waits for a session.
@@ -108,7 +110,7 @@ impl Publisher {
 
 #[derive(Debug)]
 struct Handle {
-    control: mpsc::UnboundedSender<Control>,
+    control: mpsc::Sender<Control>,
     status: watch::Receiver<LiveStatus>,
     takeover: bool,
     /// Gone when no publisher holds on to it.
@@ -166,7 +168,7 @@ impl LiveManager {
     pub fn open(&self, id: &str, settings: LiveSettings) -> Result<(), OpenError> {
         let mut sessions = self.lock();
         if let Some(handle) = sessions.get_mut(id)
-            && handle.control.send(Control::Settings(settings.clone())).is_ok()
+            && handle.control.try_send(Control::Settings(settings.clone())).is_ok()
         {
             handle.takeover = settings.takeover;
             return Ok(());
@@ -177,7 +179,7 @@ impl LiveManager {
         }
         stream.resume_live()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let (control, commands) = mpsc::unbounded_channel();
+        let (control, commands) = mpsc::channel(COMMANDS);
         let (status, watcher) = watch::channel(LiveStatus { since_ms: unix_ms(), ..LiveStatus::default() });
         let ladders = self.inner.ladders.read().unwrap_or_else(PoisonError::into_inner).clone();
         let takeover = settings.takeover;
@@ -205,7 +207,7 @@ impl LiveManager {
             return Err(Refused::Busy(id.to_owned()));
         }
         let (sender, receiver) = mpsc::channel(QUEUE);
-        if handle.control.send(Control::Connect(receiver, who)).is_err() {
+        if handle.control.try_send(Control::Connect(receiver, who)).is_err() {
             return Err(Refused::NotStarted(id.to_owned()));
         }
         let token = Arc::new(());
@@ -215,7 +217,7 @@ impl LiveManager {
 
     /// Cuts the publisher off, as if its connection had broken. `false` when the stream does not run.
     pub fn kick(&self, id: &str) -> bool {
-        self.lock().get(id).is_some_and(|handle| handle.control.send(Control::Kick).is_ok())
+        self.lock().get(id).is_some_and(|handle| handle.control.try_send(Control::Kick).is_ok())
     }
 
     /// Ends a stream: it becomes complete in the store. Waits until it is, at most 30 s.
@@ -231,7 +233,11 @@ impl LiveManager {
 
     async fn stop(&self, id: &str, how: impl FnOnce(oneshot::Sender<()>) -> Control) {
         let (done, wait) = oneshot::channel();
-        let asked = self.lock().get(id).is_some_and(|handle| handle.control.send(how(done)).is_ok());
+        let control = self.lock().get(id).map(|handle| handle.control.clone());
+        let asked = match control {
+            Some(control) => control.send(how(done)).await.is_ok(),
+            None => false,
+        };
         if asked && tokio::time::timeout(STOP_LIMIT, wait).await.is_err() {
             tracing::error!(stream = id, "the live session does not stop");
         }
@@ -295,7 +301,7 @@ struct Driver {
     session: Session,
     settings: LiveSettings,
     status: watch::Sender<LiveStatus>,
-    commands: mpsc::UnboundedReceiver<Control>,
+    commands: mpsc::Receiver<Control>,
     began: Began,
 }
 
@@ -404,12 +410,14 @@ impl Driver {
     fn lost(&mut self, grace: &mut Option<Instant>) -> Result<(), StoreError> {
         *grace = Some(Instant::now() + Duration::from_millis(self.settings.grace_ms.into()));
         tracing::info!(stream = self.stream.id(), "the publisher has gone");
+        self.refresh(&mut Rate::default());
         let result = self.session.disconnect();
         self.tell(LiveState::Grace, None);
         result
     }
 
     fn end(&mut self) {
+        self.refresh(&mut Rate::default());
         if let Err(error) = self.session.disconnect().and_then(|()| self.stream.complete_live()) {
             tracing::error!(stream = self.stream.id(), %error, "the stream's end is not stored");
         }

@@ -355,9 +355,9 @@ impl Session {
         let late = sound.is_none() && video.is_some() && self.setup(TrackKind::Audio).is_some();
         let joining = late.then_some(Joining::Announced);
         let rungs = match (&self.ladders, &video_setup) {
-            (Some(ladders), Some((setup, _))) => {
-                let rate = rate.unwrap_or((25, 1));
-                let setup = TrackSetup { frame_rate: Some(rate), ..setup.clone() };
+            (Some(ladders), Some((setup, config))) => {
+                let LiveTrack { width, height, .. } = config.describe(setup);
+                let setup = TrackSetup { width, height, frame_rate: rate, ..setup.clone() };
                 Rungs::start(ladders.as_ref(), &self.stream, &setup, &self.settings.profile, live)
             }
             _ => None,

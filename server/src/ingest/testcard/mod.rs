@@ -3,10 +3,13 @@
 
 mod canvas;
 mod font;
+mod live;
+mod picture;
 mod texture;
 
-pub(crate) use canvas::Layout as CardPlanes;
+use canvas::Layout as CardPlanes;
 use canvas::{BLACK, Canvas, Layout, Rect, WHITE};
+pub(crate) use live::LiveCard;
 use texture::{Texture, grain};
 
 /// Draws the card for one rung, frame by frame.

@@ -1,6 +1,7 @@
 //! Live sessions on a virtual clock, read back from the store.
 
 mod breaks;
+mod card;
 mod manager;
 mod read;
 mod rungs;

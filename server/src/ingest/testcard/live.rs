@@ -1,0 +1,224 @@
+//! The test card on air: drawn, encoded and sent in real time, as a publisher would.
+//!
+//! Its clock is the time of day in UTC, so that whoever sees the card beside a clock sees the latency.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use gstreamer as gst;
+use tokio::runtime::Handle;
+
+use super::{CardPainter, beep};
+use crate::ingest::TestCardSpec;
+use crate::ladder::{
+    self, AudioEncoder, AudioEncoderKind, EncodedUnit, LadderError, Offer, Profile, Rung, Timeline,
+    VideoEncoder, VideoEncoderKind, VideoEncoderSpec, Voice,
+};
+use crate::live::{Codec, LiveEvent, LiveUnit, Publisher, TrackSetup};
+use crate::store::TrackKind;
+
+const SECOND_NS: u64 = 1_000_000_000;
+/// A card that is further behind leaves pictures out.
+const BEHIND: Duration = Duration::from_millis(250);
+
+/// A live card before it is on air.
+#[derive(Debug)]
+pub(crate) struct LiveCard {
+    card: TestCardSpec,
+    profile: Profile,
+    rung: Rung,
+    publisher: Arc<Publisher>,
+    runtime: Handle,
+    voice: Voice,
+}
+
+impl LiveCard {
+    /// A card that is drawn as the profile's highest rung below its size. `runtime` carries what it sends.
+    pub(crate) fn new(
+        card: TestCardSpec,
+        profile: &Profile,
+        publisher: Publisher,
+        runtime: Handle,
+        voice: Voice,
+    ) -> Result<Self, LadderError> {
+        ladder::init()?;
+        let (width, height) = card.size();
+        let rung = profile.ladder_for(width, height).pop().ok_or(LadderError::NothingToPlay)?;
+        Ok(Self { card, profile: profile.clone(), rung, publisher: Arc::new(publisher), runtime, voice })
+    }
+
+    /// Starts the card on a thread of its own. It ends when its publisher is not wanted any more.
+    pub(crate) fn start(self, unix_ms: u64) -> std::io::Result<()> {
+        std::thread::Builder::new().name("weir-card".to_owned()).spawn(move || {
+            if let Err(error) = self.run(unix_ms) {
+                self.voice.error(format!("the test card stopped: {error}"));
+            }
+        })?;
+        Ok(())
+    }
+
+    fn run(&self, unix_ms: u64) -> Result<(), LadderError> {
+        let timeline = Timeline::new(self.profile.segment_ms, self.profile.gop_ms, self.card.frame_rate);
+        let first = timeline.frame_at(unix_ms % 86_400_000 * 1_000_000);
+        let origin_ns = timeline.frame_ns(first);
+        let (info, painter) =
+            CardPainter::for_rung(&self.card, 0, &self.rung).map_err(LadderError::Decode)?;
+        let spec = VideoEncoderSpec {
+            rung: self.rung.clone(),
+            input: info.clone(),
+            frame_rate: self.card.frame_rate,
+            kind: VideoEncoderKind::for_live()?,
+            speed: self.profile.speed,
+            nice: 0,
+            live: true,
+        };
+        let mut outlet = self.outlet(TrackKind::Video);
+        let video = VideoEncoder::start(
+            &spec,
+            &self.voice,
+            // The encoder's clock begins at 0: not every one copes with a first picture hours into the day.
+            Box::new(move |unit| outlet.send(origin_ns + unit.running_ns, unit)),
+        )?;
+        let mut sound = if self.card.audio { Some(self.sound(origin_ns)?) } else { None };
+        let began = Instant::now();
+        let mut n = first;
+        let result = loop {
+            let due = Duration::from_nanos(timeline.frame_ns(n) - origin_ns);
+            if !self.wait_until(began + due) {
+                break Ok(());
+            }
+            if began.elapsed() > due + BEHIND {
+                n = timeline.frame_at(origin_ns + began.elapsed().as_nanos() as u64).max(n);
+            }
+            let mut picture = vec![0; painter.picture_size()];
+            painter.paint(n, &mut picture);
+            let at = timeline.frame_ns(n) - origin_ns;
+            let length = timeline.frame_ns(n + 1) - timeline.frame_ns(n);
+            let key = timeline.is_key(n - first);
+            if video.offer(gst::Buffer::from_mut_slice(picture), at, length, key) == Offer::Dead {
+                break Ok(());
+            }
+            if let Some(sound) = &mut sound
+                && !sound.reach(timeline.frame_ns(n + 1))
+            {
+                break Ok(());
+            }
+            n += 1;
+        };
+        video.abort();
+        if let Some(sound) = sound {
+            sound.encoder.abort();
+        }
+        result
+    }
+
+    /// `false` when the publisher is not wanted any more.
+    fn wait_until(&self, at: Instant) -> bool {
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.publisher.ended() => false,
+                () = tokio::time::sleep_until(at.into()) => true,
+            }
+        })
+    }
+
+    fn sound(&self, origin_ns: u64) -> Result<Sound, LadderError> {
+        let mut outlet = self.outlet(TrackKind::Audio);
+        let first_unit = (u128::from(origin_ns) * 48_000).div_ceil(u128::from(1024 * SECOND_NS)) as u64;
+        let kind = AudioEncoderKind::installed()?;
+        let encoder = AudioEncoder::start(kind, self.profile.audio_kbps, first_unit, 0, &self.voice, {
+            move |number, unit| outlet.send(number * 1024 * SECOND_NS / 48_000, unit)
+        })?;
+        let next = encoder.first_sample();
+        Ok(Sound { encoder, next })
+    }
+
+    fn outlet(&self, kind: TrackKind) -> Outlet {
+        Outlet {
+            publisher: Arc::clone(&self.publisher),
+            runtime: self.runtime.clone(),
+            kind,
+            setup: None,
+            rung: self.rung.clone(),
+            frame_rate: self.card.frame_rate,
+            audio_kbps: self.profile.audio_kbps,
+        }
+    }
+}
+
+/// The card's beep on its way.
+#[derive(Debug)]
+struct Sound {
+    encoder: AudioEncoder,
+    /// The next sample, counted at 48 kHz from midnight.
+    next: i64,
+}
+
+impl Sound {
+    /// Feeds samples up to `ns` after midnight. `false` when the encoder has died.
+    fn reach(&mut self, ns: u64) -> bool {
+        let to = (u128::from(ns) * 48_000 / u128::from(SECOND_NS)) as i64;
+        let block: Vec<f32> = (self.next..to).flat_map(|i| [beep(i); 2]).collect();
+        self.next = self.next.max(to);
+        self.encoder.push(&block)
+    }
+}
+
+/// What carries coded units from an encoder's thread to the session.
+#[derive(Debug)]
+struct Outlet {
+    publisher: Arc<Publisher>,
+    runtime: Handle,
+    kind: TrackKind,
+    setup: Option<Bytes>,
+    rung: Rung,
+    frame_rate: (u32, u32),
+    audio_kbps: u32,
+}
+
+impl Outlet {
+    fn send(&mut self, at_ns: u64, unit: EncodedUnit) -> Result<(), String> {
+        let EncodedUnit { key, data, codec_data, .. } = unit;
+        let mut events = Vec::new();
+        if self.setup.as_ref() != Some(&codec_data) {
+            self.setup = Some(codec_data.clone());
+            events.push(LiveEvent::Setup(self.describe(codec_data)));
+        }
+        // After midnight the clock just goes on.
+        let ns = i64::try_from(at_ns).unwrap_or(i64::MAX);
+        events.push(LiveEvent::Unit(LiveUnit { kind: self.kind, dts_ns: ns, pts_ns: ns, key, data }));
+        for event in events {
+            self.runtime.block_on(self.publisher.send(event)).map_err(|ended| ended.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn describe(&self, config: Bytes) -> TrackSetup {
+        match self.kind {
+            TrackKind::Video => TrackSetup {
+                kind: TrackKind::Video,
+                codec: Codec::Avc,
+                config,
+                width: self.rung.width,
+                height: self.rung.height,
+                frame_rate: Some(self.frame_rate),
+                sample_rate: 0,
+                channels: 0,
+                bitrate: Some(u64::from(self.rung.kbps) * 1000),
+            },
+            _ => TrackSetup {
+                kind: TrackKind::Audio,
+                codec: Codec::Aac,
+                config,
+                width: 0,
+                height: 0,
+                frame_rate: None,
+                sample_rate: 48_000,
+                channels: 2,
+                bitrate: Some(u64::from(self.audio_kbps) * 1000),
+            },
+        }
+    }
+}
