@@ -114,6 +114,8 @@
     ui.show("state", stream.state === "packaging" ? `packaging, ${Math.round(stream.progress * 100)} %` : stream.state === "live" ? "on air" : stream.state);
     ui.show("why", stream.error ?? "");
     if (stream.state === "failed" && !stream.playable) say(`Packaging failed: ${stream.error}`);
+    // Over: what there is can be watched like any file.
+    if (!["live", "idle"].includes(stream.state)) root.dataset.live = "0";
     if (streamState && streamState !== "live" && stream.state === "live") { root.dataset.live = "1"; start(tech.value); }
     streamState = stream.state;
     duration = stream.duration_s ?? Infinity;

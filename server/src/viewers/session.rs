@@ -150,12 +150,13 @@ impl StreamSessions {
         let Some(session) = self.sessions.get_mut(&key) else { return false };
         session.qoe.take(report, now);
         match report.state.or(session.qoe.state) {
-            Some(PlayerState::Quit) => {
+            // Nobody is watching a player that was left, stands at its end or has failed.
+            Some(PlayerState::Quit | PlayerState::Ended | PlayerState::Failed) => {
                 session.last = now;
                 self.end(key);
             }
-            // Nobody is watching a player that stands at its end, has failed or waits to be started.
-            Some(PlayerState::Ended | PlayerState::Failed | PlayerState::Preloading) => {}
+            // Nor one that waits to be started, which may come at any moment.
+            Some(PlayerState::Preloading) => {}
             _ => {
                 let buffered = Duration::from_millis(report.buffer_ms.unwrap_or(0).into());
                 session.last = now;

@@ -299,6 +299,12 @@ fn beats_keep_a_viewer_and_a_quit_ends_it_at_once() {
     let count = bench.viewers.count("a");
     assert_eq!((count.current, count.total), (0, 1));
     assert!((count.watch_seconds - 60.0).abs() < 0.05);
+    // At the end of a film nobody watches any more; who plays it again is the same viewer.
+    assert!(beat("e=ps,sta=p,sid=\"x\",v=2") && beat("e=ps,sta=e,sid=\"x\",v=2"));
+    assert_eq!(bench.current(), 0);
+    assert!(beat("e=ps,sta=p,sid=\"x\",v=2"));
+    let count = bench.viewers.count("a");
+    assert_eq!((count.current, count.total), (1, 1));
 }
 
 #[test]
