@@ -36,7 +36,7 @@ pub(super) fn frame(title: &str, note: &str, body: &str, scripts: &[&str]) -> St
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <link rel=\"icon\" href=\"{icon}\" type=\"image/svg+xml\">\n<link rel=\"stylesheet\" href=\"{style}\">\n\
          {scripts}</head>\n<body>\n<div class=\"page\">\n<header class=\"top\"><a class=\"brand\" href=\"/\">{LOGO}Weir</a>\
-         <nav class=\"nav\" aria-label=\"Site\"><a href=\"/\">Streams</a><a href=\"/admin\">Admin</a></nav>\
+         <nav class=\"nav\" aria-label=\"Site\"><a href=\"/\">Streams</a><a href=\"/admin\">Admin</a><a href=\"/api\">API</a></nav>\
          <span class=\"note\" id=\"note\" aria-live=\"polite\">{note}</span></header>\n<main>\n{body}</main>\n</div>\n\
          </body>\n</html>\n",
         title = Text(title),

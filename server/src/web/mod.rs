@@ -5,6 +5,7 @@ mod assets;
 mod form;
 mod html;
 mod list;
+mod reference;
 mod watch;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(list::page))
         .route("/admin", get(admin::page))
+        .route("/api", get(reference::page))
         .route("/stream/{id}", get(stream))
         .route("/assets/{*file}", get(assets::asset))
         .route("/favicon.ico", get(assets::icon))

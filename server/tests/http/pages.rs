@@ -44,7 +44,7 @@ async fn titles_cannot_become_markup() {
 #[tokio::test]
 async fn pages_load_nothing_from_elsewhere_and_what_they_load_is_there() {
     let server = Server::with_film().await;
-    for path in ["/", "/stream/film", "/admin"] {
+    for path in ["/", "/stream/film", "/admin", "/api"] {
         let page = server.get_with(path, &[HTML]).await;
         let policy = page.header("content-security-policy").unwrap();
         assert!(policy.starts_with("default-src 'self'") && !policy.contains("unsafe"), "{policy}");
@@ -158,7 +158,8 @@ async fn the_admin_page_holds_nothing_before_its_scripts_have_asked_with_the_tok
 #[tokio::test]
 async fn scripts_put_text_in_as_text() {
     // Titles, user agents, log lines and answers of receivers come from strangers.
-    let scripts = ["ui.js", "list.js", "watch.js", "player.js", "report.js", "scrub.js", "admin.js"];
+    let scripts =
+        ["ui.js", "list.js", "watch.js", "player.js", "report.js", "scrub.js", "admin.js", "apidoc.js"];
     let more = ["admin-api.js", "admin-create.js", "admin-stream.js", "admin-webhooks.js"];
     for name in scripts.iter().chain(&more) {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("web").join(name);
