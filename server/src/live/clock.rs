@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_jump_is_believed_when_several_units_agree() {
-        let rows: [(&[i64], &[i64], &[i64], u64); 6] = [
+        type Row<'a> = (&'a [i64], &'a [i64], &'a [i64], u64);
+        let rows: [Row<'_>; 6] = [
             (&[0, 40, 80, 120], &[0, 40, 80, 120], &[], 0),
             // backwards: the publisher's clock started anew
             (&[90_000, 90_040, 0, 40, 80, 120], &[90_000, 90_040, 120], &[0], 0),

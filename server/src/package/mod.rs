@@ -44,4 +44,6 @@ pub enum PackageError {
 }
 
 #[cfg(test)]
+mod codec_tests;
+#[cfg(test)]
 mod tests;

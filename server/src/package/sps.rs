@@ -21,6 +21,13 @@ const SIDE: u32 = 16_384;
 fn checked(width: u32, height: u32, frame_rate: Option<(u32, u32)>) -> Option<PictureInfo> {
     let fine = (1..=SIDE).contains(&width) && (1..=SIDE).contains(&height);
     let frame_rate = frame_rate.filter(|(num, den)| *num > 0 && *den > 0 && num / den <= 1000);
+    let frame_rate = frame_rate.map(|(num, den)| {
+        let (mut a, mut b) = (num, den);
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        (num / a, den / a)
+    });
     fine.then_some(PictureInfo { width, height, frame_rate })
 }
 
@@ -80,7 +87,6 @@ pub(super) fn h264(nal: &[u8]) -> Option<PictureInfo> {
     let (mut width, mut height) = (width_mbs * 16, height_units * 16 * fields);
     if bits.bit()? {
         let (x, y) = match chroma {
-            0 => (1, fields),
             1 => (2, 2 * fields),
             2 => (2, fields),
             _ => (1, fields),
