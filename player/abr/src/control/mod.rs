@@ -208,11 +208,6 @@ pub trait Controller: fmt::Debug + Send {
 /// The rate is the one of the last seconds, but not above the estimate. The new rung is the best one that arrives within
 /// 0.8 of the buffer, else the lowest (reference rule: dash.js `AbandonRequestsRule`; time limits as in hls.js).
 pub fn abandon_late(context: &Context<'_>, transfer: &InFlight) -> Option<RungId> {
-    abandon_when(context, transfer, 1.0)
-}
-
-/// The same when it would arrive after `patience` times the buffer.
-fn abandon_when(context: &Context<'_>, transfer: &InFlight, patience: f64) -> Option<RungId> {
     let waiting_for_head = transfer.ttfb.is_none();
     let elapsed = transfer.elapsed.as_secs_f64();
     let ttfb = context.estimate.map_or(0.0, |estimate| estimate.ttfb.as_secs_f64());
@@ -224,7 +219,7 @@ fn abandon_when(context: &Context<'_>, transfer: &InFlight, patience: f64) -> Op
     let left = if rate > 0.0 { transfer.bits_left() / rate } else { f64::INFINITY };
     // With nothing buffered every second counts twice: a viewer looks at a still picture.
     let allowed = if context.waiting { 1.5 } else { buffer.max(0.5) };
-    if left <= allowed * if context.waiting { 1.0 } else { patience } {
+    if left <= allowed {
         return None;
     }
     let allowed = 0.8 * allowed;

@@ -37,6 +37,18 @@ pub enum Reason {
         /// Where the buffer is expected to end.
         buffer: Duration,
     },
+    /// The link is steady and carries this rung.
+    Steady {
+        /// What it has held.
+        rate: Bitrate,
+    },
+    /// What is to come is worth most after this choice.
+    BestValue {
+        /// Expected seconds of stall before the segment is there.
+        stall: f64,
+        /// Expected buffer when it is.
+        buffer: Duration,
+    },
     /// The buffer is short, so what arrives in time counts most.
     ShortBuffer {
         /// Media ahead of the playhead.
@@ -73,6 +85,19 @@ impl fmt::Display for Reason {
             Self::BestPlan { horizon, stall, buffer } => write!(
                 f,
                 "the best plan for {horizon} segments, which risks {stall:.1} s of stall and leaves {:.1} s of buffer",
+                buffer.as_secs_f64()
+            ),
+            Self::Steady { rate } => write!(f, "what the network carries, steady at {rate}"),
+            Self::BestValue { stall, buffer } if *stall < 0.05 => {
+                write!(
+                    f,
+                    "worth most in the long run, with {:.1} s buffered when it is there",
+                    buffer.as_secs_f64()
+                )
+            }
+            Self::BestValue { stall, buffer } => write!(
+                f,
+                "worth most in the long run, at the risk of {stall:.1} s of stall, with {:.1} s buffered when it is there",
                 buffer.as_secs_f64()
             ),
             Self::ShortBuffer { buffer } => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Average, ErrorWindow, Estimate, Estimator, Kind, Meter, Sample};
+use super::{Average, ErrorWindow, Estimate, Estimator, Kind, Meter, Outlook, Sample, Trend};
 use crate::{Bitrate, planner::FetchId};
 
 /// Less than this says nothing about the rate.
@@ -51,6 +51,7 @@ pub struct Bandwidth {
     remembered: Option<f64>,
     left_out: u32,
     long: Average,
+    trend: Trend,
 }
 
 impl Bandwidth {
@@ -66,6 +67,7 @@ impl Bandwidth {
             remembered: None,
             left_out: 0,
             long: Average::new(LONG_HALF_LIFE),
+            trend: Trend::default(),
         }
     }
 
@@ -129,11 +131,11 @@ impl Bandwidth {
         let (bytes, busy) =
             if self.meter.is_active() { (BESIDE_BYTES, BESIDE_BUSY) } else { (MIN_BYTES, MIN_BUSY) };
         if let Some(sample) = self.meter.take(bytes, busy) {
-            self.add(sample);
+            self.add(now, sample);
         }
     }
 
-    fn add(&mut self, sample: Sample) {
+    fn add(&mut self, now: Duration, sample: Sample) {
         if let Some(expected) = self.estimator.bps(None) {
             if self.last_ttfb < CACHE_TTFB && self.last.is_some() && sample.bps() > CACHE_FACTOR * expected {
                 self.left_out += 1;
@@ -146,6 +148,7 @@ impl Bandwidth {
         self.left_out = 0;
         self.estimator.add(&sample);
         self.long.add(sample.busy.as_secs_f64().max(LONG_LEAST), sample.bps());
+        self.trend.add(now, sample.bps(), sample.busy.as_secs_f64());
         self.last = Some(sample);
     }
 
@@ -168,9 +171,12 @@ impl Bandwidth {
         let quantiles = self.errors.quantiles().map(|factor| Bitrate::from_bps((bps * factor) as u64));
         let last = self.last.map_or(mean, |sample| Bitrate::from_bps(sample.bps() as u64));
         // What came before a level says less about the minutes to come than the level does.
-        let level = self.estimator.level().unwrap_or(0.0);
-        let long = self.long.get().map_or(mean, |bps| Bitrate::from_bps(bps.max(level) as u64));
-        Some(Estimate { mean, quantiles, ttfb, last, long })
+        let level = self.estimator.level();
+        let long =
+            self.long.get().map_or(mean, |bps| Bitrate::from_bps(bps.max(level.unwrap_or(0.0)) as u64));
+        let outlook = self.trend.get(now).unwrap_or_else(|| Outlook::exact(bps));
+        let steady = self.trend.is_calm().then(|| Bitrate::from_bps(outlook.next.exp() as u64));
+        Some(Estimate { mean, quantiles, ttfb, last, long, outlook, steady })
     }
 
     /// The network changed: measure anew.
@@ -179,6 +185,7 @@ impl Bandwidth {
         self.errors = ErrorWindow::default();
         self.last = None;
         self.long.reset();
+        self.trend = Trend::default();
         self.remembered = None;
     }
 }

@@ -14,6 +14,7 @@ mod last_few;
 mod meter;
 mod percentile;
 mod plateau;
+mod trend;
 
 use std::{fmt, time::Duration};
 
@@ -26,6 +27,7 @@ pub use last_few::LastFew;
 pub use meter::Meter;
 pub use percentile::Percentile;
 pub use plateau::Plateau;
+pub use trend::{Outlook, SHARES, Trend};
 
 use crate::Bitrate;
 
@@ -62,18 +64,36 @@ pub struct Estimate {
     pub last: Bitrate,
     /// Average over the last minutes: what the network comes back to.
     pub long: Bitrate,
+    /// Where the rate goes from here.
+    pub outlook: Outlook,
+    /// The rate that the link has held for several transfers in a row, if it has.
+    pub steady: Option<Bitrate>,
 }
 
 impl Estimate {
     /// An estimate without spread.
     pub fn exact(rate: Bitrate) -> Self {
-        Self { mean: rate, quantiles: [rate; 5], ttfb: Duration::ZERO, last: rate, long: rate }
+        let outlook = Outlook::exact(rate.bps() as f64);
+        Self {
+            mean: rate,
+            quantiles: [rate; 5],
+            ttfb: Duration::ZERO,
+            last: rate,
+            long: rate,
+            outlook,
+            steady: None,
+        }
     }
 
     /// The same, with every rate changed by `change`.
     #[must_use]
     pub fn map(self, change: impl Fn(Bitrate) -> Bitrate) -> Self {
+        let shift = |log: f64| (change(Bitrate::from_bps(log.exp() as u64)).bps() as f64).max(1.0).ln();
+        let outlook =
+            Outlook { next: shift(self.outlook.next), settled: shift(self.outlook.settled), ..self.outlook };
         Self {
+            outlook,
+            steady: self.steady.map(&change),
             mean: change(self.mean),
             quantiles: self.quantiles.map(&change),
             ttfb: self.ttfb,

@@ -1,0 +1,68 @@
+//! Whether a download under way is better given up: what it is worth to wait for it, against beginning again.
+
+use super::{Weir, value::Fetch};
+use crate::{
+    RungId,
+    control::{Context, InFlight, abandon_late},
+};
+
+/// Nothing is judged sooner than this after the request, in seconds.
+const SOONEST: f64 = 0.5;
+/// Slowness that has lasted for a while goes on for this share of it, and for so many seconds at most.
+const LASTS: f64 = 0.5;
+const LONGEST: f64 = 4.0;
+/// After so many seconds a slow download says as much as a whole sample, and four times as much after twice as many: a
+/// dip is over sooner or later, a link that got slow is not.
+const TELLING: f64 = 4.0;
+/// It goes on as was expected while it is no slower than by this, in logarithms: nothing is new then.
+const SLOWER: f64 = -0.1;
+/// The rate falls by no more than this, in logarithms, for one download.
+const WORST: f64 = -4.0;
+
+impl Weir {
+    pub(super) fn begin_again(&self, context: &Context<'_>, transfer: &InFlight) -> Option<RungId> {
+        let rungs = context.rungs();
+        let known = self.solved.as_ref().zip(context.estimate).filter(|_| self.table.is_for(rungs));
+        let Some(((_, taste), estimate)) = known else { return abandon_late(context, transfer) };
+        let elapsed = transfer.elapsed.as_secs_f64();
+        let ttfb = estimate.ttfb.as_secs_f64();
+        let current = transfer.rung.0;
+        let no_head = transfer.ttfb.is_none() && elapsed < 2.0 * ttfb + SOONEST;
+        if current == 0 || current >= rungs || elapsed < SOONEST || no_head {
+            return None;
+        }
+        let flowing = elapsed - transfer.ttfb.map_or(ttfb, |ttfb| ttfb.as_secs_f64());
+        let rate = transfer.recent_bps.max(1.0);
+        let slowest = (transfer.bytes as f64 * 8.0 / flowing.max(0.1)).min(rate).max(1.0);
+        let mut outlook = self.outlook(&estimate);
+        let fall = (slowest.ln() - outlook.next).clamp(WORST, 0.0);
+        if fall > SLOWER {
+            return None;
+        }
+        let believed = 1.0 - (1.0 - estimate.outlook.gain).max(0.0).powf((elapsed / TELLING).powi(2));
+        outlook.next += believed * fall;
+        let dip = if rate < outlook.next.exp() { LASTS * elapsed.min(LONGEST) } else { 0.0 };
+        let buffer = context.buffer.as_secs_f64();
+        let before = self.delivered.unwrap_or(current);
+        let worth = |rung: usize, bits: f64, head: f64| {
+            // What comes through before the network is itself again.
+            let through = rate * dip;
+            let (left, passed) = if bits <= through { (0.0, bits / rate) } else { (bits - through, dip) };
+            let passed = (head + passed) * taste.rate;
+            let stall = (passed - buffer).max(0.0) / taste.rate;
+            let fetch = Fetch { rung, bits: left, ttfb: 0.0, excess: 0.0, duration: taste.segment };
+            let ahead = self.table.judge(&outlook, taste, &fetch, (buffer - passed).max(0.0));
+            let change = if rung == before { 0.0 } else { taste.switch };
+            let utility = self.utilities.get(rung).copied().unwrap_or(0.0);
+            utility - change + ahead.value - taste.stall * stall
+        };
+        let mut best = (worth(current, transfer.bits_left(), 0.0) + self.weights.margin, None);
+        for rung in 0..current {
+            let value = worth(rung, context.bits(0, rung), ttfb);
+            if value > best.0 {
+                best = (value, Some(RungId(rung)));
+            }
+        }
+        best.1
+    }
+}
