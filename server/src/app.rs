@@ -19,7 +19,7 @@ use crate::deliver::hold::Holds;
 use crate::deliver::rendered::Rendered;
 use crate::ingest::{FetchPolicy, SourceSpec, TestCardSpec};
 use crate::jobs::{JobManager, JobOptions, JobState, JobStatus, StartError};
-use crate::ladder::StreamLogs;
+use crate::ladder::{EncodedLadders, StreamLogs};
 use crate::live::LiveManager;
 use crate::reload::{Reloader, Settings, SourcePolicy};
 use crate::store::{Store, StreamStore};
@@ -103,6 +103,7 @@ impl App {
             Patience::default(),
             stop.clone(),
         )?;
+        let ladders = EncodedLadders::new(Arc::clone(&store), Arc::clone(&logs), config.live_rungs);
         let app = Arc::new(Self {
             live: LiveManager::new(Arc::clone(&store)),
             opening: tokio::sync::Mutex::default(),
@@ -124,6 +125,7 @@ impl App {
             webhooks,
             feed: Feed::default(),
         });
+        app.live.set_ladders(Arc::new(ladders));
         app.viewers.restore(Saved::read(&app.config.data)?);
         app.take_up().await;
         tokio::spawn(webhooks::watch::run(Arc::clone(&app)));

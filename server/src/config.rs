@@ -43,6 +43,10 @@ pub struct Options {
     /// Streams that are packaged at the same time [default: 1]
     #[arg(long, env = "WEIR_JOBS", value_name = "N")]
     pub jobs: Option<usize>,
+    /// Encoded rungs that a live stream may have below its source; 0 leaves it at the source. What the machine cannot
+    /// carry is left out in any case [default: 15]
+    #[arg(long, env = "WEIR_LIVE_RUNGS", value_name = "N")]
+    pub live_rungs: Option<usize>,
     /// Connections at the same time [default: 10000]
     #[arg(long, env = "WEIR_MAX_CONNECTIONS", value_name = "N")]
     pub max_connections: Option<usize>,
@@ -121,6 +125,8 @@ pub struct Config {
     pub disk_reserve: u64,
     /// Streams that are packaged at the same time.
     pub jobs: usize,
+    /// Encoded rungs that a live stream may have.
+    pub live_rungs: usize,
     /// What a connection may cost.
     pub limits: Limits,
     /// Reverse proxies whose word on the client's address is taken.
@@ -166,6 +172,7 @@ impl Options {
             max_source_mb: self.max_source_mb.or(other.max_source_mb),
             disk_reserve_mb: self.disk_reserve_mb.or(other.disk_reserve_mb),
             jobs: self.jobs.or(other.jobs),
+            live_rungs: self.live_rungs.or(other.live_rungs),
             max_connections: self.max_connections.or(other.max_connections),
             max_connections_per_ip: self.max_connections_per_ip.or(other.max_connections_per_ip),
             trusted_proxy: if self.trusted_proxy.is_empty() {
@@ -230,6 +237,7 @@ impl Options {
             max_source: megabytes(self.max_source_mb, 20_000),
             disk_reserve: megabytes(self.disk_reserve_mb, 1_000),
             jobs: positive("jobs", self.jobs, 1)?,
+            live_rungs: self.live_rungs.unwrap_or(15),
             limits: Limits {
                 connections: positive("max-connections", self.max_connections, limits.connections)?,
                 per_address: positive(

@@ -54,6 +54,7 @@ impl Settings {
             max_source,
             disk_reserve,
             jobs,
+            live_rungs,
             limits,
             trusted_proxies,
             tls,
@@ -77,6 +78,7 @@ impl Settings {
         compare(Changes::at_once, "max-source-mb", *max_source == old.max_source);
         compare(Changes::at_once, "disk-reserve-mb", *disk_reserve == old.disk_reserve);
         compare(Changes::at_start, "jobs", *jobs == old.jobs);
+        compare(Changes::at_start, "live-rungs", *live_rungs == old.live_rungs);
         compare(Changes::at_once, "max-connections", limits.connections == old.limits.connections);
         compare(Changes::at_once, "max-connections-per-ip", limits.per_address == old.limits.per_address);
         compare(Changes::at_once, "trusted-proxy", *trusted_proxies == old.trusted_proxies);
@@ -95,6 +97,7 @@ impl Settings {
             listen: old.listen,
             rtmp: old.rtmp,
             jobs: old.jobs,
+            live_rungs: old.live_rungs,
             tls: if old.tls.is_some() { new.tls.or_else(|| old.tls.clone()) } else { None },
             redirect_http: old.redirect_http,
             log_format: old.log_format,

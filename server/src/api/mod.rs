@@ -7,6 +7,7 @@ mod live;
 mod packaging;
 mod source;
 mod streams;
+mod subtitles;
 mod system;
 mod upload;
 mod view;
@@ -43,6 +44,13 @@ pub fn routes() -> Router<Arc<App>> {
         )
         // Their own cap is the configured one, checked before the first byte and at each one.
         .layer(DefaultBodyLimit::disable());
+    let subtitles = Router::new()
+        .route("/api/stream/{id}/subtitles", get(subtitles::list))
+        .route(
+            "/api/stream/{id}/subtitles/{lang}",
+            axum::routing::put(subtitles::put).delete(subtitles::delete),
+        )
+        .layer(DefaultBodyLimit::max(crate::ingest::subtitles::MOST_BYTES));
     Router::new()
         .route("/api/streams", get(streams::list))
         .route("/api/stream/create", post(streams::create))
@@ -69,4 +77,5 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/openapi.json", get(system::openapi))
         .layer(DefaultBodyLimit::max(JSON_LIMIT))
         .merge(uploads)
+        .merge(subtitles)
 }

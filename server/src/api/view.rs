@@ -38,6 +38,8 @@ pub struct StreamView {
     pub source: Value,
     /// Its renditions, lowest first, sound last.
     pub renditions: Vec<RenditionView>,
+    /// Its subtitles, by language.
+    pub subtitles: Vec<Value>,
     /// Who watches.
     pub viewers: Count,
     /// How well it plays for them, as far as their players tell.
@@ -147,6 +149,9 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
                 }
             })
             .collect(),
+        subtitles: media
+            .as_ref()
+            .map_or_else(Vec::new, |media| media.subtitles().iter().map(super::subtitles::shown).collect()),
         viewers: app.viewers.count(&stream.id),
         qoe: app.viewers.quality(&stream.id),
         created_at: date_time(stream.created_ms),

@@ -2,6 +2,7 @@
 
 mod fetch;
 pub mod rtmp;
+pub mod subtitles;
 mod testcard;
 
 use std::path::PathBuf;

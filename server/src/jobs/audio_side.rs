@@ -42,7 +42,7 @@ impl AudioSide<'_> {
     /// Packages a file's sound.
     pub(super) fn run_file(&self, decoder: &Decoder) -> Result<(), JobError> {
         let timeline = self.plan.timeline();
-        let mut running = self.start(timeline)?;
+        let mut running = self.start(&timeline)?;
         let mut grid = SampleGrid::new(running.encoder.first_sample());
         loop {
             if self.pace.stopped() {
@@ -61,14 +61,14 @@ impl AudioSide<'_> {
             if !grid.push(due, &samples, &mut |block| running.encoder.push(block)) {
                 return Err(running.died());
             }
-            self.moved(timeline, to_ns(grid.next_sample()));
+            self.moved(&timeline, to_ns(grid.next_sample()));
         }
         self.pace.audio_ended(to_ns(grid.next_sample()));
         let Some(end) = self.pace.common_end() else {
             running.encoder.abort();
             return Err(JobError::Cancelled);
         };
-        let frames = if self.plan.rungs.is_empty() { 0 } else { timeline.frame_at(end).max(1) };
+        let frames = if !self.plan.has_video() { 0 } else { timeline.frame_at(end).max(1) };
         let units = timeline.units_for(end, frames);
         running.units.store(units, Ordering::Release);
         let last = running.encoder.end_sample(units, self.kind);
@@ -83,7 +83,7 @@ impl AudioSide<'_> {
         let timeline = self.plan.timeline();
         let end = self.plan.duration_ns.unwrap_or(0);
         let units = timeline.units_for(end, timeline.frame_at(end).max(1));
-        let mut running = self.start(timeline)?;
+        let mut running = self.start(&timeline)?;
         running.units.store(units, Ordering::Release);
         let mut next = running.encoder.first_sample();
         // The last AAC frame may reach beyond the end, where the next beep would begin.
@@ -101,15 +101,15 @@ impl AudioSide<'_> {
                 return Err(running.died());
             }
             next = to;
-            self.moved(timeline, to_ns(next));
+            self.moved(&timeline, to_ns(next));
         }
         self.pace.audio_ended(end);
         running.finish()
     }
 
-    fn start(&self, timeline: Timeline) -> Result<Running, JobError> {
+    fn start(&self, timeline: &Timeline) -> Result<Running, JobError> {
         let kbps = self.plan.profile.audio_kbps;
-        let writer = TrackWriter::new(self.stream, timeline, Track::Audio { kbps });
+        let writer = TrackWriter::new(self.stream, timeline.clone(), Track::Audio { kbps });
         let writer = Arc::new(Mutex::new(writer));
         let units = Arc::new(AtomicU64::new(u64::MAX));
         let (sink, limit) = (Arc::clone(&writer), Arc::clone(&units));
@@ -128,11 +128,11 @@ impl AudioSide<'_> {
 
     /// Keeps step with the pictures: one segment ahead at most, so that neither side is long without the
     /// other.
-    fn moved(&self, timeline: Timeline, ns: u64) {
-        if self.plan.rungs.is_empty() {
+    fn moved(&self, timeline: &Timeline, ns: u64) {
+        if !self.plan.has_video() {
             super::run::report_progress(self.control, ns, self.plan.duration_ns);
         } else {
-            self.pace.audio_at(ns, timeline.segment_ns(1));
+            self.pace.audio_at(ns, timeline.segment_length_ns());
         }
     }
 }

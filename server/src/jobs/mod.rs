@@ -5,6 +5,7 @@ mod manager;
 mod pace;
 mod plan;
 mod run;
+mod source_side;
 mod stills;
 mod video_side;
 mod writer;

@@ -77,6 +77,21 @@ impl<'a> Pace<'a> {
         self.hold(state, |state| (&mut state.video, &state.audio), lead_ns);
     }
 
+    /// The source's own pictures have got to `ns`. Holds them back while they are more than `lead_ns` ahead of the
+    /// encoded ones; `false` when the job is stopped.
+    pub(super) fn source_at(&self, ns: u64, lead_ns: u64) -> bool {
+        let mut state = self.lock();
+        loop {
+            if state.failed || self.control.is_cancelled() {
+                return false;
+            }
+            if state.video.end.is_some() || ns <= state.video.at.saturating_add(lead_ns) {
+                return true;
+            }
+            state = self.changed.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     fn hold(
         &self,
         mut state: MutexGuard<'_, State>,

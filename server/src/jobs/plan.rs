@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::JobError;
 use crate::ingest::{SourceSpec, TestCardSpec};
-use crate::ladder::{AudioEncoderKind, MediaInfo, Profile, Rung, Timeline, VideoEncoderKind};
+use crate::ladder::{AudioEncoderKind, MediaInfo, Profile, Rung, SourceIndex, Timeline, VideoEncoderKind};
+use crate::package::VideoCodec;
 use crate::store::{StreamStore, write_atomic};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,10 +21,30 @@ pub(super) struct Plan {
     pub(super) rungs: Vec<Rung>,
     /// Rungs whose encoder died; they stay out.
     pub(super) retired: Vec<String>,
+    /// Size of the pictures as they are shown; none without video.
+    #[serde(default)]
+    pub(super) shown: Option<(u32, u32)>,
     pub(super) video_encoder: VideoEncoderKind,
     /// `None` without audio.
     pub(super) audio_encoder: Option<AudioEncoderKind>,
+    /// The source is a rung of its own.
+    #[serde(default)]
+    pub(super) source_rung: Option<SourceRung>,
 }
+
+/// What is known of a source that passes through.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct SourceRung {
+    /// Where segments begin, in nanoseconds of the stream, the first at 0: at key frames of closed GOPs.
+    pub(super) cuts: Vec<u64>,
+    /// End of the last picture, in nanoseconds of the stream.
+    pub(super) end_ns: u64,
+    /// Average bitrate in bit/s.
+    pub(super) bandwidth: u64,
+}
+
+/// Name of the source's rendition.
+pub(super) const SOURCE: &str = "source";
 
 /// Name of the audio rendition.
 pub(super) const AUDIO: &str = "audio";
@@ -65,8 +86,10 @@ impl Plan {
             duration_ns: Some(timeline.frame_ns(frames)),
             rungs: profile.ladder_for(width, height),
             retired: Vec::new(),
+            shown: Some((width, height)),
             video_encoder: VideoEncoderKind::installed()?,
             audio_encoder: card.audio.then(AudioEncoderKind::installed).transpose()?,
+            source_rung: None,
         })
     }
 
@@ -89,13 +112,42 @@ impl Plan {
                 .filter(|d| *d > 0),
             rungs: info.video.map_or_else(Vec::new, |video| profile.ladder_for(video.width, video.height)),
             retired: Vec::new(),
+            shown: info.video.map(|video| (video.width, video.height)),
             video_encoder: VideoEncoderKind::installed()?,
             audio_encoder: info.audio.map(|_| AudioEncoderKind::installed()).transpose()?,
+            source_rung: None,
         })
     }
 
+    /// Makes the source a rung where it can be cut, and leaves out the rungs that it replaces: those that are not
+    /// clearly smaller, or would take more bits than the source does. The error says why it cannot.
+    pub(super) fn pass_through(&mut self, index: &SourceIndex) -> Result<(), String> {
+        let (width, height) = (index.format.width, index.format.height);
+        let cuts = index.cuts(self.origin_ns, self.profile.segment_ms, self.duration_ns)?;
+        let end_ns = (index.end_ns - self.origin_ns).max(1) as u64;
+        let bandwidth = index.bandwidth();
+        // Not every player has another codec than H.264: then the encoded rungs stay as they are.
+        if index.format.codec == VideoCodec::Avc {
+            let lines = width.min(height);
+            self.rungs.retain(|rung| {
+                rung.width.min(rung.height) * 10 <= lines * 9 && u64::from(rung.kbps) * 1100 < bandwidth
+            });
+        }
+        self.source_rung = Some(SourceRung { cuts, end_ns, bandwidth });
+        Ok(())
+    }
+
     pub(super) fn timeline(&self) -> Timeline {
-        Timeline::new(self.profile.segment_ms, self.profile.gop_ms, self.frame_rate)
+        let timeline = Timeline::new(self.profile.segment_ms, self.profile.gop_ms, self.frame_rate);
+        match &self.source_rung {
+            Some(source) => timeline.cut_at(&source.cuts),
+            None => timeline,
+        }
+    }
+
+    /// The stream has pictures.
+    pub(super) fn has_video(&self) -> bool {
+        self.source_rung.is_some() || !self.rungs.is_empty()
     }
 
     /// Rungs that are still part of the stream, with their places.
@@ -107,6 +159,7 @@ impl Plan {
     /// Names of all renditions.
     pub(super) fn names(&self) -> Vec<String> {
         let video = self.active_rungs().into_iter().map(|(_, rung)| rung.name);
-        video.chain(self.audio_encoder.map(|_| AUDIO.to_owned())).collect()
+        let source = self.source_rung.is_some().then(|| SOURCE.to_owned());
+        video.chain(source).chain(self.audio_encoder.map(|_| AUDIO.to_owned())).collect()
     }
 }

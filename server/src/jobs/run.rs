@@ -7,10 +7,11 @@ use super::JobError;
 use super::audio_side::AudioSide;
 use super::manager::{JobControl, JobOptions, JobState};
 use super::pace::Pace;
-use super::plan::{AUDIO, Plan};
+use super::plan::{AUDIO, Plan, SOURCE};
+use super::source_side::SourceSide;
 use super::video_side::VideoSide;
 use crate::ingest::{SourceSpec, fetch};
-use crate::ladder::{self, Decoder, Profile};
+use crate::ladder::{self, Decoder, Passthrough, Profile, SourceIndex};
 use crate::store::{Store, StreamStore};
 
 /// Name of a downloaded source in the stream's folder.
@@ -101,7 +102,20 @@ fn package(
         (None, _, Some(path)) => {
             let info = ladder::probe(path, options.nice, &voice, &stop)?;
             voice.info(info.to_string());
-            Plan::for_file(source, profile, &info)?
+            let mut plan = Plan::for_file(source, profile, &info)?;
+            if info.video.is_some() && profile.passthrough != Passthrough::Never {
+                let index = SourceIndex::scan(path, options.nice, &voice, &stop)?;
+                match index.and_then(|index| plan.pass_through(&index)) {
+                    Ok(()) => {}
+                    Err(why) if profile.passthrough == Passthrough::Always => {
+                        return Err(JobError::Other(format!(
+                            "the source cannot pass through: {why}; set profile.passthrough to \"auto\" to encode it"
+                        )));
+                    }
+                    Err(why) => voice.info(format!("it does not pass through: {why}")),
+                }
+            }
+            plan
         }
         (None, _, None) => return Err(JobError::Other("the source has no file".to_owned())),
     };
@@ -132,11 +146,21 @@ fn package(
         None => None,
     };
 
-    let (has_video, has_audio) = (!plan.rungs.is_empty(), plan.audio_encoder.is_some());
+    let (has_video, has_audio) = (plan.has_video(), plan.audio_encoder.is_some());
     let pace = Pace::new(control, has_video, has_audio);
     let audio = plan.audio_encoder.map(|kind| AudioSide {
         plan: plan.clone(),
         kind,
+        stream,
+        control,
+        pace: &pace,
+        nice: options.nice,
+        first_segment,
+    });
+    let source_side = plan.source_rung.clone().zip(path).map(|(rung, path)| SourceSide {
+        plan: plan.clone(),
+        rung,
+        path,
         stream,
         control,
         pace: &pace,
@@ -169,14 +193,29 @@ fn package(
                 guard(run_audio())
             })
             .map_err(|e| JobError::Other(format!("cannot start a thread: {e}")))?;
-        let pictures = guard(run_video());
-        let sound =
-            sound.join().unwrap_or_else(|_| Err(JobError::Other("the audio thread panicked".to_owned())));
-        // The side that failed first made the other one stop as if cancelled: tell the cause.
-        match (pictures, sound) {
-            (Err(JobError::Cancelled) | Ok(()), Err(cause)) | (Err(cause), _) => Err(cause),
-            (Ok(()), Ok(())) => Ok(()),
+        let own = std::thread::Builder::new().name(format!("weir-{SOURCE}")).spawn_scoped(scope, || {
+            ladder::lower_priority(options.nice);
+            guard(source_side.as_ref().map_or(Ok(()), SourceSide::run))
+        });
+        if own.is_err() {
+            pace.fail();
         }
+        let pictures = guard(run_video());
+        let panicked = |_| Err(JobError::Other("a packaging thread panicked".to_owned()));
+        let sound = sound.join().unwrap_or_else(panicked);
+        let own = match own {
+            Ok(own) => own.join().unwrap_or_else(panicked),
+            Err(error) => Err(JobError::Other(format!("cannot start a thread: {error}"))),
+        };
+        // The side that failed first made the others stop as if cancelled: tell the cause.
+        let mut outcome = Ok(());
+        for side in [pictures, sound, own] {
+            match (&outcome, side) {
+                (Ok(()) | Err(JobError::Cancelled), Err(cause)) => outcome = Err(cause),
+                _ => {}
+            }
+        }
+        outcome
     })
 }
 

@@ -25,7 +25,7 @@ impl<'a> Stills<'a> {
     pub(super) fn new(stream: &'a StreamStore, plan: &'a Plan, first_segment: u64) -> Self {
         let timeline = plan.timeline();
         let later = plan.duration_ns.map(|ns| timeline.frame_at(ns / 10)).filter(|n| *n > 0);
-        let size = plan.rungs.last().map_or((16, 9), |rung| (rung.width, rung.height));
+        let size = plan.shown.or(plan.rungs.last().map(|rung| (rung.width, rung.height))).unwrap_or((16, 9));
         let interval_ms = interval_ms(plan.duration_ns.map(|ns| ns / 1_000_000));
         let from_ms = timeline.frame_ns(timeline.first_frame(first_segment)) / 1_000_000;
         let tile = tile_size(size);

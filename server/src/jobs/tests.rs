@@ -3,6 +3,7 @@
 mod card;
 mod files;
 mod read;
+mod through;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::ingest::{SourceSpec, TestCardSpec};
-use crate::ladder::{Profile, RungSpec, Speed};
+use crate::ladder::{Passthrough, Profile, RungSpec, Speed};
 use crate::store::{Store, StreamStore};
 
 /// Two small rungs, quick to encode.
@@ -18,6 +19,7 @@ fn small_profile() -> Profile {
     Profile {
         rungs: vec![RungSpec { lines: 90, kbps: 200 }, RungSpec { lines: 180, kbps: 500 }],
         speed: Speed::Ultrafast,
+        passthrough: Passthrough::Never,
         ..Profile::default()
     }
 }

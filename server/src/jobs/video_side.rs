@@ -41,6 +41,8 @@ struct RungJob {
 struct Rungs<'a> {
     side: &'a VideoSide<'a>,
     timeline: Timeline,
+    /// The source is a rung too: the stream lives on without any of these.
+    has_source: bool,
     live: Vec<RungJob>,
 }
 
@@ -53,10 +55,16 @@ impl VideoSide<'_> {
     pub(super) fn run_file(&self, decoder: &Decoder) -> Result<(), JobError> {
         let plan = self.plan();
         let timeline = plan.timeline();
-        let mut rungs = Rungs { side: self, timeline, live: Vec::new() };
-        let mut grid = FrameGrid::new(timeline, timeline.first_frame(self.first_segment));
+        let mut rungs = Rungs {
+            side: self,
+            timeline: timeline.clone(),
+            has_source: plan.source_rung.is_some(),
+            live: Vec::new(),
+        };
+        let mut grid = FrameGrid::new(timeline.clone(), timeline.first_frame(self.first_segment));
         let mut stills = Stills::new(self.stream, &plan, self.first_segment);
         let mut error = None;
+        let mut started = false;
         loop {
             if self.pace.stopped() {
                 rungs.abort();
@@ -69,7 +77,7 @@ impl VideoSide<'_> {
             };
             let info = gst_video::VideoInfo::from_caps(&picture.caps)
                 .map_err(|_| LadderError::Decode("a picture without a size".to_owned()))?;
-            if rungs.live.is_empty() {
+            if !std::mem::replace(&mut started, true) {
                 for (_, rung) in plan.active_rungs() {
                     rungs.start(&plan, rung, info.clone())?;
                 }
@@ -115,7 +123,12 @@ impl VideoSide<'_> {
         let plan = self.plan();
         let timeline = plan.timeline();
         let frames = timeline.frame_at(plan.duration_ns.unwrap_or(0)).max(1);
-        let mut rungs = Rungs { side: self, timeline, live: Vec::new() };
+        let mut rungs = Rungs {
+            side: self,
+            timeline: timeline.clone(),
+            has_source: plan.source_rung.is_some(),
+            live: Vec::new(),
+        };
         let mut stills = Stills::new(self.stream, &plan, self.first_segment);
         let mut painters = Vec::new();
         for (place, rung) in plan.active_rungs() {
@@ -161,7 +174,7 @@ impl VideoSide<'_> {
 impl Rungs<'_> {
     fn start(&mut self, plan: &Plan, rung: Rung, input: gst_video::VideoInfo) -> Result<(), JobError> {
         let track = Track::Video(rung.clone(), plan.frame_rate);
-        let writer = Arc::new(Mutex::new(TrackWriter::new(self.side.stream, self.timeline, track)));
+        let writer = Arc::new(Mutex::new(TrackWriter::new(self.side.stream, self.timeline.clone(), track)));
         let size = (input.width(), input.height());
         let spec = VideoEncoderSpec {
             rung,
@@ -172,7 +185,7 @@ impl Rungs<'_> {
             nice: self.side.nice,
             live: false,
         };
-        let (timeline, sink) = (self.timeline, Arc::clone(&writer));
+        let (timeline, sink) = (self.timeline.clone(), Arc::clone(&writer));
         let voice = self.side.control.voice.named(&spec.rung.name);
         voice.info(format!(
             "H.264 {}x{} at {} kbit/s by {}",
@@ -233,7 +246,7 @@ impl Rungs<'_> {
         if let Some(failure) = writer.lock().unwrap_or_else(PoisonError::into_inner).failure() {
             return Err(JobError::Other(failure));
         }
-        if self.live.is_empty() {
+        if self.live.is_empty() && !self.has_source {
             return Err(why.into());
         }
         tracing::warn!(stream = self.side.stream.id(), rung = name, %why, "the stream goes on without a rung");

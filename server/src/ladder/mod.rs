@@ -8,6 +8,7 @@ mod collect;
 mod decode;
 mod encode;
 mod grid;
+mod index;
 mod live;
 mod log;
 mod picture;
@@ -16,10 +17,11 @@ mod probe;
 mod profile;
 mod thumbs;
 mod timeline;
+mod units;
 
 pub use live::EncodedLadders;
 pub use log::{LogLevel, LogLine, StreamLog, StreamLogs};
-pub use profile::{Profile, Rung, RungSpec, Speed};
+pub use profile::{Passthrough, Profile, Rung, RungSpec, Speed};
 pub use timeline::Timeline;
 
 pub(crate) use audio::{AudioEncoder, AudioEncoderKind};
@@ -27,10 +29,12 @@ pub(crate) use collect::{EncodedUnit, UnitSink};
 pub(crate) use decode::{Decoder, MediaInfo, Next, probe};
 pub(crate) use encode::{Offer, VideoEncoder, VideoEncoderKind, VideoEncoderSpec};
 pub(crate) use grid::{FrameGrid, SampleGrid};
+pub(crate) use index::{SOURCE_TIMESCALE, SourceIndex, source_ticks};
 pub(crate) use log::Voice;
 pub(crate) use picture::{Rgb, poster_jpeg};
 pub(crate) use pipeline::lower_priority;
 pub(crate) use thumbs::{Sheets, interval_ms, tile_size};
+pub(crate) use units::{NextUnit, SourceFormat, SourceSample, UnitReader};
 
 /// Why decoding or encoding failed; every message is for the person who gave the source.
 #[derive(Debug, thiserror::Error)]

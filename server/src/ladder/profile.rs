@@ -24,6 +24,19 @@ pub enum Speed {
     Veryfast,
 }
 
+/// Whether the source's own pictures become the top rung, named "source", as they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Passthrough {
+    /// Where its codec, its shape and the distances of its key frames allow it.
+    #[default]
+    Auto,
+    /// In any case: a file that does not allow it fails with the reason.
+    Always,
+    /// Everything is encoded.
+    Never,
+}
+
 /// How a source becomes an adaptive stream. `Default` is the product's ladder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -40,6 +53,8 @@ pub struct Profile {
     pub audio_kbps: u32,
     /// Encoder effort.
     pub speed: Speed,
+    /// Whether the source passes through. A live source always does.
+    pub passthrough: Passthrough,
 }
 
 impl Default for Profile {
@@ -53,6 +68,7 @@ impl Default for Profile {
             gop_ms: 2000,
             audio_kbps: 128,
             speed: Speed::default(),
+            passthrough: Passthrough::default(),
         }
     }
 }

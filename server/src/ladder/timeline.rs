@@ -1,5 +1,7 @@
 //! The one clock of a stream: which frame and which audio frame lie in which segment, in whole numbers.
 
+use std::sync::Arc;
+
 /// Samples of one AAC frame.
 pub(crate) const AAC_SAMPLES: u64 = 1024;
 /// Every stream's audio sample rate in Hz.
@@ -13,13 +15,18 @@ const NANOS: u128 = 1_000_000_000;
 /// first AAC frame, at or after `k * segment length`: so boundaries never drift, whatever the frame rate,
 /// and both sides can find them without knowing each other. GOPs begin in the same way at every multiple of
 /// the GOP length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// Beside a rung that is not encoded, segments begin at its key frames instead: at the frame nearest to each of
+/// the given cuts, and the AAC frame at or after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline {
     segment_ms: u64,
     gop_ms: u64,
     num: u64,
     den: u64,
     scale: u64,
+    /// Where segments begin instead, in nanoseconds, the first at 0.
+    cuts: Option<Arc<[u64]>>,
 }
 
 impl Timeline {
@@ -29,7 +36,21 @@ impl Timeline {
         let (num, den) = (u64::from(frame_rate.0.max(1)), u64::from(frame_rate.1.max(1)));
         // Whole ticks a frame, at least 10 000 ticks a second.
         let scale = if num >= 10_000 { 1 } else { 1000 };
-        Self { segment_ms: u64::from(segment_ms.max(1)), gop_ms: u64::from(gop_ms.max(1)), num, den, scale }
+        Self {
+            segment_ms: u64::from(segment_ms.max(1)),
+            gop_ms: u64::from(gop_ms.max(1)),
+            num,
+            den,
+            scale,
+            cuts: None,
+        }
+    }
+
+    /// The same with segments that begin at `cuts`, nanoseconds in rising order, the first at 0.
+    #[must_use]
+    pub fn cut_at(mut self, cuts: &[u64]) -> Self {
+        self.cuts = Some(cuts.into());
+        self
     }
 
     /// Ticks a second of the video tracks.
@@ -61,31 +82,50 @@ impl Timeline {
     /// First frame of segment `k`, `k` counted from 0.
     #[must_use]
     pub fn first_frame(&self, k: u64) -> u64 {
+        if let Some(cuts) = &self.cuts {
+            return cuts.get(k as usize).map_or(u64::MAX, |cut| self.frame_at(*cut));
+        }
         (k * self.segment_ms * self.num).div_ceil(1000 * self.den)
     }
 
     /// The segment, counted from 0, that holds frame `n`.
     #[must_use]
     pub fn segment_of_frame(&self, n: u64) -> u64 {
+        if let Some(cuts) = &self.cuts {
+            return segment_of(cuts, |cut| self.frame_at(cut) <= n);
+        }
         n * 1000 * self.den / (self.segment_ms * self.num)
     }
 
     /// Frame `n` begins a GOP.
     #[must_use]
     pub fn is_key(&self, n: u64) -> bool {
+        let (n, cut) = match &self.cuts {
+            Some(_) => {
+                let first = self.first_frame(self.segment_of_frame(n));
+                (n.saturating_sub(first), n == first)
+            }
+            None => (n, false),
+        };
         let period = |n: u64| n * 1000 * self.den / (self.gop_ms * self.num);
-        n == 0 || period(n) != period(n - 1)
+        cut || n == 0 || period(n) != period(n - 1)
     }
 
     /// First AAC frame of segment `k`.
     #[must_use]
     pub fn first_unit(&self, k: u64) -> u64 {
+        if let Some(cuts) = &self.cuts {
+            return cuts.get(k as usize).map_or(u64::MAX, |cut| unit_after(*cut));
+        }
         (k * self.segment_ms * u64::from(SAMPLE_RATE)).div_ceil(1000 * AAC_SAMPLES)
     }
 
     /// The segment, counted from 0, that holds AAC frame `unit`.
     #[must_use]
     pub fn segment_of_unit(&self, unit: u64) -> u64 {
+        if let Some(cuts) = &self.cuts {
+            return segment_of(cuts, |cut| unit_after(cut) <= unit);
+        }
         unit * AAC_SAMPLES * 1000 / (self.segment_ms * u64::from(SAMPLE_RATE))
     }
 
@@ -107,8 +147,27 @@ impl Timeline {
     /// When segment `k` starts, nominally, in nanoseconds.
     #[must_use]
     pub fn segment_ns(&self, k: u64) -> u64 {
-        k * self.segment_ms * 1_000_000
+        match &self.cuts {
+            Some(cuts) => cuts.get(k as usize).or(cuts.last()).copied().unwrap_or(0),
+            None => k * self.segment_ms * 1_000_000,
+        }
     }
+
+    /// Length that segments aim at, in nanoseconds.
+    #[must_use]
+    pub fn segment_length_ns(&self) -> u64 {
+        self.segment_ms * 1_000_000
+    }
+}
+
+/// The last of the cuts that `begun` holds for.
+fn segment_of(cuts: &[u64], begun: impl Fn(u64) -> bool) -> u64 {
+    (cuts.partition_point(|cut| begun(*cut)) as u64).saturating_sub(1)
+}
+
+/// The first AAC frame at or after a time in nanoseconds.
+fn unit_after(ns: u64) -> u64 {
+    (u128::from(ns) * u128::from(SAMPLE_RATE)).div_ceil(u128::from(AAC_SAMPLES) * NANOS) as u64
 }
 
 #[cfg(test)]
@@ -174,6 +233,33 @@ mod tests {
                     "{rate:?} {frames}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn cuts_at_key_frames_of_the_source_bind_both_sides() {
+        for rate in RATES {
+            let cuts: Vec<u64> = [0, 3_600, 4_400, 8_000, 12_200].map(|ms| ms * 1_000_000).to_vec();
+            let timeline = Timeline::new(4000, 2000, rate).cut_at(&cuts);
+            for (k, cut) in cuts.iter().enumerate().skip(1) {
+                let (k, first) = (k as u64, timeline.first_frame(k as u64));
+                assert_eq!(
+                    (timeline.segment_of_frame(first), timeline.segment_of_frame(first - 1)),
+                    (k, k - 1)
+                );
+                assert!(timeline.is_key(first));
+                let frame = 1e9 * f64::from(rate.1) / f64::from(rate.0);
+                assert!((timeline.frame_ns(first) as f64 - *cut as f64).abs() <= frame / 2.0 + 1.0);
+                let unit = timeline.first_unit(k);
+                assert_eq!((timeline.segment_of_unit(unit), timeline.segment_of_unit(unit - 1)), (k, k - 1));
+            }
+            assert_eq!(timeline.segment_of_frame(1_000_000), 4, "the last one has no end");
+            let frames = timeline.frame_at(14_000_000_000);
+            let units = timeline.units_for(14_000_000_000, frames);
+            assert_eq!(timeline.segment_of_unit(units - 1), timeline.segment_of_frame(frames - 1));
+            let keys: Vec<u64> = (0..frames).filter(|n| timeline.is_key(*n)).collect();
+            let times: Vec<u64> = keys.iter().map(|n| timeline.frame_ns(*n) / 1_000_000).collect();
+            assert_eq!(times.len(), 9, "a GOP is never longer than 2 s: {times:?}");
         }
     }
 }

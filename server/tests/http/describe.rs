@@ -49,7 +49,11 @@ async fn exactly_the_described_methods_apply() {
     let server = Server::with_film().await;
     for (path, methods) in described() {
         // An id of the right form that names nothing.
-        let path = path.replace("{id}", "none").replace("{rendition}", "r").replace("{file}", "f");
+        let path = path
+            .replace("{id}", "none")
+            .replace("{rendition}", "r")
+            .replace("{file}", "f")
+            .replace("{lang}", "en");
         for method in METHODS.map(str::to_uppercase) {
             if path == "/api/events" && method == "GET" {
                 // It has no end; connections.rs reads it.

@@ -9,7 +9,7 @@ use super::read::{decode, fragments, muxed_file, rendition_file};
 use super::*;
 
 /// Runs a pipeline that ends in `filesink name=out`.
-fn make_file(dir: &Path, name: &str, pipeline: &str) -> SourceSpec {
+pub(super) fn make_file(dir: &Path, name: &str, pipeline: &str) -> SourceSpec {
     crate::ladder::init().unwrap();
     let path = dir.join(name);
     let pipeline = gst::parse::launch(pipeline).unwrap().downcast::<gst::Pipeline>().unwrap();
@@ -27,11 +27,11 @@ fn make_file(dir: &Path, name: &str, pipeline: &str) -> SourceSpec {
     file(path)
 }
 
-fn file(path: PathBuf) -> SourceSpec {
+pub(super) fn file(path: PathBuf) -> SourceSpec {
     SourceSpec::File { path, remove_when_done: false }
 }
 
-fn sizes(stream: &StreamStore) -> Vec<(String, u32, u32)> {
+pub(super) fn sizes(stream: &StreamStore) -> Vec<(String, u32, u32)> {
     stream.renditions().iter().map(|r| (r.name().to_owned(), r.info().width, r.info().height)).collect()
 }
 

@@ -1,0 +1,160 @@
+//! Sources that pass through: their own bytes, cut at their own key frames, beside encoded rungs.
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app::AppSink;
+
+use super::files::{make_file, sizes};
+use super::read::{decode, fragments, muxed_file, rendition_file};
+use super::*;
+
+fn auto() -> Profile {
+    Profile { passthrough: Passthrough::Auto, ..small_profile() }
+}
+
+/// The test card with its sound, coded anew with B-frames and a key frame every 2 s, as MP4 with edit lists.
+async fn film(dir: &Path, ms: u64) -> SourceSpec {
+    let card = packaged(&dir.join("card"), SourceSpec::TestCard(card(ms, 180)), small_profile()).await;
+    let muxed = muxed_file(&card, "180p", dir);
+    make_file(
+        dir,
+        "film.mp4",
+        &format!(
+            "filesrc location={} ! decodebin name=d d. ! queue ! videoconvert \
+             ! x264enc bitrate=900 bframes=3 b-adapt=false key-int-max=50 speed-preset=ultrafast option-string=scenecut=0 \
+             ! video/x-h264,profile=main ! queue ! mp4mux name=m ! filesink name=out \
+             d. ! queue ! audioconvert ! avenc_aac ! queue ! m.",
+            muxed.display()
+        ),
+    )
+}
+
+/// The source's access units as its container holds them, one behind the other.
+fn original(source: &SourceSpec) -> Vec<u8> {
+    let SourceSpec::File { path, .. } = source else { panic!("a file") };
+    let text = format!(
+        "filesrc location={} ! qtdemux name=d d.video_0 ! appsink name=out sync=false",
+        path.display()
+    );
+    let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+    let output = pipeline.by_name("out").unwrap().downcast::<AppSink>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let mut bytes = Vec::new();
+    while let Ok(sample) = output.pull_sample() {
+        bytes.extend_from_slice(&sample.buffer().unwrap().map_readable().unwrap());
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+    bytes
+}
+
+/// The bodies of a rendition's `mdat` boxes.
+fn payload(stream: &StreamStore, name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in stream.rendition(name).unwrap().segments().iter() {
+        let segment = stream.segment_bytes(name, entry.number).unwrap();
+        let mut rest = &segment[..];
+        while rest.len() >= 8 {
+            let size = u32::from_be_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize;
+            if &rest[4..8] == b"mdat" {
+                bytes.extend_from_slice(&rest[8..size]);
+            }
+            rest = &rest[size..];
+        }
+    }
+    bytes
+}
+
+/// Starts of a rendition's segments in milliseconds.
+fn starts(stream: &StreamStore, name: &str) -> Vec<i64> {
+    let scale = f64::from(stream.rendition(name).unwrap().info().timescale);
+    fragments(stream, name).iter().map(|f| (f.start as f64 * 1000.0 / scale).round() as i64).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_with_short_gops_passes_through_bit_by_bit_and_in_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = film(dir.path(), 11_000).await;
+    let stream = packaged(&dir.path().join("data"), source.clone(), auto()).await;
+    let names: Vec<_> = sizes(&stream);
+    let wanted = [("90p", 160, 90), ("source", 320, 180), ("audio", 0, 0)];
+    assert_eq!(names, wanted.map(|(name, width, height)| (name.to_owned(), width, height)));
+    assert!(payload(&stream, "source") == original(&source), "the source's own bytes");
+
+    assert_eq!(starts(&stream, "source"), [0, 4000, 8000]);
+    assert_eq!(starts(&stream, "90p"), [0, 4000, 8000]);
+    let sound = starts(&stream, "audio");
+    assert!(
+        sound.iter().zip([0, 4000, 8000]).all(|(a, b)| (a - b).abs() <= 22) && sound.len() == 3,
+        "{sound:?}"
+    );
+
+    for name in ["source", "90p"] {
+        let decoded = decode(&muxed_file(&stream, name, dir.path()));
+        let frames: Vec<u64> =
+            decoded.pictures.iter().map(|p| p.code.expect("a readable frame").frame).collect();
+        assert_eq!(frames[..275], (0..275).collect::<Vec<_>>(), "{name}");
+        let (flashes, beeps) = (decoded.flashes(), decoded.beeps());
+        assert_eq!((flashes.len(), beeps.len()), (11, 11), "{name}");
+        for (flash, beep) in flashes.iter().zip(&beeps).skip(1) {
+            assert!((flash - beep).abs() < 40_000_000, "{name}: flash at {flash} ns, beep at {beep} ns");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_pass_through_goes_on_with_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = film(dir.path(), 14_000).await;
+    let data = dir.path().join("data");
+    let (store, jobs) = manager(&data);
+    let _status = jobs.start("s", source.clone(), auto()).unwrap();
+    let mut edge = store.get_or_create("s").unwrap().edge();
+    edge.wait_for(|edge| edge.segments >= 1).await.unwrap();
+    assert!(jobs.cancel_and_wait("s").await);
+    let (store, jobs) = manager(&data);
+    let status = finish(&jobs, "s", source.clone(), auto()).await;
+    assert_eq!((status.state, status.error), (JobState::Done, None));
+    let stream = store.get("s").unwrap();
+    assert!(payload(&stream, "source") == original(&source), "nothing twice, nothing missing");
+    assert_eq!(starts(&stream, "source"), [0, 4000, 8000, 12_000]);
+    assert_eq!(starts(&stream, "90p"), [0, 4000, 8000, 12_000]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_cannot_be_cut_is_encoded_or_refused_as_the_profile_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = make_file(
+        dir.path(),
+        "long.mkv",
+        "videotestsrc num-buffers=200 ! video/x-raw,format=I420,width=160,height=90,framerate=25/1 \
+         ! x264enc key-int-max=500 speed-preset=ultrafast option-string=scenecut=0 ! matroskamux ! filesink name=out",
+    );
+    let stream = packaged(&dir.path().join("auto"), source.clone(), auto()).await;
+    assert_eq!(sizes(&stream), [("90p".to_owned(), 160, 90)]);
+    let (_, jobs) = manager(&dir.path().join("always"));
+    let always = Profile { passthrough: Passthrough::Always, ..small_profile() };
+    let status = finish(&jobs, "s", source, always).await;
+    let error = status.error.unwrap();
+    assert_eq!(status.state, JobState::Failed);
+    assert!(error.contains("key frames") && error.contains("8.0 s") && error.contains("\"auto\""), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_matroska_film_without_decode_times_passes_through() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = make_file(
+        dir.path(),
+        "film.mkv",
+        "videotestsrc num-buffers=150 pattern=ball ! video/x-raw,format=I420,width=160,height=90,framerate=25/1 \
+         ! x264enc bframes=2 b-adapt=false key-int-max=50 speed-preset=ultrafast option-string=scenecut=0 \
+         ! video/x-h264,profile=main ! matroskamux ! filesink name=out",
+    );
+    let stream = packaged(&dir.path().join("data"), source, auto()).await;
+    assert_eq!(sizes(&stream), [("source".to_owned(), 160, 90)]);
+    let all = fragments(&stream, "source");
+    assert_eq!(all.iter().map(|f| f.keys.len()).collect::<Vec<_>>(), [100, 50]);
+    let decoded = decode(&rendition_file(&stream, "source", dir.path()));
+    let times: Vec<i64> = decoded.pictures.iter().map(|p| p.start_ns / 1_000_000).collect();
+    assert_eq!(times, (0..150).map(|n| n * 40).collect::<Vec<_>>());
+    assert!(stream.thumbnails().is_some() && stream.poster().is_some(), "stills need no encoded rung");
+}
