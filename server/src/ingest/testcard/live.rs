@@ -83,6 +83,8 @@ impl LiveCard {
         let mut sound = if self.card.audio { Some(self.sound(origin_ns)?) } else { None };
         let began = Instant::now();
         let mut n = first;
+        // A key frame that was left out is made up for by the next picture that is not.
+        let (mut seen, mut owed) = (first, true);
         let result = loop {
             let due = Duration::from_nanos(timeline.frame_ns(n) - origin_ns);
             if !self.wait_until(began + due) {
@@ -95,9 +97,12 @@ impl LiveCard {
             painter.paint(n, &mut picture);
             let at = timeline.frame_ns(n) - origin_ns;
             let length = timeline.frame_ns(n + 1) - timeline.frame_ns(n);
-            let key = timeline.is_key(n - first);
-            if video.offer(gst::Buffer::from_mut_slice(picture), at, length, key) == Offer::Dead {
-                break Ok(());
+            owed |= (seen..=n).any(|n| timeline.is_key(n - first));
+            seen = n + 1;
+            match video.offer(gst::Buffer::from_mut_slice(picture), at, length, owed) {
+                Offer::Taken => owed = false,
+                Offer::Full => {}
+                Offer::Dead => break Ok(()),
             }
             if let Some(sound) = &mut sound
                 && !sound.reach(timeline.frame_ns(n + 1))
