@@ -16,6 +16,7 @@ use crate::catalog::{Latency, Live, Source, Stream, StreamKey};
 use crate::deliver::extract::StreamId;
 use crate::http::Problem;
 use crate::http::problem::FieldError;
+use crate::ladder::Profile;
 use crate::live::LiveStatus;
 
 /// Fields of a create request that only a live stream has.
@@ -88,41 +89,96 @@ fn set(live: &mut Live, name: &str, value: &Value) -> Result<(), FieldError> {
     Ok(())
 }
 
-/// A merge patch of a live stream's settings.
+/// A merge patch of a live stream's settings and ladder.
 #[derive(Debug, Default)]
-pub(super) struct Patch(Vec<(&'static str, Value)>);
+pub(super) struct Patch {
+    settings: Vec<(&'static str, Value)>,
+    profile: Option<Profile>,
+}
 
 impl Patch {
-    /// Takes a member of the body if it is one of a live stream's settings.
+    /// Takes a member of the body if it is one of a live stream's settings. `has_media` says that the stream was on
+    /// air before: how it is cut is settled then, since playlists may not change their target duration.
     pub(super) fn take(
         &mut self,
         name: &str,
         value: &Value,
         stream: &Stream,
+        has_media: bool,
     ) -> Option<Result<(), FieldError>> {
-        let name = FIELDS.into_iter().find(|known| *known == name)?;
+        let name = FIELDS.into_iter().chain(["profile"]).find(|known| *known == name)?;
         let Some(live) = &stream.live else {
-            return Some(Err(FieldError::new(name, "only a live stream has it")));
+            return Some(Err(FieldError::new(name, "can be changed for a live stream only")));
         };
-        let checked = set(&mut live.clone(), name, value);
-        self.0.push((name, value.clone()));
-        Some(checked)
+        Some(self.check(name, value, live, &stream.profile, has_media))
     }
 
-    /// Applies what was taken, which was checked then.
-    pub(super) fn apply(&self, live: &mut Live) {
-        for (name, value) in &self.0 {
+    fn check(
+        &mut self,
+        name: &'static str,
+        value: &Value,
+        live: &Live,
+        profile: &Profile,
+        has_media: bool,
+    ) -> Result<(), FieldError> {
+        let settled = "is settled once the stream was on air; make another stream";
+        if name == "profile" {
+            let changed = merged(profile, value).map_err(|why| FieldError::new("profile", why))?;
+            if has_media && changed.segment_ms != profile.segment_ms {
+                return Err(FieldError::new("profile", format!("segment_ms {settled}")));
+            }
+            self.profile = Some(changed);
+            return Ok(());
+        }
+        let mut changed = live.clone();
+        set(&mut changed, name, value)?;
+        if has_media && changed.latency != live.latency {
+            return Err(FieldError::new("latency", settled));
+        }
+        self.settings.push((name, value.clone()));
+        Ok(())
+    }
+
+    /// Applies what was taken.
+    pub(super) fn apply(&self, stream: &mut Stream) {
+        let Some(live) = &mut stream.live else { return };
+        let before = live.latency;
+        for (name, value) in &self.settings {
             // Checked against the same settings when it was taken.
             let _ = set(live, name, value);
         }
+        // The segment's length follows the latency, unless somebody chose another.
+        if stream.profile.segment_ms == before.segment_ms() {
+            stream.profile.segment_ms = live.latency.segment_ms();
+        }
+        if let Some(profile) = &self.profile {
+            stream.profile.clone_from(profile);
+        }
     }
 
-    /// Those of the changed fields that a running session cannot follow.
-    pub(super) fn needs_restart(&self, before: &Stream, after: &Stream) -> Vec<&'static str> {
-        let latency = |stream: &Stream| stream.live.as_ref().map(|live| live.latency);
+    /// Those of the changed fields that a running session does not follow.
+    pub(super) fn needs_restart(before: &Stream, after: &Stream) -> Vec<&'static str> {
         let on_air = before.state == crate::catalog::State::Live;
-        if on_air && latency(before) != latency(after) { vec!["latency"] } else { Vec::new() }
+        if on_air && before.profile != after.profile { vec!["profile"] } else { Vec::new() }
     }
+}
+
+/// A profile with a merge patch applied.
+fn merged(profile: &Profile, patch: &Value) -> Result<Profile, String> {
+    let profile = match patch {
+        Value::Null => Profile { segment_ms: profile.segment_ms, ..Profile::default() },
+        Value::Object(members) => {
+            let mut whole = json!(profile);
+            let usual = json!(Profile::default());
+            for (name, value) in members {
+                let value = if value.is_null() { usual[name.as_str()].clone() } else { value.clone() };
+                whole[name.as_str()] = value;
+            }
+            serde_json::from_value(whole).map_err(|error| error.to_string())?
+        }
+        _ => return Err("must be an object".into()),
+    };
+    profile.check().map(|()| profile)
 }
 
 /// A live stream's settings as the API shows them.
@@ -252,7 +308,6 @@ fn live_stream(app: &App, id: &str) -> Result<Arc<Stream>, Problem> {
 mod tests {
     use super::*;
     use crate::catalog::State as StreamState;
-    use crate::ladder::Profile;
 
     fn settings(body: &Value) -> Result<Live, String> {
         let (body, mut errors) = (body.as_object().unwrap(), Vec::new());
@@ -294,25 +349,47 @@ mod tests {
         assert_eq!(mode(&json!({"mode": "tape"})), (false, 1));
     }
 
-    #[test]
-    fn a_patch_changes_what_it_names_and_says_what_waits_for_a_restart() {
-        let live = Live { dvr_s: 60, ..Live::default() };
-        let mut stream = Stream::new("cam", "Cam", Source::Publisher, Profile::default()).with_live(live);
-        stream.state = StreamState::Live;
-        let mut patch = Patch::default();
-        assert!(patch.take("title", &json!("x"), &stream).is_none());
-        for (name, value) in [("record", json!(true)), ("dvr_s", Value::Null), ("latency", json!("normal"))] {
-            assert!(patch.take(name, &value, &stream).unwrap().is_ok());
+    fn patched(stream: &Stream, body: &Value, has_media: bool) -> Result<Stream, String> {
+        let (mut patch, mut after) = (Patch::default(), stream.clone());
+        for (name, value) in body.as_object().unwrap() {
+            match patch.take(name, value, stream, has_media) {
+                Some(taken) => taken.map_err(|error| format!("{}: {}", error.field, error.detail))?,
+                None => return Err(format!("{name} is not taken")),
+            }
         }
-        assert!(patch.take("record", &json!(3), &stream).unwrap().is_err());
-        let mut after = stream.clone();
-        patch.apply(after.live.as_mut().unwrap());
+        patch.apply(&mut after);
+        Ok(after)
+    }
+
+    #[test]
+    fn a_patch_changes_what_it_names_and_says_what_waits() {
+        let live = Live { dvr_s: 60, ..Live::default() };
+        let profile = Profile { segment_ms: 2000, ..Profile::default() };
+        let mut stream = Stream::new("cam", "Cam", Source::Publisher, profile).with_live(live);
+        let body = json!({"record": true, "dvr_s": null, "latency": "normal", "profile": {"audio_kbps": 96}});
+        let after = patched(&stream, &body, false).unwrap();
         let live = after.live.as_ref().unwrap();
         assert_eq!((live.record, live.dvr_s, live.latency), (true, 300, Latency::Normal));
-        assert_eq!(patch.needs_restart(&stream, &after), ["latency"]);
-        stream.state = StreamState::Idle;
-        assert!(patch.needs_restart(&stream, &after).is_empty());
+        assert_eq!((after.profile.audio_kbps, Patch::needs_restart(&stream, &after)), (96, vec![]));
+        assert_eq!(patched(&stream, &json!({"latency": "normal"}), false).unwrap().profile.segment_ms, 4000);
+
+        stream.state = StreamState::Live;
+        let after =
+            patched(&stream, &json!({"profile": {"max_lines": 360}, "takeover": false}), true).unwrap();
+        assert_eq!(Patch::needs_restart(&stream, &after), ["profile"]);
+        assert_eq!(patched(&after, &json!({"profile": null}), true).unwrap().profile, stream.profile);
+        for (body, field) in [
+            (json!({"latency": "normal"}), "latency"),
+            (json!({"profile": {"segment_ms": 4000}}), "profile"),
+            (json!({"profile": {"colour": 1}}), "profile"),
+            (json!({"profile": {"audio_kbps": 1}}), "profile"),
+            (json!({"profile": "fast"}), "profile"),
+            (json!({"record": 3}), "record"),
+        ] {
+            assert!(patched(&stream, &body, true).unwrap_err().starts_with(field), "{body}");
+        }
         let vod = Stream::new("film", "Film", Source::Publisher, Profile::default());
-        assert!(patch.take("record", &json!(true), &vod).unwrap().is_err());
+        assert!(patched(&vod, &json!({"record": true}), false).is_err());
+        assert!(patched(&vod, &json!({"title": "x"}), false).unwrap_err().contains("not taken"));
     }
 }

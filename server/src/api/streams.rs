@@ -159,8 +159,9 @@ pub(super) async fn patch(
     let mut errors = Vec::new();
     let mut title = None;
     let mut settings = live::Patch::default();
+    let has_media = app.media(&id).is_some();
     for (name, value) in body {
-        if let Some(taken) = settings.take(name, value, &before) {
+        if let Some(taken) = settings.take(name, value, &before, has_media) {
             errors.extend(taken.err());
             continue;
         }
@@ -172,7 +173,7 @@ pub(super) async fn patch(
             ("title", _) => errors.push(FieldError::new("title", "must be a string that is not empty")),
             _ => errors.push(FieldError::new(
                 "body",
-                "only the title, and of a live stream dvr_s, latency, record and takeover, can be changed; create \
+                "only the title, and of a live stream dvr_s, latency, record, takeover and profile, can be changed; create \
                  another stream instead",
             )),
         }
@@ -180,15 +181,11 @@ pub(super) async fn patch(
     if !errors.is_empty() {
         return Err(Problem::fields(&errors));
     }
-    let settings = Arc::new(settings);
-    let wanted = Arc::clone(&settings);
     let change = move |stream: &mut Stream| {
         if let Some(title) = title {
             stream.title = title;
         }
-        if let Some(live) = &mut stream.live {
-            wanted.apply(live);
-        }
+        settings.apply(stream);
     };
     let stream = match body.is_empty() {
         true => Arc::clone(&before),
@@ -196,7 +193,7 @@ pub(super) async fn patch(
     };
     app.live_settings_changed(&stream);
     let mut answer = with_ingest(&app, &stream, &headers, None);
-    answer["needs_restart"] = settings.needs_restart(&before, &stream).into();
+    answer["needs_restart"] = live::Patch::needs_restart(&before, &stream).into();
     Ok(axum::Json(answer).into_response())
 }
 

@@ -225,6 +225,19 @@ impl App {
         Ok(())
     }
 
+    /// Notes the end of a stream that was on air; one that was started again meanwhile is left as it is.
+    async fn ended(&self, id: &str) {
+        let change = |stream: &mut Stream| {
+            if stream.state == State::Live {
+                stream.state = State::Ended;
+            }
+        };
+        match self.catalog.update(id, change).await {
+            Ok(_) | Err(CatalogError::Missing(_)) => {}
+            Err(error) => tracing::error!(stream = id, %error, "cannot store the stream's state"),
+        }
+    }
+
     async fn follow(self: Arc<Self>, id: String, mut status: watch::Receiver<LiveStatus>) {
         let mut known = LiveState::Idle;
         loop {
@@ -233,7 +246,7 @@ impl App {
                 known = now;
                 match now {
                     LiveState::Live | LiveState::Grace => self.record(&id, State::Live, None).await,
-                    LiveState::Ended => self.record(&id, State::Ended, None).await,
+                    LiveState::Ended => self.ended(&id).await,
                     // Left for the next start of the server, which finds it as it was.
                     LiveState::Idle => {}
                 }

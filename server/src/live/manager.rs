@@ -310,6 +310,7 @@ enum Next {
     Event(Option<Message>),
     Rung(Option<super::RungEvent>),
     GraceOver,
+    Look,
 }
 
 impl Driver {
@@ -319,6 +320,8 @@ impl Driver {
         let mut rate = Rate::default();
         loop {
             let over = grace;
+            // Also when nothing comes: the last units are told, and a rate that falls.
+            let look = connection.is_some().then(|| rate.next());
             let next = {
                 tokio::select! {
                     biased;
@@ -326,6 +329,7 @@ impl Driver {
                     event = receive(self.session.rungs()) => Next::Rung(event),
                     message = receive(connection.as_mut()) => Next::Event(message),
                     () = wait_until(over) => Next::GraceOver,
+                    () = wait_until(look) => Next::Look,
                 }
             };
             let result = match next {
@@ -367,6 +371,7 @@ impl Driver {
                 // The manager is gone: so is the server.
                 Next::Control(None) => return,
                 Next::Event(Some(message)) => self.session.handle(message.event, self.began.now_ms()),
+                Next::Look => Ok(()),
                 Next::Event(None) => {
                     connection = None;
                     self.lost(&mut grace)
@@ -465,6 +470,11 @@ struct Rate {
 impl Rate {
     fn due(&self) -> bool {
         self.samples.back().is_none_or(|(at, _)| at.elapsed() >= STATUS_EVERY)
+    }
+
+    /// When the next sample is due.
+    fn next(&self) -> Instant {
+        self.samples.back().map_or_else(Instant::now, |(at, _)| Instant::from_std(*at + STATUS_EVERY))
     }
 
     fn measure(&mut self, bytes: u64) -> Option<u64> {

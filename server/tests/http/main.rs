@@ -18,6 +18,7 @@ mod pages;
 mod process;
 mod rtmp;
 mod rtmp_client;
+mod rtmp_codecs;
 mod subtitles;
 mod support;
 mod uploads;

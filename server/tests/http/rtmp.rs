@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use weir_server::app::App;
 use weir_server::catalog::State;
 use weir_server::ingest::rtmp::amf::Value;
 use weir_server::ingest::rtmp::{RtmpLimits, RtmpServer};
@@ -228,9 +229,9 @@ async fn hundred_connections_and_garbage_leave_nothing_behind() {
     drop(client);
     until(&server, "all gone", |now| now.state == LiveState::Grace).await;
     let few = async {
-        // Other tests of this process hold files too, so what is looked for is that they go, not how many there are.
+        let mut look = tokio::time::interval(Duration::from_millis(20));
         while files() > before + 10 {
-            tokio::task::yield_now().await;
+            look.tick().await;
         }
     };
     tokio::time::timeout(PATIENCE, few)
@@ -270,4 +271,133 @@ async fn connections_are_limited_in_number_and_in_patience() {
     let mut browser = tokio::net::TcpStream::connect(address).await.unwrap();
     tokio::io::AsyncWriteExt::write_all(&mut browser, b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     ended(&mut browser).await;
+}
+
+/// Six seconds of H.264 with B-frames (where the encoder has them) and AAC as FLV tags of another program's making:
+/// type, time stamp and body.
+fn real_tags() -> Vec<(u8, u32, Vec<u8>)> {
+    gstreamer::init().unwrap();
+    let has = |name| gstreamer::ElementFactory::find(name).is_some();
+    let video = if has("x264enc") {
+        "x264enc key-int-max=25 bframes=2 speed-preset=ultrafast"
+    } else {
+        "openh264enc gop-size=25"
+    };
+    let audio = if has("avenc_aac") { "avenc_aac" } else { "voaacenc" };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("real.flv");
+    let text = format!(
+        "flvmux name=mux ! filesink location={} \
+         videotestsrc num-buffers=150 ! video/x-raw,format=I420,width=320,height=180,framerate=25/1 ! {video} ! h264parse ! mux. \
+         audiotestsrc num-buffers=282 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=2 ! audioconvert ! \
+         {audio} ! aacparse ! mux.",
+        path.display()
+    );
+    run_to_end(&text);
+    let file = std::fs::read(path).unwrap();
+    let mut rest = &file[13..];
+    let mut tags = Vec::new();
+    while let [kind, l2, l1, l0, t2, t1, t0, t3, _, _, _, body @ ..] = rest {
+        let length = u32::from_be_bytes([0, *l2, *l1, *l0]) as usize;
+        tags.push((*kind, u32::from_be_bytes([*t3, *t2, *t1, *t0]), body[..length].to_vec()));
+        rest = &body[length + 4..];
+    }
+    tags
+}
+
+/// Runs a pipeline until it has ended; gives it back for its elements' figures.
+fn run_to_end(text: &str) -> gstreamer::Element {
+    use gstreamer::prelude::*;
+    let pipeline = gstreamer::parse::launch(text).unwrap();
+    pipeline.set_state(gstreamer::State::Playing).unwrap();
+    let kinds = [gstreamer::MessageType::Eos, gstreamer::MessageType::Error];
+    let patience = gstreamer::ClockTime::from_seconds(PATIENCE.as_secs() * 3);
+    let message = pipeline.bus().unwrap().timed_pop_filtered(patience, &kinds).expect("an end");
+    assert_eq!(message.type_(), gstreamer::MessageType::Eos, "{message:?}");
+    pipeline.set_state(gstreamer::State::Null).unwrap();
+    pipeline
+}
+
+#[tokio::test]
+async fn a_real_encoder_s_stream_is_recorded_whole_and_decodes() {
+    let (server, address, key) = with_rtmp(RtmpLimits::default(), json!({"record": true, "dvr_s": 0})).await;
+    let tags = tokio::task::spawn_blocking(real_tags).await.unwrap();
+    let (mut client, status) = RtmpClient::publish(address, &key).await;
+    assert_eq!(status, "NetStream.Publish.Start");
+    for (kind, at, body) in &tags {
+        match kind {
+            9 => client.video(*at, body).await,
+            8 => client.audio(*at, body).await,
+            _ => client.data(body).await,
+        }
+    }
+    // One video and one audio tag are configurations, the last of H.264 is an end of sequence.
+    let frames = |wanted: u8| tags.iter().filter(|(kind, _, body)| *kind == wanted && body[1] == 1).count();
+    let (pictures, units) = (frames(9), (frames(8) + frames(9)) as u64);
+    assert_eq!(pictures, 150);
+    let now = until(&server, "all units", |now| now.units >= units).await;
+    // Sound from before the first picture may go.
+    assert!(now.discontinuities == 0 && now.dropped <= 3, "{now:?}");
+    let view = server.get("/api/stream/cam").await.json();
+    assert_eq!(view["live"]["session"]["tracks"][0]["width"], 320);
+    server.send("POST", "/api/stream/cam/stop", &[], "").await;
+    let master = server.get("/stream/cam/hls/master.m3u8").await;
+    assert_eq!(master.status, 200, "{}", master.text());
+    assert!(master.text().contains("avc1.") && master.text().contains("mp4a.40.2"), "{}", master.text());
+    let film = server.get("/stream/cam?rung=source").await;
+    assert!(film.status == 200 && film.complete);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("film.mp4");
+    std::fs::write(&path, &film.body).unwrap();
+    let decoded = tokio::task::spawn_blocking(move || {
+        use gstreamer::prelude::*;
+        let text = format!(
+            "filesrc location={} ! qtdemux name=demux demux.video_0 ! queue ! h264parse ! avdec_h264 ! \
+             fakesink name=sink sync=false",
+            path.display()
+        );
+        let pipeline = run_to_end(&text).downcast::<gstreamer::Bin>().unwrap();
+        let sink = pipeline.by_name("sink").unwrap();
+        sink.property::<gstreamer::Structure>("stats").get::<u64>("rendered").unwrap()
+    })
+    .await
+    .unwrap();
+    assert_eq!(decoded, 150, "every picture comes out");
+}
+
+#[tokio::test]
+async fn a_stream_that_was_on_air_goes_on_after_a_restart_of_the_server() {
+    let (server, address, key) = with_rtmp(RtmpLimits::default(), json!({"dvr_s": 0})).await;
+    let (mut client, _) = RtmpClient::publish(address, &key).await;
+    client.configure().await;
+    client.play(0, 6000).await;
+    until(&server, "all units", |now| now.units >= 430).await;
+    until_state(&server, State::Live).await;
+    server.app.stop.cancel();
+    server.app.stop_jobs().await;
+    client.closed().await;
+    assert_eq!(server.app.catalog.get("cam").unwrap().state, State::Live, "it is not over");
+    let before = listed(&server, "source");
+
+    let again = App::open(server.app.config.clone(), server.clock.clone()).await.unwrap();
+    assert_eq!(again.catalog.get("cam").unwrap().state, State::Live);
+    let rtmp = RtmpServer::bind(([127, 0, 0, 1], 0).into(), RtmpLimits::default()).await.unwrap();
+    let address = rtmp.address();
+    tokio::spawn(rtmp.serve(Arc::clone(&again), again.stop.clone()));
+    let (mut client, status) = RtmpClient::publish(address, &key).await;
+    assert_eq!(status, "NetStream.Publish.Start", "the same key");
+    client.configure().await;
+    client.play(0, 6000).await;
+    let mut status = again.live.watch("cam").unwrap();
+    let wait = status.wait_for(|now| now.units >= 430);
+    tokio::time::timeout(PATIENCE, wait).await.expect("all units again").unwrap();
+    again.live.end("cam").await;
+    let media = again.media("cam").unwrap();
+    let window = media.rendition("source").unwrap().window();
+    let ticks = f64::from(media.rendition("source").unwrap().info().timescale);
+    let total: f64 = window.segments.iter().map(|segment| segment.duration as f64 / ticks).sum();
+    assert!(before > 5.0 && total > before + 5.0, "{before} s before, {total} s after");
+    assert_eq!(window.segments.iter().filter(|segment| segment.discontinuity).count(), 1);
+    assert!(window.segments.windows(2).all(|pair| pair[1].number == pair[0].number + 1));
+    again.stop.cancel();
 }

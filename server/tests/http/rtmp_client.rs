@@ -79,6 +79,11 @@ impl RtmpClient {
         self.message(8, 1, at, body, CHUNK).await;
     }
 
+    /// Metadata.
+    pub async fn data(&mut self, body: &[u8]) {
+        self.message(18, 1, 0, body, CHUNK).await;
+    }
+
     /// H.264 and AAC configurations.
     pub async fn configure(&mut self) {
         self.video(0, &[&[0x17, 0, 0, 0, 0], AVCC].concat()).await;

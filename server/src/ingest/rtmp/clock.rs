@@ -23,10 +23,21 @@ pub enum Stamp {
 pub struct Clock {
     /// The last stamp as it came and as it was understood, whatever its track.
     last: Option<(u32, i64)>,
-    /// The last stamp of the clock before this one, and how many frames may still carry it.
-    before: Option<(u32, u32)>,
+    /// The clock before this one, while the other track may still carry it.
+    before: Option<Before>,
     video: Option<i64>,
     audio: Option<i64>,
+}
+
+/// A clock that was given up.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    /// Its last stamp.
+    last: u32,
+    /// The track that has not followed yet.
+    track: TrackKind,
+    /// How many of its frames may still carry it.
+    left: u32,
 }
 
 impl Clock {
@@ -37,20 +48,20 @@ impl Clock {
             *self.track(kind) = Some(i64::from(raw));
             return Stamp::At(i64::from(raw));
         };
-        if let Some((old, left)) = self.before
-            && distance(raw, old) < distance(raw, last_raw)
-        {
-            if let Some(left) = left.checked_sub(1) {
-                self.before = Some((old, left));
+        if let Some(before) = self.before.filter(|before| before.track == kind) {
+            let is_old = distance(raw, before.last) < distance(raw, last_raw);
+            self.before = None;
+            if is_old && let Some(left) = before.left.checked_sub(1) {
+                self.before = Some(Before { left, ..before });
                 return Stamp::Stale;
             }
-            self.before = None;
         }
         // The shorter way round the circle: a wrap is a step of a few milliseconds forward.
         let now = last + i64::from(raw.wrapping_sub(last_raw) as i32);
         match *self.track(kind) {
             Some(previous) if now + JITTER_MS <= previous => {
-                self.before = Some((last_raw, STRAGGLERS));
+                let track = if kind == TrackKind::Video { TrackKind::Audio } else { TrackKind::Video };
+                self.before = Some(Before { last: last_raw, track, left: STRAGGLERS });
                 (self.video, self.audio) = (None, None);
                 self.last = Some((raw, i64::from(raw)));
                 *self.track(kind) = Some(i64::from(raw));
@@ -107,6 +118,20 @@ mod tests {
     fn a_clock_that_starts_anew_is_told_once_and_stragglers_are_dropped() {
         let rows = [(Video, 60_000), (Audio, 60_010), (Video, 0), (Audio, 60_030), (Audio, 5), (Video, 40)];
         assert_eq!(stamps(&rows), [At(60_000), At(60_010), Anew(0), Stale, At(5), At(40)]);
+    }
+
+    #[test]
+    fn the_new_clock_may_pass_where_the_old_one_ended() {
+        let mut clock = Clock::default();
+        for at in (0..2000).step_by(40) {
+            clock.stamp(Video, at);
+            clock.stamp(Audio, at);
+        }
+        assert_eq!((clock.stamp(Video, 0), clock.stamp(Audio, 0)), (Anew(0), At(0)));
+        for at in (40..4000).step_by(40) {
+            let both = (clock.stamp(Video, at), clock.stamp(Audio, at));
+            assert_eq!(both, (At(i64::from(at)), At(i64::from(at))));
+        }
     }
 
     #[test]

@@ -79,11 +79,12 @@ impl<'a> Connection<'a> {
     /// Holds the conversation to its end.
     pub(super) async fn run(&mut self, stop: &CancellationToken) -> Result<Why, ConnectionError> {
         let result = self.talk(stop).await;
-        // What a refusal says is worth a last attempt.
-        let _ = self.flush().await;
+        // First the place is free, then the client is told that it lost it.
         if let Some(on_air) = self.on_air.take() {
             self.goodbye(&on_air);
         }
+        // What a refusal says is worth a last attempt.
+        let _ = self.flush().await;
         result
     }
 
