@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: demo test deps deps-test fmt lint build bench clean-demo
+.PHONY: demo test deps deps-test fmt lint build bench bench-server interop clean-demo
 
 demo: deps ## build, start a local server with sample streams, open the window
 	@.ci/demo
@@ -28,6 +28,12 @@ build:
 
 bench: deps-test ## the figures of docs/performance.md, measured on this machine
 	@.ci/bench
+
+bench-server: ## what the server's delivery costs beside nginx, and a crowd of simulated viewers
+	@server/benches/delivery $(ARGS)
+
+interop: ## plays VOD and live in hls.js, dash.js, Shaka, ffmpeg, mpv, GStreamer and Weir
+	@server/interop/run $(ARGS)
 
 clean-demo: ## forget the sample streams
 	rm -rf .demo

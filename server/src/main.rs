@@ -72,6 +72,7 @@ fn run() -> anyhow::Result<()> {
     let set_log = set_up_log(&config)?;
     // Fails when one is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    allow_descriptors(config.limits.connections);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("weir-http")
@@ -81,6 +82,28 @@ fn run() -> anyhow::Result<()> {
     // A blocking read that is still under way must not hold the end up.
     runtime.shutdown_background();
     result
+}
+
+/// Raises the limit on open files to what the connections may need, as far as the system lets us.
+fn allow_descriptors(connections: usize) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    // A few hundred for files, the catalogue and the encoders.
+    let wanted = connections as u64 + 500;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    limit.current = Some(allowed);
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit on open files");
+    } else if allowed < wanted {
+        tracing::warn!(
+            allowed,
+            wanted,
+            "the system allows fewer open files than --max-connections may need (ulimit -n, LimitNOFILE=)"
+        );
+    }
 }
 
 async fn serve(

@@ -91,7 +91,8 @@ struct Sinks {
     trouble: Option<String>,
 }
 
-const PREROLL_LIMIT: Duration = Duration::from_secs(60);
+/// decodebin swallows errors that a demuxer posts while it is being connected, and then nothing ever comes.
+const PREROLL_LIMIT: Duration = Duration::from_secs(20);
 
 impl Decoder {
     /// Opens the file and decodes its first pictures and samples.

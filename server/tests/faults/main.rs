@@ -1,6 +1,6 @@
 //! What may go wrong in a server's life, each with the mark that it has to pass.
 //!
-//! `WEIR_SOAK=seconds` lengthens what can be lengthened.
+//! `WEIR_SOAK=seconds` lengthens what can be lengthened, `WEIR_FUZZ_SECONDS=seconds` each fuzz target.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,8 +11,19 @@
     reason = "helpers of integration tests; not every one is used here"
 )]
 
+mod access;
+mod cache;
+mod crash;
+mod disk;
+mod fuzz;
+mod hostile;
+mod mutate;
 mod process;
 mod reload;
+#[path = "../http/rtmp_client.rs"]
+mod rtmp_client;
+mod slow;
+mod stop;
 #[path = "../http/support.rs"]
 mod support;
 mod tls;

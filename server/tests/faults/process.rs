@@ -23,16 +23,34 @@ impl Process {
     }
 
     pub fn start_with(data: &Path, arguments: &[&str], environment: &[(&str, &Path)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir-server"));
+        command.envs(environment.iter().copied());
+        Self::spawn(command, data, arguments)
+    }
+
+    /// Has another program start it.
+    pub fn start_under(outer: &[&str], data: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(outer[0]);
+        command.args(&outer[1..]).arg(env!("CARGO_BIN_EXE_weir-server"));
+        Self::spawn(command, data, arguments)
+    }
+
+    fn spawn(mut command: Command, data: &Path, arguments: &[&str]) -> Self {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(data.parent().unwrap().join("log"))
             .unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_weir-server"))
-            .args(["--listen", "127.0.0.1:0", "--disk-reserve-mb", "0", "--data"])
+        let reserve: &[&str] =
+            if arguments.contains(&"--disk-reserve-mb") { &[] } else { &["--disk-reserve-mb", "0"] };
+        // Side by side, servers would fight for RTMP's port.
+        let rtmp: &[&str] = if arguments.contains(&"--rtmp") { &[] } else { &["--rtmp", "off"] };
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0", "--data"])
             .arg(data)
+            .args(reserve)
+            .args(rtmp)
             .args(arguments)
-            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -45,16 +63,21 @@ impl Process {
     }
 
     pub fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        self.send_raw(method, path, &format!("{headers}Content-Length: {}\r\n", body.len()), body)
+    }
+
+    /// With headers that say themselves how long the body is.
+    pub fn send_raw(&self, method: &str, path: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
+        let body = body.as_ref();
         let mut socket = TcpStream::connect(&self.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-             {headers}Content-Length: {}\r\n\r\n{body}",
-            self.address,
-            body.len()
+             {headers}\r\n",
+            self.address
         );
         // A refusal may come before everything is taken, and with a reset behind it.
-        let _ = socket.write_all(request.as_bytes());
+        let _ = socket.write_all(&[request.as_bytes(), body].concat());
         let mut all = Vec::new();
         let read = socket.read_to_end(&mut all);
         if all.is_empty() {

@@ -1,0 +1,118 @@
+//! SIGTERM: nothing is cut that can end, nobody is kept waiting, and a second one does not wait.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::process::{Process, until};
+use super::support::{Answer, PATIENCE, uris};
+
+fn card(server: &Process, id: &str, height: u32, seconds: u32) {
+    let body = format!(
+        r#"{{"id": "{id}", "source": {{"type": "testcard", "height": {height}, "duration_s": {seconds}}}}}"#
+    );
+    assert_eq!(server.send("POST", "/api/stream/create", "", &body).status, 201);
+}
+
+/// Asks for `path` over one connection until the server ends it; how many answers were whole.
+fn keep_asking(address: &str, path: &str, answers: &AtomicUsize) {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let (mut got, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
+    loop {
+        if socket.write_all(request.as_bytes()).is_err() {
+            return;
+        }
+        got.clear();
+        let mut wanted = None;
+        while wanted.is_none_or(|wanted| got.len() < wanted) {
+            match socket.read(&mut buffer) {
+                Ok(0) | Err(_) => {
+                    assert!(got.is_empty(), "an answer was cut after {} bytes", got.len());
+                    return;
+                }
+                Ok(read) => got.extend_from_slice(&buffer[..read]),
+            }
+            if wanted.is_none()
+                && let Some(end) = got.windows(4).position(|four| four == b"\r\n\r\n")
+            {
+                let head = String::from_utf8_lossy(&got[..end]).to_ascii_lowercase();
+                let length = head.split("content-length: ").nth(1).unwrap().lines().next().unwrap();
+                wanted = Some(end + 4 + length.parse::<usize>().unwrap());
+            }
+        }
+        answers.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_stop_under_load_cuts_no_answer_and_releases_who_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Process::start(&folder.path().join("data"), &[]);
+    card(&server, "film", 96, 8);
+    until("the film is ready", || server.get("/api/stream/film").json()["state"] == "ready");
+    let playlist = server.get("/stream/film/hls/96p/index.m3u8").text();
+    let segment = format!("/stream/film/hls/96p/{}", uris(&playlist)[0]);
+    // One that takes long, and one that waits behind it: its viewers are held.
+    card(&server, "long", 2160, 3600);
+    card(&server, "queued", 96, 8);
+    let answers = Arc::new(AtomicUsize::new(0));
+    let askers: Vec<_> = (0..20)
+        .map(|_| {
+            let (address, segment, answers) = (server.address.clone(), segment.clone(), Arc::clone(&answers));
+            std::thread::spawn(move || keep_asking(&address, &segment, &answers))
+        })
+        .collect();
+    let waiters: Vec<_> = (0..20)
+        .map(|_| {
+            let address = server.address.clone();
+            std::thread::spawn(move || {
+                let mut socket = TcpStream::connect(address).unwrap();
+                let request =
+                    "GET /stream/queued/hls/master.m3u8 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+                socket.write_all(request.as_bytes()).unwrap();
+                let mut all = Vec::new();
+                socket.read_to_end(&mut all).unwrap();
+                Answer::parse(&all)
+            })
+        })
+        .collect();
+    until("the load is on", || answers.load(Ordering::Relaxed) > 100);
+    server.signal(Signal::TERM);
+    let (status, took) = server.wait(Duration::from_secs(12));
+    assert!(status.success() && took <= Duration::from_secs(10), "{status} after {took:?}");
+    for asker in askers {
+        asker.join().expect("no answer was cut");
+    }
+    for waiter in waiters {
+        let answer = waiter.join().unwrap();
+        assert_eq!(answer.status, 503);
+        assert!(answer.header("retry-after").is_some(), "told to come again");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Process::start(&folder.path().join("data"), &[]);
+    // An upload that is under way would have the whole grace.
+    let mut upload = TcpStream::connect(&server.address).unwrap();
+    upload
+        .write_all(b"POST /api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nabc")
+        .unwrap();
+    let uploads = folder.path().join("data/uploads");
+    until("the upload has begun", || std::fs::read_dir(&uploads).unwrap().count() > 0);
+    server.signal(Signal::TERM);
+    let log = folder.path().join("log");
+    until("it is stopping", || std::fs::read_to_string(&log).unwrap().contains("stopping"));
+    let start = Instant::now();
+    server.signal(Signal::INT);
+    let (status, _) = server.wait(Duration::from_secs(12));
+    assert_eq!(status.code(), Some(130));
+    assert!(start.elapsed() < Duration::from_secs(4), "it did not wait for the upload");
+}
