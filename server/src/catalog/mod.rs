@@ -3,6 +3,7 @@
 //! SQLite in WAL mode is the truth and survives `kill -9`; one thread owns the connection. Readers see a copy in
 //! memory that is renewed after each commit, so no request waits for the disk to learn what exists.
 
+mod ballast;
 pub mod live;
 mod model;
 mod store;

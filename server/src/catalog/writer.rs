@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::ballast::Ballast;
 use super::{CatalogError, Stream, store};
 
 /// Requests that may wait for the thread; past it callers wait, which is the back-pressure.
@@ -22,6 +23,7 @@ impl Writer {
         let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
         let (opened, is_open) = oneshot::channel();
         let thread = std::thread::Builder::new().name("catalog".into()).spawn(move || {
+            let ballast = Ballast::beside(&path);
             let result = open(&path);
             let mut db = match result {
                 Ok((db, streams)) => {
@@ -37,6 +39,7 @@ impl Writer {
                 }
             };
             while let Some(job) = queue.blocking_recv() {
+                ballast.settle();
                 job(&mut db);
             }
         });

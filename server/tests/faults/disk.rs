@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::process::Process;
+use super::process::{Process, until};
 use super::support::uris;
 
 /// Whether this machine lets a test mount a small file system of its own.
@@ -70,6 +70,7 @@ fn a_full_disk_is_told_and_nothing_is_torn() {
 
     // A stream that does not fit beside what fills the disk fails with the reason; what it lists can be played.
     assert_eq!(server.send("POST", "/api/stream/create", "", &card("large", 96, 3600)).status, 201);
+    until("it has begun", || !uris(&server.get("/stream/large/hls/96p/index.m3u8").text()).is_empty());
     for size in [2_000_000, 1_000_000, 500_000, 250_000, 125_000] {
         while server.send("POST", "/api/upload", "", &"x".repeat(size)).status == 201 {}
     }
