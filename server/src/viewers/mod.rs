@@ -23,6 +23,7 @@ pub mod cmcd;
 mod hmac;
 mod kick;
 pub mod metrics;
+mod newcomers;
 mod qoe;
 pub mod saved;
 mod session;
@@ -46,6 +47,7 @@ pub use spread::Spread;
 pub use who::Who;
 
 use kick::Kicks;
+use newcomers::Newcomers;
 use session::StreamSessions;
 
 /// How sure a session's identity is.
@@ -120,6 +122,7 @@ pub struct Viewers {
     secret: [u8; 32],
     streams: Mutex<HashMap<String, StreamSessions>>,
     kicks: Kicks,
+    newcomers: Newcomers,
     /// Counts from before the server's start, until their streams are opened.
     before: Mutex<saved::Saved>,
 }
@@ -177,6 +180,7 @@ impl Viewers {
             secret,
             streams: Mutex::new(HashMap::new()),
             kicks: Kicks::default(),
+            newcomers: Newcomers::default(),
             before: Mutex::default(),
         }
     }
@@ -274,7 +278,8 @@ impl Viewers {
             if sessions.event(keys[0], report, now) {
                 return true;
             }
-            let plays = report.state == Some(cmcd::PlayerState::Playing);
+            let plays = report.state == Some(cmcd::PlayerState::Playing)
+                && (method == Method::Exact || self.newcomers.admit(who.prefix(), now));
             if plays {
                 let protocol = if report.format == Some('d') { Protocol::Dash } else { Protocol::Hls };
                 sessions.heard(keys[0], method, protocol, who, now);

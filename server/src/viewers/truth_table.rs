@@ -394,3 +394,17 @@ fn metrics_have_series_a_stream_and_a_bound_on_streams() {
     assert_eq!(text.lines().filter(|l| l.starts_with("weir_viewers{")).count(), 201);
     assert!(!text.contains("sid") && !text.contains("192.0.2"));
 }
+
+#[test]
+fn reports_alone_make_only_so_many_viewers_of_one_network() {
+    let bench = Bench::new();
+    let play = |sid: &str| bench.viewers.event("a", &cmcd(&format!("e=ps,sta=p,bl=60000,sid=\"{sid}\"")));
+    let believed = (0..500).filter(|n| play(&n.to_string())).count();
+    assert_eq!((believed, bench.current()), (120, 120));
+    assert!(play(&bench.viewers.mint()), "an id of ours is no invention");
+    // Media counts as ever, and a minute later reports do again.
+    bench.segment(&cmcd("sid=\"media\",ot=v"));
+    assert_eq!(bench.current(), 122);
+    bench.seconds(60);
+    assert!(play("late"));
+}
