@@ -144,7 +144,7 @@ fn patch_setting(setting: &mut HookSetting, body: &Map<String, Value>) -> Result
             ("url", _) => errors.push(FieldError::new("url", "must be an http or https address")),
             ("secret", Value::String(secret)) => setting.secret.clone_from(secret),
             ("secret", _) => {
-                errors.push(FieldError::new("secret", "must be 16 to 256 visible ASCII characters"))
+                errors.push(FieldError::new("secret", "must be 16 to 256 visible ASCII characters"));
             }
             ("enabled", Value::Bool(enabled)) => setting.enabled = *enabled,
             ("enabled", _) => errors.push(FieldError::new("enabled", "must be true or false")),

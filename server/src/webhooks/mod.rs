@@ -252,7 +252,7 @@ impl Webhooks {
             if !hook.setting.enabled {
                 return Err(HookError::Off);
             }
-            self.start(hook, "ping", None, json!({}));
+            self.start(hook, "ping", None, &json!({}));
             Ok(())
         })
     }
@@ -261,12 +261,12 @@ impl Webhooks {
     pub fn tell(self: &Arc<Self>, event: &Event) {
         self.with(|hooks| {
             for hook in hooks.values().filter(|hook| hook.setting.wants(event.kind)) {
-                self.start(hook, event.kind.name(), Some(&event.stream), event.data.clone());
+                self.start(hook, event.kind.name(), Some(&event.stream), &event.data);
             }
         });
     }
 
-    fn start(&self, hook: &Hook, kind: &'static str, stream: Option<&str>, data: serde_json::Value) {
+    fn start(&self, hook: &Hook, kind: &'static str, stream: Option<&str>, data: &serde_json::Value) {
         let (id, created_ms) = (uuid::Uuid::new_v4().to_string(), unix_ms());
         let created_at = date_time(created_ms);
         let body = json!({"id": id, "type": kind, "created_at": created_at, "stream": stream, "data": data});

@@ -35,10 +35,10 @@ impl FetchPolicy for Anywhere {
 type Came = (String, Vec<u8>);
 
 /// Answers each connection's request with the next of `answers`, the last one for ever.
-async fn receiver(answers: &'static [&'static str]) -> (SocketAddr, mpsc::UnboundedReceiver<Came>) {
+async fn receiver(answers: &'static [&'static str]) -> (SocketAddr, mpsc::Receiver<Came>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (came, requests) = mpsc::unbounded_channel();
+    let (came, requests) = mpsc::channel(64);
     tokio::spawn(async move {
         let mut number = 0;
         while let Ok((mut socket, _)) = listener.accept().await {
@@ -63,7 +63,7 @@ async fn receiver(answers: &'static [&'static str]) -> (SocketAddr, mpsc::Unboun
             number += 1;
             let text = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             socket.write_all(text.as_bytes()).await.unwrap();
-            if came.send((head, all)).is_err() {
+            if came.send((head, all)).await.is_err() {
                 return;
             }
         }
@@ -229,7 +229,7 @@ async fn hooks_survive_a_restart_and_those_of_the_settings_are_not_kept() {
     let second = open(folder.path(), Arc::new(Anywhere), &[]);
     let urls: Vec<_> = second.list().into_iter().map(|hook| (hook.id, hook.url)).collect();
     assert_eq!(urls, [(id, "https://example.org/a".to_owned())]);
-    second.apply(&[from_file.clone()]);
+    second.apply(std::slice::from_ref(&from_file));
     second.apply(&[from_file]);
     assert_eq!(second.list().len(), 2);
     second.apply(&[]);
