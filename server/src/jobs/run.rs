@@ -210,9 +210,8 @@ fn package(
         // The side that failed first made the others stop as if cancelled: tell the cause.
         let mut outcome = Ok(());
         for side in [pictures, sound, own] {
-            match (&outcome, side) {
-                (Ok(()) | Err(JobError::Cancelled), Err(cause)) => outcome = Err(cause),
-                _ => {}
+            if let (Ok(()) | Err(JobError::Cancelled), Err(cause)) = (&outcome, side) {
+                outcome = Err(cause);
             }
         }
         outcome

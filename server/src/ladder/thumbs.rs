@@ -74,7 +74,7 @@ impl Sheets {
         this.tiles = (0..).zip(known).map(|(number, start_ms)| Tile { number, start_ms }).collect();
         this.next = this.tiles.len() as u32;
         this.end_ms = before_ms;
-        if this.next % PER_SHEET > 0 {
+        if !this.next.is_multiple_of(PER_SHEET) {
             let stored = sheet(this.next / PER_SHEET + 1).as_deref().and_then(Rgb::from_jpeg);
             this.sheet = stored.filter(|known| known.width == tile.0 * COLUMNS).unwrap_or_default();
         }
