@@ -9,12 +9,14 @@ pub struct Average {
     half_life: f64,
     sum: f64,
     weight: f64,
+    /// What `sum` is short of the average by; kept, for it is asked for far more often than it changes.
+    norm: f64,
 }
 
 impl Average {
     /// `half_life` in the unit of the weights, above zero.
     pub fn new(half_life: f64) -> Self {
-        Self { half_life: half_life.max(f64::MIN_POSITIVE), sum: 0.0, weight: 0.0 }
+        Self { half_life: half_life.max(f64::MIN_POSITIVE), sum: 0.0, weight: 0.0, norm: 1.0 }
     }
 
     /// Takes in a value with a weight.
@@ -22,11 +24,12 @@ impl Average {
         let keep = 0.5_f64.powf(weight / self.half_life);
         self.sum = keep * self.sum + (1.0 - keep) * value;
         self.weight += weight;
+        self.norm = 1.0 - 0.5_f64.powf(self.weight / self.half_life);
     }
 
     /// The average; `None` before the first value.
     pub fn get(&self) -> Option<f64> {
-        (self.weight > 0.0).then(|| self.sum / (1.0 - 0.5_f64.powf(self.weight / self.half_life)))
+        (self.weight > 0.0).then(|| self.sum / self.norm)
     }
 
     /// What [`get`](Self::get) would give after [`add`](Self::add).

@@ -1,6 +1,6 @@
 //! What is buffered: segment by segment, at which rung.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{cell::Cell, time::Duration};
 
 use crate::{RungId, Track};
 
@@ -16,7 +16,10 @@ pub(super) enum Held {
 /// The segments of one track that are held, by number.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Buffer {
-    held: BTreeMap<u64, Held>,
+    /// By number. A few dozen, looked at many times for each that comes or goes.
+    held: Vec<(u64, Held)>,
+    /// The last answer, as long as nothing has changed: each event asks for it again and again.
+    known: Cell<Option<(Duration, Run)>>,
 }
 
 /// The media that plays on from a position without a break.
@@ -33,16 +36,34 @@ pub(super) struct Run {
 }
 
 impl Buffer {
+    fn place(&self, index: u64) -> Result<usize, usize> {
+        self.held.binary_search_by_key(&index, |(index, _)| *index)
+    }
+
+    /// The track is another one: what was known of runs is not so any more.
+    pub(super) fn track_changed(&mut self) {
+        self.known.set(None);
+    }
+
     pub(super) fn insert(&mut self, index: u64, held: Held) {
-        self.held.insert(index, held);
+        self.known.set(None);
+        match self.place(index) {
+            Ok(at) => {
+                if let Some(slot) = self.held.get_mut(at) {
+                    slot.1 = held;
+                }
+            }
+            Err(at) => self.held.insert(at, (index, held)),
+        }
     }
 
     pub(super) fn get(&self, index: u64) -> Option<Held> {
-        self.held.get(&index).copied()
+        self.place(index).ok().and_then(|at| self.held.get(at)).map(|(_, held)| *held)
     }
 
     pub(super) fn remove(&mut self, index: u64) {
-        self.held.remove(&index);
+        self.known.set(None);
+        self.held.retain(|(held, _)| *held != index);
     }
 
     pub(super) fn rung(&self, index: u64) -> Option<RungId> {
@@ -54,7 +75,8 @@ impl Buffer {
 
     /// Forgets segments that end at or before `position`.
     pub(super) fn evict(&mut self, track: &Track, position: Duration) {
-        self.held.retain(|index, _| match track.segment(*index) {
+        self.known.set(None);
+        self.held.retain(|(index, _)| match track.segment(*index) {
             Some(segment) => segment.end() > position,
             // Not listed any more: older than what is.
             None => *index >= track.first_index && position < Duration::MAX,
@@ -63,8 +85,9 @@ impl Buffer {
 
     /// Forgets the segments at `rung` from `index` on; whether there were any.
     pub(super) fn drop_rung(&mut self, rung: RungId, from: u64) -> bool {
+        self.known.set(None);
         let before = self.held.len();
-        self.held.retain(|index, held| {
+        self.held.retain(|(index, held)| {
             *index < from || !matches!(held, Held::Media { rung: this, .. } if *this == rung)
         });
         self.held.len() != before
@@ -72,20 +95,31 @@ impl Buffer {
 
     /// What plays on from `position`.
     pub(super) fn run(&self, track: &Track, position: Duration) -> Run {
+        if let Some((_, run)) = self.known.get().filter(|(of, _)| *of == position) {
+            return run;
+        }
+        let run = self.look(track, position);
+        self.known.set(Some((position, run)));
+        run
+    }
+
+    fn look(&self, track: &Track, position: Duration) -> Run {
         let Some(mut index) = track.index_at(position) else {
             return Run { level: Duration::ZERO, bytes: 0, next: None, end: position };
         };
         let (mut level, mut bytes, mut end) = (Duration::ZERO, 0, position);
+        let from = self.place(index).unwrap_or(self.held.len());
+        let mut held = self.held.get(from..).unwrap_or_default().iter();
         loop {
             let Some(segment) = track.segment(index) else {
                 return Run { level, bytes, next: None, end };
             };
-            match self.get(index) {
-                Some(Held::Media { bytes: size, .. }) => {
+            match held.next().filter(|(of, _)| *of == index) {
+                Some((_, Held::Media { bytes: size, .. })) => {
                     level += segment.end().saturating_sub(segment.start.max(position)).min(segment.duration);
                     bytes += size;
                 }
-                Some(Held::Hole) => {}
+                Some((_, Held::Hole)) => {}
                 None => return Run { level, bytes, next: Some(index), end },
             }
             end = segment.end();

@@ -282,6 +282,7 @@ impl Planner {
                         state.last = None;
                     }
                     state.track = track;
+                    state.buffer.track_changed();
                 }
                 None => self.tracks.push(State::new(track)),
             }
