@@ -164,6 +164,12 @@ pub enum Event {
         played_kbps: f64,
         switches: u32,
         qoe_lin: Option<f64>,
+        #[cfg_attr(feature = "serde", serde(default))]
+        qoe_log: Option<f64>,
+        #[cfg_attr(feature = "serde", serde(default))]
+        qoe_s: Option<f64>,
+        #[cfg_attr(feature = "serde", serde(default))]
+        sabre_score: Option<f64>,
         dropped_frames: u64,
         frames: u64,
         bytes: u64,

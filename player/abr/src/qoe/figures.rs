@@ -139,6 +139,7 @@ impl Figures {
 
     /// The record's last entry. Frames are counted by whoever shows them.
     pub fn summary(&self, dropped_frames: u64, frames: u64) -> Event {
+        let shown = |figure: f64| (self.segments > 0).then_some(figure);
         Event::Summary {
             startup_ms: self.startup_ms,
             rebuffer_ms: self.rebuffer_ms,
@@ -146,7 +147,10 @@ impl Figures {
             played_s: self.played_s,
             played_kbps: self.played_kbps,
             switches: self.switches,
-            qoe_lin: (self.segments > 0).then_some(self.qoe_lin),
+            qoe_lin: shown(self.qoe_lin),
+            qoe_log: shown(self.qoe_log),
+            qoe_s: shown(self.qoe_s),
+            sabre_score: shown(self.sabre_score),
             dropped_frames,
             frames,
             bytes: self.bytes,

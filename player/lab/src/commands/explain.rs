@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use weir_abr::TrackKind;
+use weir_abr::{TrackKind, qoe::Session};
 
 use super::print;
 use crate::record;
@@ -16,6 +16,9 @@ pub struct ExplainArgs {
     /// Only decisions of this track.
     #[arg(long, value_enum)]
     pub track: Option<TrackName>,
+    /// Also write the session as input of ITU-T P.1203 (mode 0) to this file.
+    #[arg(long, value_name = "FILE")]
+    pub p1203: Option<PathBuf>,
 }
 
 /// A track on the command line.
@@ -29,6 +32,9 @@ pub enum TrackName {
 
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let entries = record::read(&args.record)?;
+    if let Some(path) = &args.p1203 {
+        super::p1203::write(path, &Session::from_record(&entries))?;
+    }
     let track = args.track.map(|track| match track {
         TrackName::Video => TrackKind::Video,
         TrackName::Audio => TrackKind::Audio,

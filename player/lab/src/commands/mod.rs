@@ -1,6 +1,7 @@
 //! The lab's commands, for its own binary and for `weir lab`.
 
 mod explain;
+mod p1203;
 mod replay;
 mod sim;
 mod trace;

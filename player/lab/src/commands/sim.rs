@@ -7,7 +7,6 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use weir_abr::qoe::P1203;
 
 use super::print;
 use crate::{
@@ -181,10 +180,6 @@ fn timelines(args: &SimArgs, sets: &[Set], options: &Options) -> anyhow::Result<
     Ok(timelines)
 }
 
-/// Assumed where content has no frame rate and no sound of its own.
-const FRAME_RATE: f64 = 24.0;
-const AUDIO_KBPS: f64 = 128.0;
-
 fn write_record(out: &Path, name: &str, session: &Session, set: &Set) -> anyhow::Result<()> {
     // Names of traces may hold anything; those of files may not.
     let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' };
@@ -196,8 +191,5 @@ fn write_record(out: &Path, name: &str, session: &Session, set: &Set) -> anyhow:
     }
     let path = out.join(format!("{name}.events.jsonl"));
     std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
-    let p1203 = P1203::of(&to_qoe(session, &set.content), FRAME_RATE, AUDIO_KBPS);
-    let text = serde_json::to_string_pretty(&p1203).context("writing P.1203 input")?;
-    let path = out.join(format!("{name}.p1203.json"));
-    std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+    super::p1203::write(&out.join(format!("{name}.p1203.json")), &to_qoe(session, &set.content))
 }
