@@ -149,8 +149,10 @@ pub struct Snapshot {
     pub state: State,
     /// Where it is.
     pub position: Duration,
-    /// How long the presentation is, once known.
+    /// How long the presentation is, once known; while it grows, how long it is so far.
     pub duration: Option<Duration>,
+    /// It still grows at its end, but is no live stream: it is played from its beginning.
+    pub growing: bool,
     /// For a live stream: the stretch that can be played now.
     pub live_window: Option<(Duration, Duration)>,
     /// Buffer level of the track that has least.

@@ -7,6 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use support::{
+    Record,
     media::{self, HIGH, LOW},
     open, play,
     server::{Fault, Server, Site},
@@ -216,7 +217,7 @@ fn seeks_inside_and_outside_the_buffer_land_where_they_were_sent() {
     player.wait();
     drop(player);
 
-    let record = support::Record::read(&events);
+    let record = Record::read(&events);
     let seeks = record.all("seek");
     assert_eq!(seeks.len(), 2, "{seeks:#?}");
     for (seek, wanted) in seeks.iter().zip([9.2, 0.4]) {
@@ -255,7 +256,7 @@ fn pauses_and_goes_on() {
     let last = player.wait();
     assert_eq!(last.state, State::Ended, "{:?}", last.error);
     drop(player);
-    let record = support::Record::read(&events);
+    let record = Record::read(&events);
     assert_eq!(record.all("paused").len(), 2);
     assert_eq!(record.one("summary")["rebuffer_count"], 0, "a pause is no stall");
 }
@@ -282,12 +283,53 @@ fn an_event_that_still_grows_is_played_from_its_beginning_to_its_end() {
             listed.map(|line| format!("{line}\n")).collect()
         });
     }
-    let (last, record) = play(&server.url("/fmp4/master.m3u8"), Options::default());
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events.jsonl");
+    let player = open(&server.url("/fmp4/master.m3u8"), &events, Options::default());
+    let growing = wait_until(&player, "the length so far", |snapshot| snapshot.duration.is_some());
+    assert!(growing.growing && growing.live_window.is_none(), "it is no live stream");
+    let so_far = growing.duration;
+    let last = player.wait();
+    drop(player);
+    let record = Record::read(&events);
     assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert!(!last.growing && last.duration > so_far, "{so_far:?} {:?}", last.duration);
     let positions = record.numbers("position", "pos_s");
     assert!(positions.first().is_some_and(|first| *first < 1.0), "{positions:?}");
     let end = record.one("ended")["pos_s"].as_f64().unwrap();
     assert!(end > 7.5, "ended at {end}");
+}
+
+#[test]
+fn goes_on_at_the_other_address_of_a_redundant_variant_when_a_server_goes_away() {
+    let (site, first) = fmp4(8);
+    let second = Server::start(&site);
+    // Each variant twice: here, and at the other server.
+    let mut both = String::new();
+    for line in site.text("/fmp4/master.m3u8").lines() {
+        both.push_str(line);
+        both.push('\n');
+        if line.starts_with("#EXT-X-STREAM-INF") {
+            continue;
+        }
+        if let (false, Some(tag)) = (line.starts_with('#'), both.rfind("#EXT-X-STREAM-INF")) {
+            let tag = both[tag..].lines().next().unwrap().to_owned();
+            both.push_str(&format!("{tag}\n{}\n", second.url(&format!("/fmp4/{line}"))));
+        }
+    }
+    site.put("/fmp4/both.m3u8", both);
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events.jsonl");
+    let planner = weir_abr::planner::Config { max_buffer: Duration::from_secs(3), ..Default::default() };
+    let player = open(&first.url("/fmp4/both.m3u8"), &events, Options { planner, ..low() });
+    wait_until(&player, "playback", |snapshot| snapshot.position > Duration::from_millis(800));
+    drop(first);
+    let last = player.wait();
+    drop(player);
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    let record = Record::read(&events);
+    assert_eq!(record.one("summary")["rebuffer_count"], 0, "{:?}", record.all("error"));
+    assert!(record.all("skip").is_empty() && record.one("ended")["pos_s"].as_f64().unwrap() > 7.5);
 }
 
 #[test]

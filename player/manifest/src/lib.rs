@@ -62,6 +62,7 @@ mod dash;
 mod error;
 pub mod hls;
 mod inspect;
+mod mirror;
 pub mod model;
 mod source;
 mod time;
@@ -71,6 +72,7 @@ use std::borrow::Cow;
 pub use brain::to_brain_track;
 pub use error::{Error, Warning};
 pub use inspect::inspect;
+pub use mirror::Mirror;
 pub use source::{Change, Due, Lookup, Now, Request, Source, What};
 
 /// What a text is.

@@ -4,6 +4,8 @@ use std::{ops::Range, time::Duration};
 
 use url::Url;
 
+use crate::Mirror;
+
 /// What to request for a segment, an init segment or a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Resource {
@@ -125,6 +127,8 @@ pub struct Presentation {
     pub target_duration: Duration,
     /// Distance to keep from the end of a live presentation.
     pub target_latency: Option<Duration>,
+    /// What can be had at several addresses.
+    pub mirrors: Vec<Mirror>,
 }
 
 /// Where the text came from.

@@ -284,3 +284,19 @@ fn protection_is_told_and_pictures_for_fast_forward_are_not_played() {
     assert_eq!(main[0].id, "v");
     assert_eq!(main[0].segments[0].encryption, Some(Encryption::Unsupported("cenc".into())));
 }
+
+#[test]
+fn base_urls_side_by_side_are_mirrors() {
+    let text = "<MPD type='static' mediaPresentationDuration='PT8S'>\
+        <BaseURL>http://a/s/</BaseURL><BaseURL>http://b/t/</BaseURL><Period>\
+        <AdaptationSet mimeType='video/mp4'><SegmentTemplate media='v/$Number$.m4s' duration='4'/>\
+        <Representation id='v' bandwidth='1000000'/></AdaptationSet></Period></MPD>";
+    let url = Url::parse("http://h/x.mpd").unwrap();
+    let now = Now { session: Duration::ZERO, unix: Duration::from_secs(1_800_000_000) };
+    let source = Source::new(&url, text.as_bytes(), now).unwrap();
+    let presentation = source.presentation();
+    let first = &presentation.tracks[0].renditions[0].segments[0].media.url;
+    assert_eq!(first.as_str(), "http://a/s/v/1.m4s");
+    let others: Vec<Url> = presentation.mirrors.iter().flat_map(|mirror| mirror.others(first)).collect();
+    assert_eq!(others, [Url::parse("http://b/t/v/1.m4s").unwrap()]);
+}

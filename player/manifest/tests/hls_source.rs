@@ -136,6 +136,11 @@ fn an_event_starts_at_its_beginning_and_ends_with_endlist() {
     supply(&mut source, (0, 0), &event(2), at(0.0));
     let now = source.presentation();
     assert!(now.live && !now.start_at_edge && now.duration.is_none());
+    // With parts it is a live stream that keeps all of itself.
+    let parts =
+        event(3).replace("PLAYLIST-TYPE:EVENT", "PLAYLIST-TYPE:EVENT\n#EXT-X-PART-INF:PART-TARGET=0.5");
+    supply(&mut source, (0, 0), &parts, at(3.0));
+    assert!(source.presentation().live && source.presentation().start_at_edge);
     supply(&mut source, (0, 0), &(event(3) + "#EXT-X-ENDLIST\n"), at(4.0));
     let now = source.presentation();
     assert!(!now.live);
@@ -377,4 +382,25 @@ fn another_kind_of_answer_is_an_error_and_changes_nothing() {
         assert!(!error.to_string().contains('\n'), "{error}");
     }
     assert_eq!(segments(&source, (0, 0)).len(), 4);
+}
+
+#[test]
+fn redundant_variants_are_mirrors_of_one_rendition() {
+    let text = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000000\nhttp://a/s/low.m3u8\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=3000000\nhttp://a/s/high.m3u8\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1000000\nhttp://b/t/low.m3u8\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=3000000\nhttp://b/t/high.m3u8\n";
+    let source = open(text);
+    let presentation = source.presentation();
+    assert_eq!(presentation.tracks[0].renditions.len(), 2);
+    let others = |text: &str| -> Vec<String> {
+        let url = Url::parse(text).unwrap();
+        let all = presentation.mirrors.iter().flat_map(|mirror| mirror.others(&url));
+        let mut all: Vec<String> = all.map(|url| url.to_string()).collect();
+        all.dedup();
+        all
+    };
+    assert_eq!(others("http://a/s/high.m3u8"), ["http://b/t/high.m3u8"]);
+    assert_eq!(others("http://a/s/high/7.m4s"), ["http://b/t/high/7.m4s"]);
+    assert!(open(TWO).presentation().mirrors.is_empty());
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use reqwest::header::{HeaderMap, HeaderValue};
 
-use super::NetError;
+use super::{NetError, mirrors::Mirrors};
 
 /// How long to wait, and for how much.
 #[derive(Clone, Debug)]
@@ -35,6 +35,7 @@ impl Default for Limits {
 pub struct Http {
     pub(crate) client: reqwest::Client,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) mirrors: Arc<Mirrors>,
 }
 
 impl Http {
@@ -56,7 +57,7 @@ impl Http {
                 builder(&limits).default_headers(headers).tls_certs_only(std::iter::empty()).build()
             })
             .map_err(|error| NetError::Client(error.to_string()))?;
-        Ok(Self { client, limits: Arc::new(limits) })
+        Ok(Self { client, limits: Arc::new(limits), mirrors: Arc::default() })
     }
 }
 

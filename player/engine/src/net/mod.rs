@@ -6,6 +6,7 @@
 mod body;
 mod client;
 mod error;
+mod mirrors;
 mod segment;
 mod text;
 

@@ -88,7 +88,7 @@ impl SegmentFetcher {
             idle: self.http.limits.idle,
         };
         let (body, init, key) = tokio::try_join!(
-            self.http.get(ask, progress),
+            self.http.get_anywhere(ask, progress),
             async {
                 match &segment.init {
                     Some(init) => self.cached(init, self.http.limits.text).await.map(Some),
@@ -138,7 +138,7 @@ impl SegmentFetcher {
         }
         let Resource { url, range } = resource.clone();
         let ask = Ask { url, range, limit, compressed: false, idle: self.http.limits.idle };
-        let body = self.http.get(ask, |_| ()).await?;
+        let body = self.http.get_anywhere(ask, |_| ()).await?;
         Ok(self.lock().insert(resource.clone(), Arc::new(body.bytes)))
     }
 

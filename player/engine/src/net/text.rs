@@ -86,7 +86,7 @@ impl Http {
         let Resource { url, range } = resource.clone();
         // Compression of a part of a file would make its range meaningless.
         let ask = Ask { url, compressed: range.is_none(), range, limit, idle: patience };
-        let body = self.get(ask, |_| ()).await?;
+        let body = self.get_anywhere(ask, |_| ()).await?;
         let bytes = if body.gzip { gunzip(&body.url, &body.bytes, limit)? } else { body.bytes };
         Ok(Document { url: body.url, content_type: body.content_type, bytes, took: Duration::ZERO })
     }

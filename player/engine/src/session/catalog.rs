@@ -135,6 +135,17 @@ impl Catalog {
         presentation.duration.or_else(|| self.window().map(|(_, end)| end))
     }
 
+    /// More will be appended, and yet it is played from its beginning: a film that is still being made.
+    pub(crate) fn is_growing(&self) -> bool {
+        let presentation = self.presentation();
+        presentation.live && !presentation.start_at_edge
+    }
+
+    /// How long it is, or is so far.
+    pub(crate) fn length(&self) -> Option<Duration> {
+        if self.is_growing() { self.window().map(|(_, end)| end) } else { self.duration() }
+    }
+
     /// Lines of the tallest rung.
     pub(crate) fn top_height(&self) -> Option<u32> {
         self.tracks.first()?.ladder.rungs().iter().filter_map(|rung| rung.height).max()

@@ -94,6 +94,7 @@ impl Session {
             }
         };
         let presentation = catalog.presentation();
+        self.http.mirrors.set(&presentation.mirrors);
         let listed = catalog.is_listed();
         let (protocol, kind) = match presentation.protocol {
             Protocol::Hls if listed => ("hls", "media"),
@@ -230,6 +231,7 @@ impl Session {
                 Ok(change) => {
                     if change == Change::Changed || !self.lists.announced {
                         catalog.refresh();
+                        self.http.mirrors.set(&catalog.presentation().mirrors);
                         let (protocol, kind) = match catalog.presentation().protocol {
                             Protocol::Hls => ("hls", "media"),
                             Protocol::Dash => ("dash", "mpd"),

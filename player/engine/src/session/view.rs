@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use weir_abr::{Bitrate, Decision, RungId, Track, TrackKind};
 
-use super::Session;
+use super::{Session, catalog::Catalog};
 use crate::player::{
     BufferedRange, DecisionView, ErrorView, PlotPoint, QualityView, Snapshot, State, TrackView,
 };
@@ -120,10 +120,11 @@ impl Session {
         Snapshot {
             state,
             position: self.seek_target().unwrap_or(self.playing.position),
-            duration: catalog.and_then(super::catalog::Catalog::duration),
+            duration: catalog.and_then(Catalog::length),
+            growing: catalog.is_some_and(Catalog::is_growing),
             live_window: catalog
-                .filter(|catalog| catalog.presentation().live)
-                .and_then(super::catalog::Catalog::window),
+                .filter(|catalog| catalog.presentation().live && !catalog.is_growing())
+                .and_then(Catalog::window),
             buffer: self.planner.buffer_level(),
             video: track(TrackKind::Video).map_or_else(TrackView::default, |track| {
                 let showing = self.playing.showing.map(|showing| showing.rung);

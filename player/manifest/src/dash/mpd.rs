@@ -1,6 +1,6 @@
 //! The MPD as a tree of what a player needs, inheritance resolved.
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use roxmltree::Node;
 use url::Url;
@@ -9,7 +9,12 @@ use super::{
     addressing::{Addressing, Kind, ListEntry, Named, Timeline},
     xml::{self, child, children, duration, integer, text},
 };
-use crate::{Error, Warning, error::Warnings, time};
+use crate::{
+    Error, Warning,
+    error::Warnings,
+    mirror::{self, Mirror},
+    time,
+};
 
 /// What a Representation carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +116,7 @@ pub(crate) struct Mpd {
     pub(crate) clocks: Vec<(String, String)>,
     /// Where to reload it from.
     pub(crate) location: Option<Url>,
+    pub(crate) mirrors: Vec<Mirror>,
     pub(crate) periods: Vec<Period>,
     warnings: Warnings,
 }
@@ -159,6 +165,7 @@ impl Mpd {
                 .take(100)
                 .collect(),
             location: child(root, "Location").and_then(|location| url.join(location.text()?.trim()).ok()),
+            mirrors: Vec::new(),
             periods: Vec::new(),
             warnings: Warnings::default(),
         };
@@ -200,6 +207,7 @@ impl Mpd {
             return Err(Error::incomplete("the MPD has no Period", "check that the stream has started"));
         }
         warnings.offsets_to_lines(text_of);
+        mpd.mirrors = base.mirrors.take();
         mpd.warnings = warnings;
         Ok(mpd)
     }
@@ -210,20 +218,35 @@ impl Mpd {
 struct Base {
     url: Url,
     given: bool,
+    /// Where several are given side by side; of the whole MPD.
+    mirrors: Rc<RefCell<Vec<Mirror>>>,
 }
 
 impl Base {
     fn new(url: &Url) -> Self {
-        Self { url: url.clone(), given: false }
+        Self { url: url.clone(), given: false, mirrors: Rc::default() }
     }
 
-    /// The base for what is inside `node`: its first BaseURL counts.
+    /// The base for what is inside `node`: its first BaseURL counts, those beside it are kept for when that fails.
     fn below(&self, node: Node<'_, '_>, warnings: &mut Warnings) -> Self {
         let Some(element) = child(node, "BaseURL") else { return self.clone() };
         let reference = element.text().unwrap_or_default().trim();
         let reference = reference.get(..LONGEST_TEXT).unwrap_or(reference);
         match self.url.join(reference) {
-            Ok(url) => Self { url, given: true },
+            Ok(url) => {
+                let all = children(node, "BaseURL").filter_map(|base| {
+                    let reference = base.text().unwrap_or_default().trim();
+                    self.url.join(reference.get(..LONGEST_TEXT).unwrap_or(reference)).ok()
+                });
+                let mut mirrors = self.mirrors.borrow_mut();
+                if mirrors.len() < mirror::MOST
+                    && let Some(mirror) = Mirror::new(all)
+                    && !mirrors.contains(&mirror)
+                {
+                    mirrors.push(mirror);
+                }
+                Self { url, given: true, mirrors: Rc::clone(&self.mirrors) }
+            }
             Err(reason) => {
                 let reference = crate::error::one_line(reference, 60);
                 warnings.push(element.range().start, || {

@@ -68,6 +68,7 @@ impl DashSource {
                 kinds,
             )
         });
+        let mirrors = mpd.mirrors.clone();
         let (keys, tracks): (Vec<_>, Vec<_>) =
             fullest.map(select::tracks).unwrap_or_default().into_iter().unzip();
         if tracks.is_empty() {
@@ -86,6 +87,7 @@ impl DashSource {
                 reload_after: None,
                 target_duration: Duration::ZERO,
                 target_latency: None,
+                mirrors,
             },
             keys,
             mpd: Arc::new(mpd),

@@ -1,9 +1,14 @@
 //! From all that a multivariant playlist lists to the tracks that are played.
 
+use std::collections::HashMap;
+
 use url::Url;
 
 use super::multivariant::{Media, MediaType, Multivariant, Variant};
-use crate::model::{MediaKind, Rendition, Track};
+use crate::{
+    mirror::{self, Mirror},
+    model::{MediaKind, Rendition, Track},
+};
 
 /// Declared rate where the playlist gives none.
 const UNKNOWN_VIDEO_BPS: u64 = 1_500_000;
@@ -101,16 +106,35 @@ fn main_variants(all: &[Variant]) -> Vec<&Variant> {
     // Redundant variants: equal but for the address. The first one listed is the preferred one.
     rungs.sort_by_key(|variant| variant.line);
     let mut seen = std::collections::HashSet::new();
-    rungs.retain(|variant| {
-        seen.insert((
-            variant.bandwidth,
-            variant.average_bandwidth,
-            variant.resolution,
-            variant.codecs.clone(),
-            variant.frame_rate.map(f64::to_bits),
-        ))
-    });
+    rungs.retain(|variant| seen.insert(quality(variant)));
     rungs
+}
+
+/// What redundant variants have in common.
+fn quality(variant: &Variant) -> impl Eq + std::hash::Hash + use<> {
+    (
+        variant.bandwidth,
+        variant.average_bandwidth,
+        variant.resolution,
+        variant.codecs.clone(),
+        variant.frame_rate.map(f64::to_bits),
+    )
+}
+
+/// The addresses of variants that are equal but for them.
+pub(crate) fn mirrors(playlist: &Multivariant) -> Vec<Mirror> {
+    let mut variants = HashMap::<_, Vec<&Url>>::new();
+    for variant in &playlist.variants {
+        variants.entry(quality(variant)).or_default().extend(&variant.url);
+    }
+    let mut groups: Vec<Vec<&Url>> = variants.into_values().collect();
+    // The order of a map is not the same each time.
+    groups.sort();
+    groups
+        .into_iter()
+        .filter_map(|group| Mirror::new(group.into_iter().cloned()))
+        .take(mirror::MOST)
+        .collect()
 }
 
 fn keep_if_any<T: Copy>(list: &mut Vec<T>, keep: impl Fn(T) -> bool) {

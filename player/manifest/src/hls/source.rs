@@ -60,6 +60,7 @@ impl HlsSource {
                 reload_after: None,
                 target_duration: Duration::ZERO,
                 target_latency: None,
+                mirrors: Vec::new(),
             },
             variables: Variables::default(),
             loaded: BTreeMap::new(),
@@ -71,6 +72,7 @@ impl HlsSource {
             Kind::Multivariant => {
                 let playlist = Multivariant::parse(text, url)?;
                 source.presentation.tracks = select::tracks(&playlist);
+                source.presentation.mirrors = select::mirrors(&playlist);
                 if source.presentation.tracks.is_empty() {
                     return Err(Error::incomplete(
                         "the multivariant playlist lists no variant with an address",
@@ -328,7 +330,10 @@ impl HlsSource {
         }
         let live = header.live() == Some(true);
         presentation.live = live;
-        presentation.start_at_edge = live && header.playlist_type != Some(PlaylistType::Event);
+        // Parts are for those who want to be near the edge: an event with them is a live stream that keeps everything, one
+        // without is a film that is still being made.
+        let event = header.playlist_type == Some(PlaylistType::Event) && header.part_target.is_none();
+        presentation.start_at_edge = live && !event;
         presentation.reload_after = live.then_some(wait);
         let end = presentation
             .tracks

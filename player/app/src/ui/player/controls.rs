@@ -199,6 +199,10 @@ fn time(ui: &mut Ui, snapshot: &Snapshot, view: View<'_>) {
         (Some((_, edge)), _) => {
             (format!("−{}", text::clock(edge.saturating_sub(position))), "Behind the newest picture")
         }
+        (None, Some(duration)) if snapshot.growing => (
+            format!("{} / {} +", text::clock_like(position, duration), text::clock(duration)),
+            "Position / length so far: the stream is still being made",
+        ),
         (None, Some(duration)) => (
             format!("{} / {}", text::clock_like(position, duration), text::clock(duration)),
             "Position / duration",
