@@ -222,12 +222,44 @@ fn delta_updates_take_what_they_skip_from_the_copy_before() {
     let numbers: Vec<_> = segments(&source, (0, 0)).iter().map(|s| (s.number, s.start.as_secs())).collect();
     assert_eq!(numbers, (11..21).map(|n| (n, (n - 10) * 4)).collect::<Vec<_>>());
     assert!(segments(&source, (0, 0)).iter().all(|s| s.init.is_some()));
+    // What is in force need not be said again.
+    let delta = format!("{head}#EXT-X-MEDIA-SEQUENCE:12\n#EXT-X-SKIP:SKIPPED-SEGMENTS=5\n{}", list(17, 22));
+    supply(&mut source, (0, 0), &delta, at(6.0));
+    let numbers: Vec<_> = segments(&source, (0, 0)).iter().map(|s| s.number).collect();
+    assert_eq!(numbers, (12..22).collect::<Vec<_>>());
+    assert!(segments(&source, (0, 0)).iter().all(|s| s.init.is_some() && s.encryption.is_none()));
     // A delta for a copy that is not here: the whole is asked for, at once.
     let delta =
         format!("{head}#EXT-X-MEDIA-SEQUENCE:50\n#EXT-X-SKIP:SKIPPED-SEGMENTS=5\n{map}{}", list(55, 60));
     assert_eq!(supply(&mut source, (0, 0), &delta, at(8.0)), Change::Unchanged);
     let due = source.due(&[(0, 0)], at(8.0));
-    assert_eq!(due.requests[0].resource.url.query(), Some("_HLS_msn=21"));
+    assert_eq!(due.requests[0].resource.url.query(), Some("_HLS_msn=22"));
+}
+
+#[test]
+fn a_key_that_stands_before_what_a_delta_update_skips_goes_on() {
+    let mut source = open(TWO);
+    let list = |from: u64, to: u64| (from..to).map(|n| format!("#EXTINF:4,\ns{n}.ts\n")).collect::<String>();
+    let key = "#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n";
+    let first = format!("{LOW_LATENCY}#EXT-X-MEDIA-SEQUENCE:10\n{key}{}", list(10, 20));
+    supply(&mut source, (0, 0), &first, at(0.0));
+    let delta =
+        format!("{LOW_LATENCY}#EXT-X-MEDIA-SEQUENCE:11\n#EXT-X-SKIP:SKIPPED-SEGMENTS=5\n{}", list(16, 21));
+    supply(&mut source, (0, 0), &delta, at(4.0));
+    // Without a vector of its own each segment has its number for one.
+    let vector = |s: &Segment| match &s.encryption {
+        Some(Encryption::Aes128 { iv, .. }) => u128::from_be_bytes(*iv),
+        other => panic!("{other:?}"),
+    };
+    let vectors: Vec<u128> = segments(&source, (0, 0)).iter().map(vector).collect();
+    assert_eq!(vectors, (11..21).collect::<Vec<_>>());
+    let plain = format!(
+        "{LOW_LATENCY}#EXT-X-MEDIA-SEQUENCE:12\n#EXT-X-SKIP:SKIPPED-SEGMENTS=8\n#EXT-X-KEY:METHOD=NONE\n{}",
+        list(20, 22)
+    );
+    supply(&mut source, (0, 0), &plain, at(8.0));
+    let encrypted: Vec<bool> = segments(&source, (0, 0)).iter().map(|s| s.encryption.is_some()).collect();
+    assert_eq!(encrypted, [[true; 8].as_slice(), &[false; 2]].concat());
 }
 
 #[test]

@@ -152,6 +152,8 @@ pub struct MediaHeader {
     pub part_target: Option<Duration>,
     /// `EXT-X-SKIP`: segments left out after the one that `media_sequence` numbers; the loader has them.
     pub skipped: u64,
+    /// Line of the first `EXT-X-KEY`.
+    pub first_key: Option<usize>,
     /// Parts after the last segment.
     pub parts: Vec<Part>,
     /// What will come next.
@@ -402,6 +404,7 @@ impl Walker<'_> {
 
     /// A key holds until the next one of its format; METHOD=NONE ends them all.
     fn key(&mut self, line: usize, list: &Attributes<'_>) -> Result<(), Error> {
+        self.header.first_key.get_or_insert(line);
         let method = list.text("METHOD").ok_or_else(|| Error::syntax(line, "EXT-X-KEY has no METHOD"))?;
         if method == "NONE" {
             self.keys.clear();

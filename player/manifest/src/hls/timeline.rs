@@ -283,6 +283,9 @@ pub(crate) fn segments(
     }
     let mut sequence = playlist.header.media_sequence.saturating_add(playlist.header.skipped);
     let mut date = out.last().and_then(|last| Some(last.program_date_time? + last.duration.as_secs_f64()));
+    // The tags of skipped segments are left out too: what was in force there goes on until it is said anew.
+    let carried = out.last().cloned();
+    let skipped_to = sequence.saturating_sub(1);
     let mut init = None;
     let mut held = 0;
     for segment in &playlist.segments {
@@ -300,7 +303,10 @@ pub(crate) fn segments(
                 init = Some((map.clone(), Resource { url, range: map.byte_range.clone() }));
             }
         }
-        let init_resource = init.as_ref().map(|(_, resource)| resource.clone());
+        let init_resource = init
+            .as_ref()
+            .map(|(_, resource)| resource.clone())
+            .or_else(|| carried.as_ref().and_then(|before| before.init.clone()));
         // Long addresses of keys and maps are repeated in each segment.
         let key = |keys: &std::sync::Arc<[Key]>| {
             keys.iter().filter_map(|key| key.uri.as_ref()).map(String::len).sum()
@@ -321,12 +327,12 @@ pub(crate) fn segments(
             init: init_resource,
             discontinuity,
             media_time_offset: None,
-            encryption: encryption(
-                segment.keys.as_deref().unwrap_or_default(),
-                base,
-                sequence,
-                segment.line,
-            )?,
+            encryption: match &carried {
+                Some(before) if playlist.header.first_key.is_none_or(|line| segment.line < line) => {
+                    carry(before.encryption.as_ref(), skipped_to, sequence)
+                }
+                _ => encryption(segment.keys.as_deref().unwrap_or_default(), base, sequence, segment.line)?,
+            },
             size: segment.byte_range.as_ref().map(|range| range.end - range.start),
             gap: segment.gap,
             program_date_time: date,
@@ -337,6 +343,17 @@ pub(crate) fn segments(
         sequence = sequence.saturating_add(1);
     }
     Ok(out)
+}
+
+/// The encryption of segment `from`, as it is for segment `to`.
+fn carry(before: Option<&Encryption>, from: u64, to: u64) -> Option<Encryption> {
+    Some(match before? {
+        // Its number stood in for the vector.
+        Encryption::Aes128 { key, iv } if *iv == u128::from(from).to_be_bytes() => {
+            Encryption::Aes128 { key: key.clone(), iv: u128::from(to).to_be_bytes() }
+        }
+        other => other.clone(),
+    })
 }
 
 /// What the keys in force mean. Without an IV it is the media sequence number (RFC 8216, 5.2).
