@@ -361,6 +361,30 @@ fn follows_a_live_edge_at_the_wanted_distance() {
 }
 
 #[test]
+fn a_viewer_who_went_back_in_a_live_stream_sees_it_at_its_own_speed_until_he_returns_to_the_edge() {
+    let edge = Live { target_latency: secs(6.0), start_at_edge: true };
+    let mut world = World::new(Config::default(), vec![live(60, 0)], |_| 6.0 * M).with_live(edge).begin();
+    world.run(4.0);
+    world.tell(Event::Seek(secs(40.0)));
+    world.run(2.0);
+    let (from, since) = (world.position(), 20.0);
+    for count in 61..71_u64 {
+        world.run(2.0);
+        world.change(vec![live(count, 0)], Some(edge));
+    }
+    let pace = (world.position() - from) / since;
+    assert!((0.98..1.02).contains(&pace), "played at {pace}");
+    // Back at the edge, a little late: caught up.
+    world.tell(Event::Seek(secs(142.0 - 12.0)));
+    for count in 71..121_u64 {
+        world.run(2.0);
+        world.change(vec![live(count, 0)], Some(edge));
+    }
+    let latency = 240.0 - world.position();
+    assert!((4.0..10.0).contains(&latency), "{latency}");
+}
+
+#[test]
 fn waits_at_the_end_of_an_event_that_still_grows() {
     let event = Live { target_latency: secs(6.0), start_at_edge: false };
     let mut world = World::new(Config::default(), vec![live(3, 0)], |_| 20.0 * M).with_live(event).begin();

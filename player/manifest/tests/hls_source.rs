@@ -436,3 +436,22 @@ fn redundant_variants_are_mirrors_of_one_rendition() {
     assert_eq!(others("http://a/s/high/7.m4s"), ["http://b/t/high/7.m4s"]);
     assert!(open(TWO).presentation().mirrors.is_empty());
 }
+
+#[test]
+fn a_live_stream_that_becomes_a_film_keeps_its_numbers_and_positions() {
+    let mut source = open(TWO);
+    supply(&mut source, (0, 0), &live(300, 330), at(0.0));
+    let before: Vec<_> = segments(&source, (0, 0)).iter().map(|s| (s.number, s.start)).collect();
+    // It ended: everything is listed, from its first second.
+    let whole = live(0, 340) + "#EXT-X-ENDLIST\n";
+    supply(&mut source, (0, 0), &whole, at(8.0));
+    let after: Vec<_> = segments(&source, (0, 0)).iter().map(|s| (s.number, s.start)).collect();
+    assert_eq!(after[..before.len()], before);
+    assert_eq!(after.len(), 40);
+    assert!(after.windows(2).all(|pair| pair[1].1 == pair[0].1 + Duration::from_secs(4)), "{after:?}");
+    // Another rendition, first loaded now, has the same ones.
+    supply(&mut source, (0, 1), &whole, at(9.0));
+    let other: Vec<_> = segments(&source, (0, 1)).iter().map(|s| (s.number, s.start)).collect();
+    assert_eq!(other, after);
+    assert_eq!(source.presentation().duration, Some(Duration::from_secs(160)));
+}

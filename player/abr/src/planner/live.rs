@@ -2,19 +2,34 @@
 
 use std::time::Duration;
 
-use super::{Command, Phase, Planner};
+use super::{Command, Live, Phase, Planner};
 
 /// Catch-up and slow-down rates: a change of five percent is hardly heard.
 const FASTER: f64 = 1.05;
 const SLOWER: f64 = 0.95;
 
 impl Planner {
-    /// Distance to the live edge, the listed end taken as growing steadily, and the wanted one.
-    pub(super) fn latency(&self, now: Duration) -> Option<(Duration, Duration)> {
+    /// Where the live edge is, the listed end taken as growing steadily.
+    fn live_edge(&self, now: Duration) -> Option<(Duration, Live)> {
         let live = self.live.filter(|live| live.start_at_edge)?;
         let segment = self.tracks.first()?.track.segments.last()?.duration;
         let grown = now.saturating_sub(self.edge_moved).min(segment);
-        Some(((self.edge + grown).saturating_sub(self.position_at(now)), live.target_latency))
+        Some((self.edge + grown, live))
+    }
+
+    /// Distance to the live edge, and the wanted one.
+    pub(super) fn latency(&self, now: Duration) -> Option<(Duration, Duration)> {
+        let (edge, live) = self.live_edge(now)?;
+        Some((edge.saturating_sub(self.position_at(now)), live.target_latency))
+    }
+
+    /// Whether who plays at `position` means to watch live: a viewer who went further back wants to see that, at its own
+    /// speed.
+    pub(super) fn is_near_edge(&self, now: Duration, position: Duration) -> bool {
+        let Some((edge, live)) = self.live_edge(now) else { return true };
+        let segment = self.tracks.first().and_then(|state| state.track.segments.last());
+        let slack = segment.map_or(Duration::ZERO, |segment| segment.duration * 2) + Duration::from_secs(1);
+        edge.saturating_sub(position) <= live.target_latency + slack
     }
 
     pub(super) fn follow_edge(&mut self, now: Duration) {
@@ -29,7 +44,7 @@ impl Planner {
 
     fn wanted_live_rate(&self, now: Duration) -> f64 {
         let Some((latency, target)) = self.latency(now) else { return 1.0 };
-        if self.phase != Phase::Playing || (self.rate - 1.0).abs() > f64::EPSILON {
+        if !self.at_edge || self.phase != Phase::Playing || (self.rate - 1.0).abs() > f64::EPSILON {
             return 1.0;
         }
         let (latency, target) = (latency.as_secs_f64(), target.as_secs_f64());

@@ -106,6 +106,8 @@ pub struct Planner {
     rate: f64,
     live: Option<Live>,
     live_rate: f64,
+    /// Playback keeps to the edge: the viewer has not gone back in the window.
+    at_edge: bool,
     /// When the listed end last moved.
     edge_moved: Duration,
     edge: Duration,
@@ -144,6 +146,7 @@ impl Planner {
             rate: 1.0,
             live: None,
             live_rate: 1.0,
+            at_edge: true,
             edge_moved: Duration::ZERO,
             edge: Duration::ZERO,
             quality: QualityChoice::Auto,
@@ -201,6 +204,9 @@ impl Planner {
             Event::Paused(paused) => {
                 self.position = self.position_at(now);
                 self.anchor = None;
+                if self.paused && !paused {
+                    self.at_edge &= self.is_near_edge(now, self.position);
+                }
                 self.paused = paused;
             }
             Event::Rate(rate) if rate.is_finite() => {
@@ -308,6 +314,7 @@ impl Planner {
             };
             self.position = position;
             self.origin = position;
+            self.at_edge = self.is_near_edge(now, position);
         }
     }
 

@@ -109,6 +109,7 @@ impl Planner {
         }
         self.position = target;
         self.anchor = None;
+        self.at_edge = self.is_near_edge(now, target);
         if self.phase == Phase::Starting {
             self.origin = target;
             return;

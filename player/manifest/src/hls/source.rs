@@ -260,6 +260,9 @@ impl HlsSource {
         } else {
             self.furthest(0, None)
         };
+        let trimmed =
+            timeline::trimmed(playlist, self.known(place), self.furthest(place.0, Some(place)).or(main));
+        let playlist = trimmed.as_ref().unwrap_or(playlist);
         let placement =
             timeline::place(playlist, self.known(place), self.furthest(place.0, Some(place)), main);
         let target = playlist.header.target_duration.unwrap_or(Duration::from_secs(6));

@@ -83,6 +83,35 @@ pub(crate) fn place(
     }
 }
 
+/// The playlist without what lies before all that is known, where that has no place: a live stream that became a film is
+/// listed from its beginning, and positions neither move nor go below zero. What was gone when the viewer came stays gone.
+pub(crate) fn trimmed(
+    playlist: &MediaPlaylist,
+    own: Option<Known<'_>>,
+    sibling: Option<Known<'_>>,
+) -> Option<MediaPlaylist> {
+    let listed = |known: &Known<'_>| !known.segments.is_empty();
+    let known = own.filter(listed).or(sibling.filter(listed))?;
+    let first = known.segments.first()?;
+    let from = i128::from(first_listed(playlist)) + known.offset;
+    let before = usize::try_from(i128::from(first.number) - from).ok().filter(|before| *before > 0)?;
+    let lead: Duration = playlist.segments.get(..before)?.iter().map(|segment| segment.duration).sum();
+    let kept = playlist.segments.get(before)?;
+    let same = match (kept.program_date_time, first.program_date_time) {
+        (Some(a), Some(b)) => (a - b).abs() < 0.5,
+        _ => kept.duration == first.duration,
+    };
+    if playlist.header.skipped > 0 || lead <= first.start || !same {
+        return None;
+    }
+    let mut playlist = playlist.clone();
+    let gone = playlist.segments.drain(..before).filter(|segment| segment.discontinuity).count();
+    playlist.header.media_sequence = playlist.header.media_sequence.saturating_add(before as u64);
+    playlist.header.discontinuity_sequence =
+        playlist.header.discontinuity_sequence.saturating_add(gone as u64);
+    Some(playlist)
+}
+
 /// The same rendition again.
 fn after_reload(playlist: &MediaPlaylist, own: Known<'_>, sibling: Option<Known<'_>>) -> Placement {
     let (Some(old_first), Some(old_last)) = (own.segments.first(), own.segments.last()) else {
