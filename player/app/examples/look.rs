@@ -260,6 +260,7 @@ impl Session for Fake {
             state,
             position: seconds(if loading { 0.0 } else { position }),
             duration: (!loading && self.scene != Scene::Live).then(|| seconds(LENGTH)),
+            growing: false,
             live_window: (self.scene == Scene::Live).then(|| (seconds(position - 590.0), seconds(position + 24.0))),
             buffer: seconds(26.0),
             video: if loading {
