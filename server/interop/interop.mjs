@@ -159,7 +159,7 @@ function table(results, chromium) {
   const library = (name) => JSON.parse(readFileSync(join(import.meta.dirname, "node_modules", name, "package.json"))).version;
   lines.push("", `${day}: Chromium ${version(chromium, "--version")}, hls.js ${library("hls.js")}, dash.js ${library("dashjs")}, ` +
     `Shaka ${library("shaka-player")}, ffmpeg ${version("ffmpeg", "-version")}, mpv ${version("mpv", "--version")}, ` +
-    `GStreamer ${version("gst-play-1.0", "--version")}.`);
+    `GStreamer ${version("gst-launch-1.0", "--gst-version")}.`);
   return lines.join("\n");
 }
 
