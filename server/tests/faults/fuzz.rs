@@ -366,7 +366,7 @@ fn uploaded_files() {
     // The boxes in front are what parsers read; media behind them is mostly noise to a mutation.
     let head = whole[..whole.len().min(2500)].to_vec();
     let (mut number, mut open) = (0, Vec::new());
-    fuzz_within(LONGEST_FILE, 16, &[head.clone()], |bytes| {
+    fuzz_within(LONGEST_FILE, 16, std::slice::from_ref(&head), |bytes| {
         number += 1;
         let mut file = bytes.to_vec();
         file.extend_from_slice(&whole[head.len()..]);

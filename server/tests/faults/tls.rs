@@ -65,7 +65,8 @@ async fn both_versions_and_both_protocols_are_spoken() {
     let trusted = [write_pair(folder.path())];
     let server = start(folder.path(), &[]);
     assert_eq!(server.scheme, "https");
-    let rows: &[(&[&SupportedProtocolVersion], &[&str], Option<&[u8]>)] = &[
+    type Row<'a> = (&'a [&'static SupportedProtocolVersion], &'a [&'a str], Option<&'a [u8]>);
+    let rows: &[Row<'_>] = &[
         (&[&version::TLS12], &["http/1.1"], Some(b"http/1.1")),
         (&[&version::TLS13], &["http/1.1"], Some(b"http/1.1")),
         (&[&version::TLS13], &[], None),
