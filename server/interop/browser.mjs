@@ -59,7 +59,7 @@ export async function* browserRuns(cases, executablePath) {
         `${moved.toFixed(1)} s in ${elapsed.toFixed(1)} s`,
         `start ${startup.toFixed(1)} s`,
         `${end.stalls} stalls`,
-        one.live ? `latency ${end.latency?.toFixed(1)} s` : "",
+        one.live && end.latency < 3600 ? `latency ${end.latency.toFixed(1)} s` : "",
         one.live && one.player === "hls.js" ? `${end.parts} parts` : "",
         end.errors.join("; "),
       ].filter(Boolean).join(", ");
