@@ -12,7 +12,7 @@ use super::extract::{Client, MediaPath, StreamId};
 use super::found::Found;
 use super::front::Front;
 use super::names::{MediaName, parse_name};
-use super::{hold, playlists};
+use super::{hold, playlists, subtitles};
 use crate::app::App;
 use crate::http::{Entity, Problem};
 use crate::store::{Growing, Rendition, TrackKind};
@@ -29,6 +29,9 @@ pub(super) async fn hls(
     client: Client,
 ) -> Result<Response, Problem> {
     let found = Found::now(&app, &id)?;
+    if let Some(track) = subtitles::track(&found, &path.rendition) {
+        return subtitles::file(&found, track, &path.file, &method, &headers).await;
+    }
     let rendition = found.rendition(&path.rendition)?;
     match path.file.as_str() {
         "index.m3u8" => playlists::media(&app, &found, &rendition, query, &method, &headers, &client).await,
@@ -50,6 +53,9 @@ pub(super) async fn dash(
     client: Client,
 ) -> Result<Response, Problem> {
     let found = Found::now(&app, &id)?;
+    if let Some(track) = subtitles::track(&found, &path.rendition) {
+        return subtitles::file(&found, track, &path.file, &method, &headers).await;
+    }
     let rendition = found.rendition(&path.rendition)?;
     let asked = Asked { app: &app, found: &found, rendition: &rendition, protocol: Protocol::Dash };
     asked.file(&path.file, &method, &headers, &client).await

@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 
+use super::align::{align, leading};
 use super::dash::manifest::Representation;
 use super::extract::Client;
 use super::front::Front;
 use super::hls::media::Growth;
 use super::rates::Rates;
 use super::rendered::{Documents, Version};
+use super::subtitles;
 use super::timing::{Freshness, Timing};
 use crate::app::App;
 use crate::catalog::{State, Stream};
 use crate::http::Problem;
-use crate::store::{LiveInfo, Rendition, StreamStore};
+use crate::store::{LiveInfo, Rendition, StreamStore, Window};
 
 /// How long a request waits for the first segments of a stream that is being packaged.
 const FIRST_SEGMENT_WAIT: Duration = Duration::from_secs(6);
@@ -169,10 +171,33 @@ impl Found {
 
     /// Every rendition as the manifest describes it.
     pub fn representations<'a>(&self, renditions: &'a [Arc<Rendition>]) -> Vec<Representation<'a>> {
+        let windows: Vec<_> = renditions.iter().map(|r| r.window()).collect();
+        let leading = self.leading(&windows);
         renditions
             .iter()
-            .map(|r| Representation { info: r.info(), window: r.window(), rates: self.rates(r) })
+            .zip(windows)
+            .map(|(r, window)| {
+                let window = match &leading {
+                    Some(leading) => align(window, leading),
+                    None => window,
+                };
+                Representation { info: r.info(), window, rates: self.rates(r) }
+            })
             .collect()
+    }
+
+    /// What a rendition lists, with discontinuities where the whole stream has them.
+    pub fn window(&self, rendition: &Rendition) -> Arc<Window> {
+        let windows: Vec<_> = self.store.renditions().iter().map(|r| r.window()).collect();
+        let window = rendition.window();
+        match self.leading(&windows) {
+            Some(leading) => align(window, &leading),
+            None => window,
+        }
+    }
+
+    fn leading(&self, windows: &[Arc<Window>]) -> Option<Arc<Window>> {
+        self.store.live().and_then(|_| leading(windows))
     }
 
     /// Part of media names; another one when a stream is deleted and made again under the same id.
@@ -191,7 +216,8 @@ impl Found {
         let ended = self.ended();
         Version {
             fronts: renditions.iter().map(|r| Front::of(&r.window())).collect(),
-            rates: Vec::new(),
+            rates: renditions.iter().map(|r| self.rates(r)).collect(),
+            subtitles: subtitles::listed(self),
             ended,
         }
     }

@@ -4,6 +4,7 @@
 //! [`Window`](crate::store::Window) ([`hls`], [`dash`]); what a request may ask of a live playlist is judged by pure functions
 //! as well ([`directives`], [`front`], [`timing`]); handlers join both.
 
+pub mod align;
 mod beside;
 pub mod dash;
 pub mod directives;
@@ -19,6 +20,7 @@ mod playlists;
 mod progressive;
 pub mod rates;
 pub mod rendered;
+mod subtitles;
 pub mod text;
 pub mod timing;
 mod trick;

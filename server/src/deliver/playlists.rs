@@ -14,7 +14,7 @@ use super::hls::master::{self, Variant};
 use super::hls::media::{self, MediaInput, Report};
 use super::rendered::Version;
 use super::timing::Freshness;
-use super::{dash, hls, hold, trick};
+use super::{dash, hls, hold, subtitles, trick};
 use crate::app::App;
 use crate::catalog::unix_ms;
 use crate::http::{Entity, Problem};
@@ -32,7 +32,13 @@ pub(super) async fn multivariant(
     let renditions = found.store.renditions();
     let rates: Vec<_> = renditions.iter().map(|r| found.rates(r)).collect();
     // The rates are all that changes: of a live stream rarely, of a file once, at its end.
-    let version = Version { fronts: Vec::new(), rates: rates.clone(), ended: found.ended() };
+    let subtitles = subtitles::listed(&found);
+    let version = Version {
+        fronts: Vec::new(),
+        rates: rates.clone(),
+        subtitles: subtitles.clone(),
+        ended: found.ended(),
+    };
     let documents = found.documents(&app);
     let entity = match documents.find("master", &version) {
         Some(entity) => entity,
@@ -44,8 +50,9 @@ pub(super) async fn multivariant(
                 .zip(key_frames)
                 .map(|((r, rates), key_frame_peak)| Variant { info: r.info(), rates: *rates, key_frame_peak })
                 .collect();
-            documents
-                .get("master", version, || Entity::text(master::playlist(&variants, &[]), hls::CONTENT_TYPE))
+            documents.get("master", version, || {
+                Entity::text(master::playlist(&variants, &subtitles), hls::CONTENT_TYPE)
+            })
         }
     };
     saw_playlist(&app, &id, &method, &client);
@@ -73,7 +80,7 @@ pub(super) async fn manifest(
         let periods = documents.with_memory(|memory| memory.periods.update(&windows, low_latency));
         dash::manifest::manifest(&dash::manifest::ManifestInput {
             representations: &representations,
-            subtitles: &[],
+            subtitles: &version.subtitles,
             periods: &periods,
             generation: &generation,
             timing,
@@ -116,14 +123,14 @@ pub(super) async fn media(
     };
     // The end first, then the windows: what comes in between only makes the list longer.
     let (ended, growth, timing) = (found.ended(), found.growth(), found.timing());
-    let window = rendition.window();
+    let window = found.window(rendition);
     let live = found.store.live().is_some();
     let reports: Vec<_> = if live && !ended { reports(found, rendition) } else { Vec::new() };
     let own = Front::of(&window);
     let version = Version {
         fronts: std::iter::once(own).chain(reports.iter().map(|report| report.front)).collect(),
-        rates: Vec::new(),
         ended,
+        ..Version::default()
     };
     let skip = directives.skip && !ended;
     let name = format!("{}/{}", rendition.name(), if skip { "delta" } else { "index" });

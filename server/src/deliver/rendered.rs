@@ -9,15 +9,18 @@ use crate::http::Entity;
 use super::dash::periods::Anchors;
 use super::front::Front;
 use super::hls::iframes::KeyFrame;
+use super::hls::master::Subtitles;
 use super::rates::Rates;
 
 /// What a rendering depends on; another value means to render anew.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Version {
     /// How far each rendition is, the one in question first.
     pub fronts: Vec<Front>,
     /// What each rendition announces, where the text depends on that alone.
     pub rates: Vec<Rates>,
+    /// Subtitles beside them.
+    pub subtitles: Vec<Subtitles>,
     /// Nothing will be added any more.
     pub ended: bool,
 }
@@ -130,7 +133,7 @@ mod tests {
     use super::*;
 
     fn version(last: u32) -> Version {
-        Version { fronts: vec![Front { last, ..Front::default() }], rates: vec![], ended: false }
+        Version { fronts: vec![Front { last, ..Front::default() }], ..Version::default() }
     }
 
     #[test]

@@ -29,10 +29,10 @@ pub(super) async fn playlist(
     rendition: &Arc<Rendition>,
 ) -> Result<Arc<Entity>, Problem> {
     let (ended, growth) = (found.ended(), found.growth());
-    let window = rendition.window();
+    let window = found.window(rendition);
     // Parts do not show here.
     let front = Front { open_parts: 0, last_parts: 0, ..Front::of(&window) };
-    let version = Version { fronts: vec![front], rates: Vec::new(), ended };
+    let version = Version { fronts: vec![front], ended, ..Version::default() };
     let documents = found.documents(app);
     let name = format!("{}/iframes", rendition.name());
     if let Some(entity) = documents.find(&name, &version) {
@@ -106,8 +106,8 @@ fn look_up(
             }
             // A segment that tells nothing is its own key frame: more bytes, but no hole in the list.
             let whole = FirstSample { offset: 0, bytes: segment.bytes };
-            let found =
-                head(store, rendition, segment.number).filter(|f| f.offset + f.bytes <= segment.bytes);
+            let found = if segment.is_gap() { None } else { head(store, rendition, segment.number) };
+            let found = found.filter(|f| f.offset + f.bytes <= segment.bytes);
             let FirstSample { offset, bytes } = found.unwrap_or(whole);
             KeyFrame {
                 segment: segment.number,

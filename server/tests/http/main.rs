@@ -11,6 +11,8 @@
 mod api;
 mod connections;
 mod delivery;
+mod delivery_dash;
+mod delivery_live;
 mod describe;
 mod live_api;
 mod packaging;

@@ -60,12 +60,13 @@ pub(super) fn sets(text: &mut String, input: &ManifestInput<'_>, ordinal: u64, a
             text,
             "    <AdaptationSet id=\"{}\" contentType=\"text\" mimeType=\"text/vtt\" lang=\"{}\">\n      \
              <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"subtitle\"/>\n      \
-             <Representation id=\"{}\" bandwidth=\"1000\">\n        <BaseURL>{}/subtitles.vtt</BaseURL>\n      \
+             <Representation id=\"{}\" bandwidth=\"1000\">\n        <BaseURL>{}/{}</BaseURL>\n      \
              </Representation>\n    </AdaptationSet>\n",
             TEXT_ID + index,
             escaped(&subtitles.language),
             subtitles.name,
-            subtitles.name
+            subtitles.name,
+            subtitles.file
         );
     }
 }

@@ -18,7 +18,7 @@ pub struct KeyFrame {
     pub duration: u64,
     /// Where its fragment begins in the segment.
     pub offset: u64,
-    /// Bytes from there to the frame's end.
+    /// Bytes from there to the frame's end; 0 for a gap.
     pub bytes: u64,
     /// Init segment that it needs.
     pub init: u32,
@@ -72,14 +72,13 @@ pub fn playlist(input: &IFrameInput<'_>) -> String {
             map = Some(frame.init);
             let _ = writeln!(text, "#EXT-X-MAP:URI=\"{}\"", init_name(input.generation, frame.init));
         }
-        let _ = write!(
-            text,
-            "#EXTINF:{},\n#EXT-X-BYTERANGE:{}@{}\n{}\n",
-            decimal(frame.duration, timescale),
-            frame.bytes,
-            frame.offset,
-            segment_name(frame.segment, input.generation)
-        );
+        let duration = decimal(frame.duration, timescale);
+        let name = segment_name(frame.segment, input.generation);
+        // Also what is missing has its entry, so that entries count as segments do.
+        let _ = match frame.bytes {
+            0 => write!(text, "#EXTINF:{duration},\n#EXT-X-GAP\n{name}\n"),
+            bytes => write!(text, "#EXTINF:{duration},\n#EXT-X-BYTERANGE:{bytes}@{}\n{name}\n", frame.offset),
+        };
     }
     if input.growth == Growth::Ended {
         text.push_str("#EXT-X-ENDLIST\n");

@@ -25,6 +25,10 @@ pub struct Subtitles {
     pub language: String,
     /// Name for people.
     pub label: String,
+    /// Shown without being asked for.
+    pub default: bool,
+    /// Name of its file in the folder of its name.
+    pub file: String,
 }
 
 /// The playlist: a variant per video rendition, all with the audio and subtitle groups that there are.
@@ -104,10 +108,11 @@ fn audio_group(text: &mut String, audio: &[&Variant<'_>]) {
 }
 
 fn subtitle_group(text: &mut String, subtitles: &[Subtitles]) {
-    for Subtitles { name, language, label } in subtitles {
+    for Subtitles { name, language, label, default, .. } in subtitles {
+        let default = if *default { "YES" } else { "NO" };
         let _ = writeln!(
             text,
-            "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"text\",NAME=\"{}\",LANGUAGE=\"{}\",DEFAULT=NO,AUTOSELECT=YES,\
+            "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"text\",NAME=\"{}\",LANGUAGE=\"{}\",DEFAULT={default},AUTOSELECT=YES,\
              FORCED=NO,URI=\"{name}/index.m3u8\"",
             quotable(label),
             quotable(language)
@@ -182,8 +187,13 @@ mod tests {
     #[test]
     fn it_parses_elsewhere_with_subtitles_and_i_frames() {
         let (low, sound) = (video("360p", 360, 750_000), audio());
-        let subtitles =
-            [Subtitles { name: "text-de".into(), language: "de".into(), label: "Deutsch \"plus\"\n".into() }];
+        let subtitles = [Subtitles {
+            name: "text-de".into(),
+            language: "de".into(),
+            label: "Deutsch \"plus\"\n".into(),
+            default: false,
+            file: "1-k.vtt".into(),
+        }];
         let variants = [
             Variant { key_frame_peak: Some(99_000), ..variant(&low, 900_000, 700_000) },
             variant(&sound, 130_000, 128_000),

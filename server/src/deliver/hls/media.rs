@@ -107,7 +107,9 @@ fn render(input: &MediaInput<'_>, skipped: usize) -> String {
             parts(&mut text, input, segment.number);
         }
         let duration = decimal(segment.duration, u64::from(input.timescale));
-        let _ = write!(text, "#EXTINF:{duration},\n{}\n", segment_name(segment.number, input.generation));
+        let gap = if segment.is_gap() { "#EXT-X-GAP\n" } else { "" };
+        let name = segment_name(segment.number, input.generation);
+        let _ = write!(text, "#EXTINF:{duration},\n{gap}{name}\n");
     }
     if input.has_parts() {
         let front = Front::of(input.window);

@@ -86,6 +86,11 @@ impl Track {
     pub(super) fn step(&mut self) -> Step {
         let window = self.rendition.window();
         let mut finished = self.rendition.segment(self.segment);
+        // What the rendition missed is passed over.
+        while let Some(gap) = finished.filter(SegmentEntry::is_gap) {
+            (self.segment, self.part, self.ticks) = (self.segment + 1, 0, gap.end());
+            finished = self.rendition.segment(self.segment);
+        }
         if self.part > 0 && finished.is_some_and(|segment| self.ticks >= segment.end()) {
             (self.segment, self.part) = (self.segment + 1, 0);
             finished = self.rendition.segment(self.segment);

@@ -286,3 +286,18 @@ fn a_file_has_none_of_the_live_tags() {
     let growing = MediaInput { growth: Growth::Event, ..input };
     assert_eq!(playlist(&growing), expected.replace("VOD", "EVENT").replace("#EXT-X-ENDLIST\n", ""));
 }
+
+#[test]
+fn a_segment_that_is_missing_is_a_gap() {
+    let mut window = window(1, 6, 1);
+    window.segments = window
+        .segments
+        .iter()
+        .map(|s| SegmentEntry { bytes: if s.number == 2 { 0 } else { s.bytes }, ..*s })
+        .collect();
+    let text = playlist(&input(&window, &[]));
+    assert!(text.contains("#EXTINF:2.0,\n#EXT-X-GAP\n00002-k.m4s\n"), "{text}");
+    let parsed = broadcast_hls::MediaPlaylist::parse(&text).unwrap();
+    let gaps: Vec<_> = parsed.segments.iter().map(|s| s.gap).collect();
+    assert_eq!(gaps, [false, true, false, false, false, false]);
+}

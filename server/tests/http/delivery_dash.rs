@@ -1,0 +1,215 @@
+//! DASH as a client meets it: the rules for manifests that do not change, that do, and that are ahead of their segments.
+
+use roxmltree::{Document, Node};
+
+use super::delivery_live::OnAir;
+use super::support::Server;
+
+const MANIFEST: &str = "/stream/air/dash/manifest.mpd";
+
+async fn manifest(server: &Server) -> String {
+    let answer = server.get(MANIFEST).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/dash+xml")));
+    answer.text()
+}
+
+fn all<'a>(document: &'a Document<'_>, name: &str) -> Vec<Node<'a, 'a>> {
+    document.descendants().filter(|node| node.has_tag_name(("urn:mpeg:dash:schema:mpd:2011", name))).collect()
+}
+
+/// Number, start and duration of every segment of a representation's timeline, by the rules of the standard.
+fn timeline(template: Node<'_, '_>) -> Vec<(u64, u64, u64)> {
+    let number = |node: Node<'_, '_>, name: &str| node.attribute(name).map(|v| v.parse::<u64>().unwrap());
+    let mut found = Vec::new();
+    let mut at = 0;
+    let mut next = number(template, "startNumber").unwrap();
+    for s in template.descendants().filter(|node| node.has_tag_name(("urn:mpeg:dash:schema:mpd:2011", "S"))) {
+        let (start, duration) = (number(s, "t").unwrap_or(at), number(s, "d").unwrap());
+        assert!(found.is_empty() || start == at, "no gap and no overlap inside a Period");
+        at = start;
+        for _ in 0..=number(s, "r").unwrap_or(0) {
+            found.push((next, at, duration));
+            (next, at) = (next + 1, at + duration);
+        }
+    }
+    found
+}
+
+/// Ids of everything that has one, in order.
+fn ids(document: &Document<'_>) -> Vec<(String, String)> {
+    let named = |name: &'static str| {
+        all(document, name).into_iter().map(move |n| (name.to_owned(), n.attribute("id").unwrap().to_owned()))
+    };
+    named("Period").chain(named("AdaptationSet")).chain(named("Representation")).collect()
+}
+
+#[tokio::test]
+async fn a_low_latency_manifest_says_all_that_a_player_needs() {
+    let server = Server::with(|_| {}, &[]).await;
+    let air = OnAir::start(&server, "air", (2000, 500), 60).await;
+    air.segments(1..=6);
+    air.begin(7, false, 0);
+    air.part();
+    let text = manifest(&server).await;
+    let document = Document::parse(&text).unwrap();
+    let mpd = document.root_element();
+    for (name, value) in [
+        ("type", "dynamic"),
+        ("availabilityStartTime", "2026-03-01T00:00:00.000Z"),
+        ("minimumUpdatePeriod", "PT2.0S"),
+        ("timeShiftBufferDepth", "PT60S"),
+        ("suggestedPresentationDelay", "PT6S"),
+        ("maxSegmentDuration", "PT2S"),
+        ("minBufferTime", "PT2S"),
+    ] {
+        assert_eq!(mpd.attribute(name), Some(value), "{name}");
+    }
+    assert!(mpd.attribute("publishTime").is_some_and(|time| time.ends_with('Z')));
+    assert!(mpd.attribute("mediaPresentationDuration").is_none());
+    // The order of the schema: a validating reader wants it.
+    let children: Vec<_> = mpd.children().filter(Node::is_element).map(|n| n.tag_name().name()).collect();
+    assert_eq!(children, ["ServiceDescription", "Period", "UTCTiming"]);
+    let latency = all(&document, "Latency")[0];
+    assert_eq!(
+        ["target", "min", "max"].map(|name| latency.attribute(name).unwrap()),
+        ["3000", "1500", "6000"],
+        "milliseconds"
+    );
+    assert_eq!(all(&document, "PlaybackRate").len(), 1);
+    let utc = all(&document, "UTCTiming")[0];
+    let time = server.get(utc.attribute("value").unwrap()).await;
+    assert_eq!((time.status, time.header("cache-control")), (200, Some("no-store")));
+    for template in all(&document, "SegmentTemplate") {
+        assert_eq!(template.attribute("availabilityTimeOffset"), Some("1.5"), "a segment less one chunk");
+        assert_eq!(template.attribute("availabilityTimeComplete"), Some("false"));
+        let scale: u64 = template.attribute("timescale").unwrap().parse().unwrap();
+        let expected: Vec<_> = (1..=7).map(|n| (n, (n - 1) * 2 * scale, 2 * scale)).collect();
+        assert_eq!(timeline(template), expected, "the one in progress is announced");
+    }
+    for reference in all(&document, "ProducerReferenceTime") {
+        assert_eq!(reference.attribute("wallClockTime"), Some("2026-03-01T00:00:00.000Z"));
+        assert_eq!(reference.attribute("presentationTime"), Some("0"));
+    }
+    assert_eq!(all(&document, "ProducerReferenceTime").len(), 2);
+    let paths = addresses(&document, 7);
+    assert_eq!(paths.len(), 2);
+    let answers = futures_util::future::join_all(paths.iter().map(|path| async {
+        let head = server.send("HEAD", path, &[], "").await;
+        (head.status, head.header("content-length").map(str::to_owned))
+    }));
+    assert_eq!(answers.await, [(200, None), (200, None)], "in progress: no length");
+    let early: Vec<_> = addresses(&document, 8);
+    for path in early {
+        assert_eq!(server.get(&path).await.problem(404), "not-found", "too early");
+    }
+    let cached = server.get(MANIFEST).await;
+    assert_eq!(cached.header("cache-control"), Some("public, max-age=1, s-maxage=1"));
+}
+
+/// Where every representation's segment of that number is.
+fn addresses(document: &Document<'_>, number: u64) -> Vec<String> {
+    all(document, "Representation")
+        .iter()
+        .map(|representation| {
+            let template =
+                representation.children().find(|n| n.tag_name().name() == "SegmentTemplate").unwrap();
+            let media = template.attribute("media").unwrap();
+            let media = media.replace("$RepresentationID$", representation.attribute("id").unwrap());
+            format!("/stream/air/dash/{}", media.replace("$Number%05d$", &format!("{number:05}")))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn it_is_published_anew_if_and_only_if_it_changed_and_its_ids_and_start_stay() {
+    let server = Server::with(|_| {}, &[]).await;
+    let air = OnAir::start(&server, "air", (1000, 500), 10).await;
+    air.segments(1..=4);
+    let first = manifest(&server).await;
+    assert_eq!(manifest(&server).await, first);
+    air.begin(5, false, 0);
+    air.part();
+    let second = manifest(&server).await;
+    assert_ne!(second, first, "a segment in progress is news");
+    air.part();
+    assert_eq!(manifest(&server).await, second, "a second part of it is none");
+    air.finish();
+    assert_eq!(manifest(&server).await, second, "nor is that it has become as long as was said");
+    let before = Document::parse(&second).unwrap();
+    air.segments(6..=30);
+    let later = manifest(&server).await;
+    let after = Document::parse(&later).unwrap();
+    assert_eq!(ids(&after), ids(&before));
+    for name in ["availabilityStartTime", "timeShiftBufferDepth"] {
+        assert_eq!(after.root_element().attribute(name), before.root_element().attribute(name), "{name}");
+    }
+    for template in all(&after, "SegmentTemplate") {
+        let list = timeline(template);
+        assert!(list[0].0 > 1, "the window slid");
+        let scale: u64 = template.attribute("timescale").unwrap().parse().unwrap();
+        assert!(list.iter().all(|(number, start, d)| *start == (number - 1) * scale && *d == scale));
+    }
+}
+
+#[tokio::test]
+async fn a_break_begins_a_period_whose_start_stays_when_its_first_segments_leave() {
+    let server = Server::with(|_| {}, &[]).await;
+    let air = OnAir::start(&server, "air", (1000, 500), 8).await;
+    air.segments(1..=5);
+    air.begin(6, true, 0);
+    air.part();
+    let period = |text: &str, index: usize| {
+        let document = Document::parse(text).unwrap();
+        let period = all(&document, "Period")[index];
+        let template = period.descendants().find(|n| n.tag_name().name() == "SegmentTemplate").unwrap();
+        (
+            ["id", "start"].map(|name| period.attribute(name).unwrap().to_owned()),
+            template.attribute("presentationTimeOffset").map(str::to_owned),
+            template.attribute("startNumber").unwrap().to_owned(),
+        )
+    };
+    let text = manifest(&server).await;
+    assert_eq!(period(&text, 0), (["0".into(), "PT0S".into()], None, "1".into()));
+    let second = (["1".to_owned(), "PT5.0S".to_owned()], Some("450000".to_owned()));
+    assert_eq!(period(&text, 1), (second.0.clone(), second.1.clone(), "6".into()));
+    air.part();
+    air.finish();
+    air.segments(7..=20);
+    let text = manifest(&server).await;
+    let (name, offset, number) = period(&text, 0);
+    assert_eq!((name, offset), second, "although segment 6 is gone");
+    assert_eq!(number, "13");
+}
+
+#[tokio::test]
+async fn the_end_makes_it_static_with_the_same_addresses() {
+    let server = Server::with(|_| {}, &[]).await;
+    let air = OnAir::start(&server, "air", (1000, 500), 0).await;
+    air.segments(1..=5);
+    let before = manifest(&server).await;
+    air.end().await;
+    let text = manifest(&server).await;
+    let document = Document::parse(&text).unwrap();
+    let mpd = document.root_element();
+    assert_eq!(
+        (mpd.attribute("type"), mpd.attribute("mediaPresentationDuration")),
+        (Some("static"), Some("PT5.0S"))
+    );
+    for name in [
+        "availabilityStartTime",
+        "publishTime",
+        "minimumUpdatePeriod",
+        "suggestedPresentationDelay",
+        "timeShiftBufferDepth",
+    ] {
+        assert!(mpd.attribute(name).is_none(), "{name}");
+    }
+    assert!(all(&document, "UTCTiming").is_empty() && all(&document, "ServiceDescription").is_empty());
+    assert!(!text.contains("availabilityTime"));
+    assert_eq!(addresses(&document, 3), addresses(&Document::parse(&before).unwrap(), 3));
+    for path in addresses(&document, 3) {
+        assert_eq!(server.get(&path).await.status, 200);
+    }
+    let cached = server.get(MANIFEST).await;
+    assert_eq!(cached.header("cache-control"), Some("public, max-age=30, s-maxage=30"));
+}
