@@ -22,6 +22,9 @@ use crate::store::{LiveInfo, Rendition, StreamStore, Window};
 /// How long a request waits for the first segments of a stream that is being packaged.
 const FIRST_SEGMENT_WAIT: Duration = Duration::from_secs(6);
 
+/// Name of the rung that is the publisher's own pictures.
+const PASSED_THROUGH: &str = "source";
+
 /// A stream together with its media.
 #[derive(Debug, Clone)]
 pub struct Found {
@@ -163,7 +166,7 @@ impl Found {
         if self.ended() {
             Rates::measured(info, peak, average)
         } else if self.store.live().is_some() {
-            Rates::live(info, peak, average)
+            Rates::live(info, info.name != PASSED_THROUGH, peak, average)
         } else {
             Rates::nominal(info)
         }

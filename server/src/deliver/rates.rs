@@ -32,13 +32,16 @@ impl Rates {
         }
     }
 
-    /// What a live stream announces: never below what was asked of the encoder, above what was measured by some head room,
-    /// and on a coarse scale, so that players see the same figure for a long time.
-    pub fn live(info: &RenditionInfo, peak: Option<u64>, average: Option<u64>) -> Self {
+    /// What a live stream announces: above what was measured by some head room, and on a coarse scale, so that players see the
+    /// same figure for a long time. `encoded`: never below what was asked of the encoder, which may come to need it; what a
+    /// publisher sends is what it sends.
+    pub fn live(info: &RenditionInfo, encoded: bool, peak: Option<u64>, average: Option<u64>) -> Self {
         let nominal = Self::nominal(info);
-        let room = |rate: Option<u64>| rate.unwrap_or(0).saturating_mul(LIVE_HEAD_ROOM_PERCENT) / 100;
-        let peak = nominal.peak.max(coarse(room(peak)));
-        Self { peak, average: nominal.average.max(coarse(room(average))).min(peak) }
+        let (Some(peak), Some(average)) = (peak, average) else { return nominal };
+        let room = |rate: u64| coarse(rate.saturating_mul(LIVE_HEAD_ROOM_PERCENT) / 100);
+        let least = if encoded { nominal } else { Self { peak: 0, average: 0 } };
+        let peak = least.peak.max(room(peak));
+        Self { peak, average: least.average.max(room(average)).min(peak) }
     }
 }
 
@@ -76,15 +79,14 @@ mod tests {
 
     #[test]
     fn a_live_rate_covers_what_was_measured_and_stays_where_it_is_while_that_moves_a_little() {
-        let at = |peak, average| Rates::live(&info(0), Some(peak), Some(average));
+        let at = |peak, average| Rates::live(&info(9_000_000), false, Some(peak), Some(average));
         let first = at(2_500_000, 2_400_000);
         assert!(first.peak >= 2_750_000 && first.peak <= 3_500_000, "{first:?}");
         assert_eq!(at(2_550_000, 2_300_000).peak, first.peak);
         assert!(at(2_000_000_000, 1).peak >= 2_200_000_000);
-        assert_eq!(
-            Rates::live(&info(1_000_000), Some(500_000), None),
-            Rates { peak: 1_300_000, average: 1_000_000 }
-        );
+        let nominal = Rates { peak: 1_300_000, average: 1_000_000 };
+        assert_eq!(Rates::live(&info(1_000_000), true, Some(500_000), Some(400_000)), nominal);
+        assert_eq!(Rates::live(&info(1_000_000), false, None, None), nominal, "nothing is measured yet");
         let steps: Vec<_> = (1..100).map(|i| coarse(i * 100_000)).collect();
         assert!(steps.windows(2).all(|w| w[0] <= w[1]));
         assert!((1..100).all(|i| coarse(i * 100_000) < i * 125_100 + LEAST_STEP));
@@ -93,7 +95,7 @@ mod tests {
     #[test]
     fn an_average_is_never_above_the_peak() {
         for (peak, average) in [(100_000, 100_000), (20_000, 19_999), (1, 1)] {
-            let rates = Rates::live(&info(0), Some(peak), Some(average));
+            let rates = Rates::live(&info(9_000_000), false, Some(peak), Some(average));
             assert!(rates.average <= rates.peak, "{rates:?}");
         }
     }
