@@ -138,6 +138,11 @@ async fn held(server: &Server, count: usize) {
 
 const LIST: &str = "/stream/air/hls/source/index.m3u8";
 
+/// A reload that waits for a segment.
+async fn reload(server: &Server, segment: u32) -> Answer {
+    server.get(&format!("{LIST}?_HLS_msn={segment}")).await
+}
+
 fn parse(answer: &Answer) -> broadcast_hls::MediaPlaylist {
     assert_eq!(answer.status, 200, "{}", answer.text());
     broadcast_hls::MediaPlaylist::parse(&answer.text()).unwrap()
@@ -308,11 +313,10 @@ async fn the_end_of_the_stream_releases_who_waits_and_ends_the_directives() {
     air.begin(3, false, 0);
     let generation = generation(&server, "air");
     let hint = format!("/stream/air/hls/source/00003.0-{generation}.m4s");
-    let (list, part, ()) =
-        tokio::join!(server.get(&format!("{LIST}?_HLS_msn=4")), server.get(&hint), async {
-            held(&server, 2).await;
-            air.end().await;
-        });
+    let (list, part, ()) = tokio::join!(reload(&server, 4), server.get(&hint), async {
+        held(&server, 2).await;
+        air.end().await;
+    });
     assert!(list.text().ends_with("#EXT-X-ENDLIST\n"), "{}", list.text());
     assert_eq!(part.problem(404), "not-found");
     let plain = server.get(LIST).await.text();
@@ -328,7 +332,7 @@ async fn a_stopping_server_lets_go_of_who_waits() {
     let mut server = Server::with(|_| {}, &[]).await;
     let air = OnAir::start(&server, "air", (4000, 2000), 0).await;
     air.segments(1..=2);
-    let (list, ()) = tokio::join!(server.get(&format!("{LIST}?_HLS_msn=3")), async {
+    let (list, ()) = tokio::join!(reload(&server, 3), async {
         held(&server, 1).await;
         server.app.stop.cancel();
     });
@@ -342,7 +346,7 @@ async fn a_deleted_stream_lets_go_of_who_waits() {
     let server = Server::with(|_| {}, &[]).await;
     let air = OnAir::start(&server, "air", (4000, 2000), 0).await;
     air.segments(1..=2);
-    let (list, ()) = tokio::join!(server.get(&format!("{LIST}?_HLS_msn=3")), async {
+    let (list, ()) = tokio::join!(reload(&server, 3), async {
         held(&server, 1).await;
         server.app.delete("air").await.unwrap();
     });
