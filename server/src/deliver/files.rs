@@ -109,7 +109,7 @@ impl Asked<'_> {
         };
         let response = match file {
             File::Whole(entity) => entity.answer(method, headers),
-            File::InProgress(growing) => self.in_progress(growing, method),
+            File::InProgress(growing) => self.in_progress(growing),
         };
         let delivered = matches!(
             response.status(),
@@ -186,27 +186,24 @@ impl Asked<'_> {
         File::Whole(Entity::media(bytes, tag, self.mime()))
     }
 
-    /// Chunked, without a length: each chunk as soon as it is there, to the segment's end.
-    fn in_progress(&self, growing: Growing, method: &Method) -> Response {
-        let body = if *method == Method::HEAD {
-            Body::empty()
-        } else {
-            let stop = self.app.stop.clone();
-            Body::from_stream(futures_util::stream::try_unfold(growing, move |mut growing| {
-                let stop = stop.clone();
-                async move {
-                    let next = tokio::select! {
-                        next = growing.next() => next,
-                        () = stop.cancelled() => return Err(io::Error::other("the server is stopping")),
-                    };
-                    match next {
-                        Some(chunk) => Ok(Some((chunk, growing))),
-                        None if growing.finished().is_some() => Ok(None),
-                        None => Err(io::Error::other("the segment was given up")),
-                    }
+    /// Chunked, without a length: each chunk as soon as it is there, to the segment's end. Of an answer to HEAD nothing is
+    /// ever read.
+    fn in_progress(&self, growing: Growing) -> Response {
+        let stop = self.app.stop.clone();
+        let body = Body::from_stream(futures_util::stream::try_unfold(growing, move |mut growing| {
+            let stop = stop.clone();
+            async move {
+                let next = tokio::select! {
+                    next = growing.next() => next,
+                    () = stop.cancelled() => return Err(io::Error::other("the server is stopping")),
+                };
+                match next {
+                    Some(chunk) => Ok(Some((chunk, growing))),
+                    None if growing.finished().is_some() => Ok(None),
+                    None => Err(io::Error::other("the segment was given up")),
                 }
-            }))
-        };
+            }
+        }));
         let mut response = Response::new(body);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.mime()));

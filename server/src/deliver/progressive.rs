@@ -58,7 +58,8 @@ pub async fn progressive(
         Problem::internal("joining sound and picture")
     })?;
     let body = if *method == Method::HEAD {
-        Body::empty()
+        // Nothing is sent, and no length is promised.
+        Body::from_stream(futures_util::stream::empty::<io::Result<Bytes>>())
     } else {
         if let Some(peer) = &client.peer {
             peer.timers.allow_stall(PAUSE);

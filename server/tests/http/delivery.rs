@@ -24,7 +24,8 @@ async fn the_multivariant_playlist_says_what_players_need() {
     assert_eq!(answer.header("content-type"), Some("application/vnd.apple.mpegurl"));
     let master = m3u8_rs::parse_master_playlist_res(&answer.body).unwrap();
     assert!(master.independent_segments);
-    assert_eq!(master.variants.len(), 2);
+    let key_frames: Vec<_> = master.variants.iter().map(|v| v.is_i_frame).collect();
+    assert_eq!(key_frames, [false, false, true, true], "two rungs, and their key frames");
     let top = &master.variants[1];
     assert_eq!((top.resolution.unwrap().width, top.resolution.unwrap().height), (640, 360));
     assert_eq!(top.codecs.as_deref(), Some("avc1.64000d,mp4a.40.2"));
@@ -92,7 +93,7 @@ async fn a_growing_playlist_is_an_event_that_only_grows_and_ends_once() {
     let playlist = server.get(path).await.text();
     assert!(playlist.contains("#EXT-X-PLAYLIST-TYPE:VOD") && playlist.ends_with("#EXT-X-ENDLIST\n"));
     let master = server.get("/stream/grow/hls/master.m3u8").await;
-    assert_eq!(master.header("cache-control"), Some("public, max-age=30"));
+    assert_eq!(master.header("cache-control"), Some("public, max-age=30, s-maxage=30"));
 }
 
 #[tokio::test]
