@@ -1,6 +1,6 @@
 //! What may go wrong in a server's life, each with the mark that it has to pass.
 //!
-//! `WEIR_SOAK=seconds` lengthens what can be lengthened, `WEIR_FUZZ_SECONDS=seconds` each fuzz target.
+//! `WEIR_FUZZ_SECONDS=seconds` lets each fuzz target run for that long.
 
 #![allow(
     clippy::unwrap_used,
