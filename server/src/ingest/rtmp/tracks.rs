@@ -474,7 +474,8 @@ mod tests {
 
     #[test]
     fn audio_configurations_are_read() {
-        let rows: &[(&[u8], Option<(u32, u32)>)] = &[
+        type Row<'a> = (&'a [u8], Option<(u32, u32)>);
+        let rows: &[Row<'_>] = &[
             (&[0x11, 0x90], Some((48_000, 2))),
             (&[0x12, 0x08], Some((44_100, 1))),
             (&[0x2b, 0x92, 0x08, 0x00], Some((22_050, 2))),
