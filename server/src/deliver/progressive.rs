@@ -156,7 +156,7 @@ impl Sender {
                         }
                     }
                 }
-                step @ (Step::Segment(_) | Step::Part(_)) => {
+                step @ (Step::Segment(_) | Step::Part(_) | Step::Rest(_)) => {
                     for fragment in track.take(step, &self.store).await? {
                         self.sequence += 1;
                         let pieces = with_sequence(&fragment, self.sequence).map_err(io::Error::other)?;

@@ -14,6 +14,8 @@ pub(super) enum Step {
     Segment(SegmentEntry),
     /// A part, of a segment in progress or of one whose beginning was sent already.
     Part(PartEntry),
+    /// The rest of a finished segment whose parts are not listed any more.
+    Rest(SegmentEntry),
     /// It is still to come.
     Wait,
     /// It needs an init segment that the stream did not begin with.
@@ -105,8 +107,7 @@ impl Track {
             (Some(segment), _) if self.part == 0 => Step::Segment(segment),
             (_, Some(part)) => Step::Part(part),
             (None, None) if self.segment < window.first_number() => Step::Lost,
-            // The rest of a segment whose parts are not listed any more.
-            (Some(_), None) => Step::Lost,
+            (Some(segment), None) => Step::Rest(segment),
             _ => Step::Wait,
         }
     }
@@ -118,6 +119,12 @@ impl Track {
                 let bytes = store.read_segment(self.rendition.name(), segment.number).await?;
                 (self.segment, self.part, self.ticks) = (segment.number + 1, 0, segment.end());
                 Ok(fragments(&bytes))
+            }
+            Step::Rest(segment) => {
+                let bytes = store.read_segment(self.rendition.name(), segment.number).await?;
+                let rest = fragments(&bytes).into_iter().skip(self.part as usize).collect();
+                (self.segment, self.part, self.ticks) = (segment.number + 1, 0, segment.end());
+                Ok(rest)
             }
             Step::Part(part) => {
                 let gone = || io::Error::other("a part has left the memory");
