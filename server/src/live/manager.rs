@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -53,6 +54,9 @@ pub enum OpenError {
     /// The stream is one that was packaged once.
     #[error("stream {0:?} is not a live stream")]
     NotLive(String),
+    /// It runs, and has not got round to what it was told before.
+    #[error("stream {0:?} is busy; try again in a moment")]
+    Busy(String),
 }
 
 struct Message {
@@ -167,11 +171,16 @@ impl LiveManager {
     /// See [`OpenError`].
     pub fn open(&self, id: &str, settings: LiveSettings) -> Result<(), OpenError> {
         let mut sessions = self.lock();
-        if let Some(handle) = sessions.get_mut(id)
-            && handle.control.try_send(Control::Settings(settings.clone())).is_ok()
-        {
-            handle.takeover = settings.takeover;
-            return Ok(());
+        if let Some(handle) = sessions.get_mut(id) {
+            match handle.control.try_send(Control::Settings(settings.clone())) {
+                Ok(()) => {
+                    handle.takeover = settings.takeover;
+                    return Ok(());
+                }
+                // It runs: a second one would write into the same store.
+                Err(TrySendError::Full(_)) => return Err(OpenError::Busy(id.to_owned())),
+                Err(TrySendError::Closed(_)) => {}
+            }
         }
         let stream = self.inner.store.get_or_create(id)?;
         if stream.live().is_none() && !stream.renditions().is_empty() {

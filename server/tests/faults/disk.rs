@@ -70,8 +70,12 @@ fn a_full_disk_is_told_and_nothing_is_torn() {
 
     // A stream that does not fit beside what fills the disk fails with the reason; what it lists can be played.
     assert_eq!(server.send("POST", "/api/stream/create", "", &card("large", 96, 3600)).status, 201);
-    until("it has begun", || !uris(&server.get("/stream/large/hls/96p/index.m3u8").text()).is_empty());
-    for size in [2_000_000, 1_000_000, 500_000, 250_000, 125_000] {
+    until("it has begun", || {
+        let playlist = server.get("/stream/large/hls/96p/index.m3u8");
+        playlist.status == 200 && !uris(&playlist.text()).is_empty()
+    });
+    // Down to pieces that the card fills within seconds.
+    for size in [2_000_000, 1_000_000, 500_000, 250_000, 125_000, 60_000, 30_000, 10_000, 4_000] {
         while server.send("POST", "/api/upload", "", &"x".repeat(size)).status == 201 {}
     }
     let large = wait_for_end(&server, "large");

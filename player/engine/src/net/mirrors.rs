@@ -89,6 +89,6 @@ impl Http {
             tracing::debug!(%url, %error, "trying the next mirror, if there is one");
             first.get_or_insert(error);
         }
-        Err(first.unwrap_or_else(|| NetError::Scheme { url: ask.url }))
+        Err(first.unwrap_or(NetError::Scheme { url: ask.url }))
     }
 }

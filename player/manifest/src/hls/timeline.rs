@@ -93,7 +93,7 @@ pub(crate) fn trimmed(
     let listed = |known: &Known<'_>| !known.segments.is_empty();
     let known = own.filter(listed).or(sibling.filter(listed))?;
     let first = known.segments.first()?;
-    let from = i128::from(first_listed(playlist)) + known.offset;
+    let from = first_listed(playlist) + known.offset;
     let before = usize::try_from(i128::from(first.number) - from).ok().filter(|before| *before > 0)?;
     let lead: Duration = playlist.segments.get(..before)?.iter().map(|segment| segment.duration).sum();
     let kept = playlist.segments.get(before)?;

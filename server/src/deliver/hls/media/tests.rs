@@ -118,10 +118,10 @@ fn another_parser_reads_the_same_from_it() {
     let parsed = broadcast_hls::MediaPlaylist::parse(&playlist(&input(&window, &reports))).unwrap();
     let low = parsed.low_latency.unwrap();
     assert!(low.can_block_reload);
-    assert_eq!(low.part_target.map(|s| s.get()), Some(0.5));
-    assert_eq!(low.part_hold_back.map(|s| s.get()), Some(1.5));
-    assert_eq!(low.hold_back.map(|s| s.get()), Some(6.0));
-    assert_eq!(low.can_skip_until.map(|s| s.get()), Some(12.0));
+    assert_eq!(low.part_target.map(broadcast_hls::DecimalSeconds::get), Some(0.5));
+    assert_eq!(low.part_hold_back.map(broadcast_hls::DecimalSeconds::get), Some(1.5));
+    assert_eq!(low.hold_back.map(broadcast_hls::DecimalSeconds::get), Some(6.0));
+    assert_eq!(low.can_skip_until.map(broadcast_hls::DecimalSeconds::get), Some(12.0));
     assert_eq!(low.preload_hint_part.as_deref(), Some("00019.3-k.m4s"));
     assert_eq!((parsed.target_duration, parsed.media_sequence, parsed.segments.len()), (2, 7, 12));
     assert!(parsed.always_emit_discontinuity_sequence && parsed.independent_segments && !parsed.endlist);
