@@ -41,6 +41,10 @@ pub(super) struct SourceRung {
     pub(super) end_ns: u64,
     /// Average bitrate in bit/s.
     pub(super) bandwidth: u64,
+    /// Ticks that composition offsets are raised by, for none to be negative. 0 in plans that know nothing of it:
+    /// their streams have an init segment already, which says so.
+    #[serde(default)]
+    pub(super) delay: u32,
 }
 
 /// Name of the source's rendition.
@@ -133,7 +137,7 @@ impl Plan {
                 rung.width.min(rung.height) * 10 <= lines * 9 && u64::from(rung.kbps) * 1100 < bandwidth
             });
         }
-        self.source_rung = Some(SourceRung { cuts, end_ns, bandwidth });
+        self.source_rung = Some(SourceRung { cuts, end_ns, bandwidth, delay: index.delay });
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use super::manager::JobControl;
 use super::pace::Pace;
 use super::plan::{Plan, SOURCE, SourceRung};
 use crate::ladder::{NextUnit, SOURCE_TIMESCALE, SourceFormat, SourceSample, UnitReader, source_ticks};
-use crate::package::{Sample, VIDEO_TRACK, VideoCodec, VideoConfig, media_segment, video_init};
+use crate::package::{Sample, VIDEO_TRACK, VideoCodec, VideoConfig, media_segment, video_init_delayed};
 use crate::store::{RenditionInfo, StreamStore, TrackKind};
 
 /// Segments that this rung may be ahead of the encoded ones.
@@ -122,7 +122,7 @@ impl SourceSide<'_> {
             info.height,
             info.bandwidth / 1000
         ));
-        self.stream.add_rendition(info, video_init(&config, SOURCE_TIMESCALE))?;
+        self.stream.add_rendition(info, video_init_delayed(&config, SOURCE_TIMESCALE, self.rung.delay))?;
         Ok(())
     }
 
@@ -131,7 +131,7 @@ impl SourceSide<'_> {
         let other = |why: String| JobError::Other(why);
         let number = u32::try_from(segment + 1).map_err(|_| other("too many segments".to_owned()))?;
         let units = std::mem::take(units);
-        let (start, samples) = samples(units, end_ns);
+        let (start, samples) = samples(units, end_ns, self.rung.delay);
         let duration = samples.iter().map(|sample| u64::from(sample.duration)).sum();
         let bytes = media_segment(VIDEO_TRACK, number, start, &samples).map_err(|e| other(e.to_string()))?;
         Ok(self.stream.append_segment(SOURCE, number, start, duration, bytes)?)
@@ -139,9 +139,10 @@ impl SourceSide<'_> {
 }
 
 /// Decode times for units of a closed GOP or several: the times of presentation in rising order. So they need
-/// nothing from the container, never run backwards, and a segment begins with its first picture; pictures that are
-/// shown before they are due to be decoded get negative offsets, which CMAF allows (`trun` version 1).
-fn samples(units: Vec<(u64, SourceSample)>, end_ns: u64) -> (u64, Vec<Sample>) {
+/// nothing from the container, never run backwards, and a segment begins with its first picture. Pictures are shown up
+/// to `delay` ticks before they are due to be decoded then; offsets are raised by it, and the init segment's edit list
+/// takes it off.
+fn samples(units: Vec<(u64, SourceSample)>, end_ns: u64, delay: u32) -> (u64, Vec<Sample>) {
     let mut times: Vec<u64> = units.iter().map(|(time, _)| source_ticks(*time)).collect();
     times.sort_unstable();
     let start = times.first().copied().unwrap_or(0);
@@ -153,7 +154,7 @@ fn samples(units: Vec<(u64, SourceSample)>, end_ns: u64) -> (u64, Vec<Sample>) {
         .zip(steps)
         .map(|((time, unit), (decode, next))| Sample {
             duration: (next - decode).min(u64::from(u32::MAX)) as u32,
-            composition_offset: (source_ticks(time) as i64 - decode as i64) as i32,
+            composition_offset: (source_ticks(time) as i64 - decode as i64 + i64::from(delay)) as i32,
             key: unit.key,
             data: unit.data,
         })

@@ -22,12 +22,21 @@ pub(crate) struct SourceIndex {
     /// Presentation time of the first picture, and the end of the last.
     pub(crate) first_ns: i64,
     pub(crate) end_ns: i64,
+    /// Longest that a picture is shown before its decode time when the times of presentation in rising order are
+    /// the decode times, in ticks of [`SOURCE_TIMESCALE`], rounded up.
+    pub(crate) delay: u32,
     bytes: u64,
 }
 
 /// Nanoseconds in ticks of [`SOURCE_TIMESCALE`], rounded to the nearest.
 pub(crate) fn source_ticks(ns: u64) -> u64 {
     ((u128::from(ns) * u128::from(SOURCE_TIMESCALE) + 500_000_000) / 1_000_000_000) as u64
+}
+
+/// Nanoseconds in ticks of [`SOURCE_TIMESCALE`], rounded up; the difference of two rounded times is no more.
+fn ticks_above(ns: i64) -> u32 {
+    let ticks = (i128::from(ns.max(0)) * i128::from(SOURCE_TIMESCALE) + 999_999_999) / 1_000_000_000;
+    i32::try_from(ticks).map_or(0, i32::unsigned_abs)
 }
 
 impl SourceIndex {
@@ -79,18 +88,21 @@ impl SourceIndex {
             bytes += unit.data.len() as u64;
         }
         let Some(format) = format else { return Ok(Err("it has no pictures".to_owned())) };
-        times.sort_unstable();
-        Ok(Self::of(format, &times, keys, end_ns, bytes))
+        Ok(Self::of(format, times, keys, end_ns, bytes))
     }
 
-    /// `times` in the order of presentation.
+    /// `times` in decode order.
     fn of(
         format: SourceFormat,
-        times: &[i64],
+        times: Vec<i64>,
         keys: Vec<i64>,
         end_ns: i64,
         bytes: u64,
     ) -> Result<Self, String> {
+        let mut shown = times.clone();
+        shown.sort_unstable();
+        let early = shown.iter().zip(&times).map(|(decode, time)| decode - time).max().unwrap_or(0);
+        let times = shown.as_slice();
         let (Some(first_ns), Some(last)) = (times.first().copied(), times.last().copied()) else {
             return Err("it has no pictures".to_owned());
         };
@@ -107,7 +119,7 @@ impl SourceIndex {
         };
         // A container may leave out the last duration.
         let end_ns = if end_ns > last { end_ns } else { last + usual };
-        Ok(Self { format, keys, first_ns, end_ns, bytes })
+        Ok(Self { format, keys, first_ns, end_ns, delay: ticks_above(early), bytes })
     }
 
     /// Average bitrate in bit/s.
@@ -186,7 +198,7 @@ mod tests {
             turned: false,
         };
         let times: Vec<i64> = (0..(end * 25.0) as i64).map(|n| n * S / 25).collect();
-        SourceIndex::of(format, &times, keys.iter().map(|s| ns(*s)).collect(), ns(end), 1_000_000).unwrap()
+        SourceIndex::of(format, times, keys.iter().map(|s| ns(*s)).collect(), ns(end), 1_000_000).unwrap()
     }
 
     fn seconds(cuts: &[u64]) -> Vec<f64> {

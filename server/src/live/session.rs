@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::clock::{Anchor, JumpWatch, Verdict, slot};
 use super::cutter::{Cut, Cutter};
 use super::rung::Rungs;
-use super::setup::{Config, frame_rate, part_length, source_info};
+use super::setup::{Config, VIDEO_TIMESCALE, frame_rate, part_length, source_delay, source_info};
 use super::sound::Sound;
 use super::track::TrackWriter;
 use super::{LiveEvent, LiveLadders, LiveSettings, LiveTrack, LiveUnit, RungEvent, SourceUnit, TrackSetup};
@@ -340,12 +340,16 @@ impl Session {
         let mut names = Vec::new();
         let mut video = None;
         if let Some((setup, Config::Video(config))) = &video_setup {
-            let known = self.stream.rendition(SOURCE).map(|r| r.info().timescale);
+            let known = self.stream.rendition(SOURCE);
+            let timescale = known.as_ref().map_or(VIDEO_TIMESCALE, |r| r.info().timescale);
+            let inits = known.map_or_else(Vec::new, |r| r.inits());
+            let delay = source_delay(config, timescale, reorder_ns, &inits);
             let measured = self.measured(TrackKind::Video);
             let rate = rate.unwrap_or((25, 1));
-            let (info, init) = source_info(setup, config, rate, measured, known);
+            let (info, init) = source_info(setup, config, rate, measured, timescale, delay);
             let (rendition, init) = self.stream.live_rendition(info, init)?;
-            let mut writer = TrackWriter::new(&self.stream, rendition, init, live.part_ms, live.started_ms);
+            let writer = TrackWriter::new(&self.stream, rendition, init, live.part_ms, live.started_ms);
+            let mut writer = writer.delayed(delay);
             writer.begin(number, discontinuity);
             video = Some(Video { writer, last_ns: ours_ns });
             names.push(SOURCE.to_owned());

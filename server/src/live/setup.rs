@@ -3,11 +3,13 @@
 use bytes::Bytes;
 
 use super::{Codec, LiveTrack, LiveUnit, TrackSetup};
-use crate::package::{AudioConfig, PackageError, VideoConfig, audio_init_at, video_init};
+use crate::package::{
+    AudioConfig, PackageError, VideoConfig, audio_init_at, init_delay, video_init, video_init_delayed,
+};
 use crate::store::{RenditionInfo, TrackKind};
 
 /// Ticks a second of pictures; whole for every millisecond and for the usual frame rates.
-const VIDEO_TIMESCALE: u32 = 90_000;
+pub(super) const VIDEO_TIMESCALE: u32 = 90_000;
 
 /// A checked codec configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,13 +113,35 @@ pub(super) fn part_length(wished_ms: u32, rate: Option<(u32, u32)>) -> u32 {
     }
 }
 
-/// The source rendition and its init segment. `timescale` is that of an earlier run.
+/// Ticks that the source's composition offsets are raised by, for none to be negative. `reorder_ns` is how long the
+/// first key frame is shown after its decode time: no picture is shown before its own, so none is ahead by more.
+///
+/// It is fixed with the init segment that says it: `known` are those that the rendition has, and where one is of
+/// this configuration its delay stays, 0 in a stream whose earlier segments were written without.
+pub(super) fn source_delay(config: &VideoConfig, timescale: u32, reorder_ns: i64, known: &[Bytes]) -> u32 {
+    /// Many publishers round to milliseconds: measured at another key frame, it may be a little longer.
+    const ROUNDING_NS: i64 = 2_000_000;
+    /// More is no reordering but a publisher's mistake. H.264 and HEVC hold back 16 pictures at most.
+    const LONGEST_NS: i64 = 5_000_000_000;
+    let same = |init: &&Bytes| video_init_delayed(config, timescale, init_delay(init)) == **init;
+    if let Some(init) = known.iter().find(same) {
+        return init_delay(init);
+    }
+    if !(1..=LONGEST_NS).contains(&reorder_ns) {
+        return 0;
+    }
+    let ticks = i128::from(reorder_ns + ROUNDING_NS) * i128::from(timescale) / 1_000_000_000;
+    i32::try_from(ticks).map_or(0, i32::unsigned_abs)
+}
+
+/// The source rendition and its init segment, with the `delay` of [`source_delay`].
 pub(super) fn source_info(
     setup: &TrackSetup,
     config: &VideoConfig,
     frame_rate: (u32, u32),
     measured: Option<u64>,
-    timescale: Option<u32>,
+    timescale: u32,
+    delay: u32,
 ) -> (RenditionInfo, Bytes) {
     let info = RenditionInfo {
         name: super::SOURCE.to_owned(),
@@ -129,9 +153,9 @@ pub(super) fn source_info(
         sample_rate: 0,
         channels: 0,
         bandwidth: setup.bitrate.filter(|b| *b > 10_000).or(measured).unwrap_or(2_500_000),
-        timescale: timescale.unwrap_or(VIDEO_TIMESCALE),
+        timescale,
     };
-    let init = video_init(config, info.timescale);
+    let init = video_init_delayed(config, timescale, delay);
     (info, init)
 }
 

@@ -33,6 +33,8 @@ pub(super) struct TrackWriter {
     rendition: Arc<Rendition>,
     init: u32,
     timescale: u32,
+    /// Added to every composition offset; the init segment takes it off.
+    delay: i64,
     part_ticks: u64,
     /// Wall-clock time of tick 0.
     started_ms: u64,
@@ -67,6 +69,7 @@ impl TrackWriter {
             rendition,
             init,
             timescale,
+            delay: 0,
             part_ticks: u64::from(part_ms) * u64::from(timescale) / 1000,
             started_ms,
             sequence,
@@ -81,6 +84,11 @@ impl TrackWriter {
             usual: u64::from(timescale) / 50,
             floor,
         }
+    }
+
+    /// Raises every composition offset by `ticks`, as the init segment says.
+    pub(super) fn delayed(self, ticks: u32) -> Self {
+        Self { delay: ticks.into(), ..self }
     }
 
     pub(super) fn rendition(&self) -> &Arc<Rendition> {
@@ -178,7 +186,10 @@ impl TrackWriter {
         self.part_bytes += sample.data.len();
         self.samples.push(Sample {
             duration: u32::try_from(duration).unwrap_or(u32::MAX),
-            composition_offset: sample.offset.clamp(i32::MIN.into(), i32::MAX.into()) as i32,
+            composition_offset: sample
+                .offset
+                .saturating_add(self.delay)
+                .clamp(i32::MIN.into(), i32::MAX.into()) as i32,
             key: sample.key,
             data: sample.data,
         });

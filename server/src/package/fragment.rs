@@ -10,7 +10,8 @@ use super::boxes::{put_u32, put_u64, write_box, write_full_box};
 pub struct Sample {
     /// In ticks of the track's timescale.
     pub duration: u32,
-    /// Presentation time minus decode time in ticks.
+    /// Presentation time minus decode time in ticks, plus the delay that the init segment takes off
+    /// ([`video_init_delayed`](super::video_init_delayed)).
     pub composition_offset: i32,
     /// Decoding can start here.
     pub key: bool,

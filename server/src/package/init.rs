@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::boxes::{put_u16, put_u32, put_u64, write_box, write_full_box};
+use super::boxes::{children, find, put_u16, put_u32, put_u64, write_box, write_full_box};
 use super::{AUDIO_TRACK, AudioCodec, AudioConfig, VIDEO_TRACK, VideoConfig};
 
 /// The unity matrix of `mvhd` and `tkhd`.
@@ -13,11 +13,33 @@ const UNDETERMINED: u16 = 0x55c4;
 /// The init segment of a video rendition with `timescale` ticks a second.
 #[must_use]
 pub fn video_init(config: &VideoConfig, timescale: u32) -> Bytes {
+    video_init_delayed(config, timescale, 0)
+}
+
+/// The init segment of a video rendition whose composition offsets were all raised by `delay` ticks, so that none
+/// is negative: an edit list (ISO/IEC 14496-12, 8.6.6) takes the delay off again, and presentation times stay what
+/// they are. Some players, those that stand on FFmpeg's demuxer among them, take the most negative offset for a delay
+/// of the whole track where no edit list speaks. A `delay` of 0 writes none.
+#[must_use]
+pub fn video_init_delayed(config: &VideoConfig, timescale: u32, delay: u32) -> Bytes {
     init(VIDEO_TRACK, &|out| {
-        trak(out, VIDEO_TRACK, (config.width, config.height), 0, timescale, *b"vide", &|out| {
-            visual(out, config);
-        });
+        let track = Track { id: VIDEO_TRACK, volume: 0, timescale, handler: *b"vide", delay };
+        trak(out, track, (config.width, config.height), &|out| visual(out, config));
     })
+}
+
+/// The delay of [`video_init_delayed`] in an init segment of this server; 0 where it has no edit list.
+#[must_use]
+pub fn init_delay(init: &[u8]) -> u32 {
+    let read = || {
+        let mut body = init;
+        for kind in [b"moov", b"trak", b"edts", b"elst"] {
+            body = find(&children(body).ok()?, kind).ok()?.body;
+        }
+        // Version and flags, the count, the edit's duration, its media time.
+        body.get(12..16)?.first_chunk().map(|four| u32::from_be_bytes(*four))
+    };
+    read().unwrap_or(0)
 }
 
 /// The init segment of an audio rendition; its timescale is the sample rate.
@@ -31,7 +53,8 @@ pub fn audio_init(config: &AudioConfig) -> Bytes {
 #[must_use]
 pub fn audio_init_at(config: &AudioConfig, timescale: u32) -> Bytes {
     init(AUDIO_TRACK, &|out| {
-        trak(out, AUDIO_TRACK, (0, 0), 0x0100, timescale, *b"soun", &|out| match config.codec() {
+        let track = Track { id: AUDIO_TRACK, volume: 0x0100, timescale, handler: *b"soun", delay: 0 };
+        trak(out, track, (0, 0), &|out| match config.codec() {
             AudioCodec::Aac => mp4a(out, config),
             AudioCodec::Opus => opus(out, config),
         });
@@ -71,19 +94,23 @@ fn init(track: u32, write_trak: &dyn Fn(&mut Vec<u8>)) -> Bytes {
     Bytes::from(out)
 }
 
-fn trak(
-    out: &mut Vec<u8>,
-    track: u32,
-    (width, height): (u16, u16),
+/// What tells one `trak` from another.
+#[derive(Debug, Clone, Copy)]
+struct Track {
+    id: u32,
     volume: u16,
     timescale: u32,
     handler: [u8; 4],
-    entry: &dyn Fn(&mut Vec<u8>),
-) {
+    /// Media time at which the presentation begins.
+    delay: u32,
+}
+
+fn trak(out: &mut Vec<u8>, track: Track, (width, height): (u16, u16), entry: &dyn Fn(&mut Vec<u8>)) {
+    let Track { id, volume, timescale, handler, delay } = track;
     write_box(out, b"trak", |out| {
         // enabled, in movie
         write_full_box(out, b"tkhd", 0, 3, |out| {
-            for value in [0, 0, track, 0, 0, 0, 0] {
+            for value in [0, 0, id, 0, 0, 0, 0] {
                 put_u32(out, value); // created, modified, id, reserved, duration, reserved x 2
             }
             put_u32(out, 0); // layer, alternate group
@@ -93,6 +120,16 @@ fn trak(
             put_u32(out, u32::from(width) << 16);
             put_u32(out, u32::from(height) << 16);
         });
+        if delay > 0 {
+            write_box(out, b"edts", |out| {
+                write_full_box(out, b"elst", 0, 0, |out| {
+                    // One edit, of everything the fragments bring (duration 0), at rate 1.0.
+                    for value in [1, 0, delay, 0x1_0000] {
+                        put_u32(out, value);
+                    }
+                });
+            });
+        }
         write_box(out, b"mdia", |out| {
             write_full_box(out, b"mdhd", 0, 0, |out| {
                 for value in [0, 0, timescale, 0] {

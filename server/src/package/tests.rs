@@ -71,6 +71,25 @@ fn init_segments_parse_back() {
 }
 
 #[test]
+fn an_edit_list_takes_off_what_composition_offsets_were_raised_by() {
+    let init = video_init_delayed(&video(), 90_000, 6000);
+    assert_eq!((init_delay(&init), init_delay(&video_init(&video(), 90_000))), (6000, 0));
+    assert_eq!(video_init_delayed(&video(), 90_000, 0), video_init(&video(), 90_000));
+    let muxed = muxed_init(&init, &audio_init(&audio())).unwrap();
+    for init in [&init, &muxed] {
+        let moov = moov(init);
+        let elst = moov.trak_boxes[0].edts_box.as_ref().unwrap().elst_box.as_ref().unwrap();
+        let [entry] = &elst.entries[..] else { panic!("not one edit") };
+        assert_eq!((entry.edit_duration, entry.media_time), (0, 6000), "all there is, from the delay on");
+        assert_eq!((entry.media_rate.integer, entry.media_rate.fraction), (1, 0));
+        assert!(moov.trak_boxes[1..].iter().all(|trak| trak.edts_box.is_none()), "sound has no delay");
+    }
+    for cut in 0..init.len() {
+        assert!([0, 6000].contains(&init_delay(&init[..cut])));
+    }
+}
+
+#[test]
 fn the_audio_init_segment_parses_back() {
     let moov = moov(&audio_init(&audio()));
     let trak = &moov.trak_boxes[0];

@@ -90,6 +90,12 @@ impl Rendition {
         self.read().inits.get(index as usize).cloned()
     }
 
+    /// All init segments, by [`SegmentEntry::init`].
+    #[must_use]
+    pub fn inits(&self) -> Vec<Bytes> {
+        self.read().inits.clone()
+    }
+
     /// What is listed now.
     #[must_use]
     pub fn window(&self) -> Arc<Window> {

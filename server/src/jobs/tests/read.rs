@@ -17,6 +17,8 @@ pub(super) struct Fragment {
     pub(super) start: u64,
     pub(super) durations: Vec<u32>,
     pub(super) keys: Vec<bool>,
+    /// 0 where none is written.
+    pub(super) offsets: Vec<i64>,
 }
 
 pub(super) fn fragment(segment: &[u8]) -> Fragment {
@@ -43,6 +45,7 @@ pub(super) fn fragment(segment: &[u8]) -> Fragment {
             .iter()
             .map(|s| s.duration.or(traf.tfhd_box.default_sample_duration).unwrap())
             .collect(),
+        offsets: trun.samples.iter().map(|s| s.composition_time_offset.unwrap_or(0)).collect(),
         keys: flags.map(|f| !f.sample_is_non_sync_sample()).collect(),
     }
 }

@@ -7,6 +7,8 @@ use gstreamer_app::AppSink;
 use super::files::{make_file, sizes};
 use super::read::{decode, fragments, muxed_file, rendition_file};
 use super::*;
+use crate::jobs::plan::SourceRung;
+use crate::package::init_delay;
 
 fn auto() -> Profile {
     Profile { passthrough: Passthrough::Auto, ..small_profile() }
@@ -88,6 +90,12 @@ async fn a_source_with_short_gops_passes_through_bit_by_bit_and_in_sync() {
         "{sound:?}"
     );
 
+    // Offsets are raised by just as much as the edit list takes off: two pictures of 40 ms.
+    let delay = init_delay(&stream.rendition("source").unwrap().init(0).unwrap());
+    let offsets: Vec<i64> = fragments(&stream, "source").into_iter().flat_map(|f| f.offsets).collect();
+    assert_eq!((delay, offsets[0], offsets.iter().min()), (7200, 7200, Some(&0)));
+    assert_eq!(init_delay(&stream.rendition("90p").unwrap().init(0).unwrap()), 0);
+
     for name in ["source", "90p"] {
         let decoded = decode(&muxed_file(&stream, name, dir.path()));
         let frames: Vec<u64> =
@@ -157,4 +165,11 @@ async fn a_matroska_film_without_decode_times_passes_through() {
     let times: Vec<i64> = decoded.pictures.iter().map(|p| p.start_ns / 1_000_000).collect();
     assert_eq!(times, (0..150).map(|n| n * 40).collect::<Vec<_>>());
     assert!(stream.thumbnails().is_some() && stream.poster().is_some(), "stills need no encoded rung");
+}
+
+#[test]
+fn a_plan_from_before_edit_lists_goes_on_without() {
+    let text = r#"{"cuts": [0, 4000000000], "end_ns": 8000000000, "bandwidth": 900000}"#;
+    let rung: SourceRung = serde_json::from_str(text).unwrap();
+    assert_eq!((rung.delay, rung.cuts.len()), (0, 2));
 }

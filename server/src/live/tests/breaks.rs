@@ -2,6 +2,7 @@
 
 use super::read::{Read, rendition};
 use super::*;
+use crate::package::{VideoConfig, init_delay, video_init};
 
 fn times(rig: &Rig, name: &str) -> Vec<(u32, f64, bool)> {
     let timescale = rig.stream.rendition(name).unwrap().info().timescale;
@@ -65,6 +66,47 @@ fn a_hundred_reconnections_leave_nothing_behind() {
     let inits =
         (0..10).filter(|index| rig.stream.rendition("source").unwrap().init(*index).is_some()).count();
     assert_eq!(inits, 1, "the same codec needs no further init segment");
+}
+
+/// A publisher whose pictures are reordered by `delay_ms`, for 5 s.
+fn reordered(rig: &mut Rig, delay_ms: f64) {
+    rig.set_up();
+    let feed = Feed { delay_ms, ..FEED };
+    rig.play(feed, 0.0, 0.0, 5.0);
+    rig.session.disconnect().unwrap();
+    rig.now_ms += 1000;
+}
+
+fn delays(rig: &Rig) -> Vec<u32> {
+    rig.stream.rendition("source").unwrap().inits().iter().map(|init| init_delay(init)).collect()
+}
+
+#[test]
+fn the_delay_of_reordering_is_fixed_with_the_init_segment() {
+    let mut rig = Rig::new(settings());
+    for delay_ms in [66.0, 67.0, 66.0] {
+        reordered(&mut rig, delay_ms);
+    }
+    assert_eq!(delays(&rig), [68 * 90], "rounding needs no further init segment");
+    rig.restart(settings());
+    reordered(&mut rig, 67.0);
+    assert_eq!(delays(&rig), [68 * 90], "nor does a restart");
+    // Reads no offset below 0, and none but those that the edit list explains.
+    let video = rendition(&rig, "source");
+    assert!(video.len() > 450 && video.iter().all(|read| (read.show - read.decode).abs() < 1e-6));
+}
+
+#[test]
+fn a_stream_that_began_without_an_edit_list_goes_on_without() {
+    let mut rig = Rig::new(settings());
+    reordered(&mut rig, 0.0);
+    let config = VideoConfig::from_avcc(320, 180, AVCC).unwrap();
+    assert_eq!(rig.stream.rendition("source").unwrap().inits(), [video_init(&config, 90_000)]);
+    reordered(&mut rig, 80.0);
+    assert_eq!(delays(&rig), [0]);
+    check_order(&rig);
+    let video = rendition(&rig, "source");
+    assert!(video.iter().all(|read| (read.show - read.decode).abs() < 1e-6));
 }
 
 #[test]

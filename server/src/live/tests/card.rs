@@ -38,7 +38,7 @@ async fn the_live_test_card_can_be_watched_while_it_is_drawn() {
     let (mut shown, mut heard) = (0, 0);
     for entry in source.segments().iter() {
         let bytes = stream.segment_bytes("source", entry.number).unwrap();
-        let read = samples(&bytes, 90_000.0);
+        let read = samples(&bytes, 90_000.0, 0);
         shown += read.len();
         // Every segment begins with an IDR picture: NAL type 5 somewhere in the first access unit.
         let (_, at, size) = boxes(&bytes).into_iter().find(|(kind, ..)| kind == "mdat").unwrap();
@@ -51,7 +51,7 @@ async fn the_live_test_card_can_be_watched_while_it_is_drawn() {
         assert!(kinds.contains(&5), "segment {} begins with {kinds:?}", entry.number);
     }
     for entry in audio.segments().iter() {
-        heard += samples(&stream.segment_bytes("audio", entry.number).unwrap(), 48_000.0).len();
+        heard += samples(&stream.segment_bytes("audio", entry.number).unwrap(), 48_000.0, 0).len();
     }
     // A machine that is very busy may leave pictures out, but not many of them.
     assert!(shown >= 30 && heard >= 130, "{shown} pictures, {heard} packets");

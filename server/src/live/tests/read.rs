@@ -4,6 +4,7 @@ use shiguredo_mp4::Decode;
 use shiguredo_mp4::boxes::MoofBox;
 
 use super::Rig;
+use crate::package::init_delay;
 
 /// A sample as a player would see it, in seconds.
 #[derive(Debug, Clone)]
@@ -27,8 +28,8 @@ pub(super) fn boxes(bytes: &[u8]) -> Vec<(String, usize, usize)> {
     found
 }
 
-/// Every sample of one segment or part.
-pub(super) fn samples(bytes: &[u8], timescale: f64) -> Vec<Read> {
+/// Every sample of one segment or part; the init segment's edit list takes off `delay` ticks.
+pub(super) fn samples(bytes: &[u8], timescale: f64, delay: u32) -> Vec<Read> {
     let mut out = Vec::new();
     for (kind, at, size) in boxes(bytes) {
         if kind != "moof" {
@@ -43,6 +44,8 @@ pub(super) fn samples(bytes: &[u8], timescale: f64) -> Vec<Read> {
             let duration = sample.duration.or(traf.tfhd_box.default_sample_duration).unwrap();
             let size = sample.size.unwrap() as usize;
             let offset = sample.composition_time_offset.unwrap_or(0);
+            assert!(offset >= 0, "FFmpeg takes a negative offset for a delay: {offset}");
+            let offset = i64::from(offset) - i64::from(delay);
             out.push(Read {
                 decode: decode as f64 / timescale,
                 show: (decode as f64 + offset as f64) / timescale,
@@ -64,7 +67,8 @@ pub(super) fn rendition(rig: &Rig, name: &str) -> Vec<Read> {
     for entry in rendition.segments().iter().filter(|entry| !entry.is_gap()) {
         let bytes = rig.stream.segment_bytes(name, entry.number).unwrap();
         assert_eq!(bytes.len() as u64, entry.bytes);
-        let read = samples(&bytes, timescale);
+        let delay = init_delay(&rendition.init(entry.init).unwrap());
+        let read = samples(&bytes, timescale, delay);
         let sum: f64 = read.iter().map(|sample| sample.duration).sum();
         assert!((sum - entry.seconds(rendition.info().timescale)).abs() < 1e-6, "{name} {}", entry.number);
         assert!((read[0].decode - entry.start_seconds(rendition.info().timescale)).abs() < 1e-6);
