@@ -45,7 +45,7 @@ pub(super) fn samples(bytes: &[u8], timescale: f64, delay: u32) -> Vec<Read> {
             let size = sample.size.unwrap() as usize;
             let offset = sample.composition_time_offset.unwrap_or(0);
             assert!(offset >= 0, "FFmpeg takes a negative offset for a delay: {offset}");
-            let offset = i64::from(offset) - i64::from(delay);
+            let offset = offset - i64::from(delay);
             out.push(Read {
                 decode: decode as f64 / timescale,
                 show: (decode as f64 + offset as f64) / timescale,
