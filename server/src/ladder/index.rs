@@ -88,20 +88,20 @@ impl SourceIndex {
             bytes += unit.data.len() as u64;
         }
         let Some(format) = format else { return Ok(Err("it has no pictures".to_owned())) };
-        Ok(Self::of(format, times, keys, end_ns, bytes))
+        Ok(Self::of(format, &times, keys, end_ns, bytes))
     }
 
     /// `times` in decode order.
     fn of(
         format: SourceFormat,
-        times: Vec<i64>,
+        times: &[i64],
         keys: Vec<i64>,
         end_ns: i64,
         bytes: u64,
     ) -> Result<Self, String> {
-        let mut shown = times.clone();
+        let mut shown = times.to_vec();
         shown.sort_unstable();
-        let early = shown.iter().zip(&times).map(|(decode, time)| decode - time).max().unwrap_or(0);
+        let early = shown.iter().zip(times).map(|(decode, time)| decode - time).max().unwrap_or(0);
         let times = shown.as_slice();
         let (Some(first_ns), Some(last)) = (times.first().copied(), times.last().copied()) else {
             return Err("it has no pictures".to_owned());
@@ -198,7 +198,7 @@ mod tests {
             turned: false,
         };
         let times: Vec<i64> = (0..(end * 25.0) as i64).map(|n| n * S / 25).collect();
-        SourceIndex::of(format, times, keys.iter().map(|s| ns(*s)).collect(), ns(end), 1_000_000).unwrap()
+        SourceIndex::of(format, &times, keys.iter().map(|s| ns(*s)).collect(), ns(end), 1_000_000).unwrap()
     }
 
     fn seconds(cuts: &[u64]) -> Vec<f64> {
