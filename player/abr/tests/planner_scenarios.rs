@@ -145,6 +145,40 @@ fn skips_a_corrupt_first_segment_and_starts_after_it() {
 }
 
 #[test]
+fn one_segment_that_is_corrupt_everywhere_speaks_against_no_rung() {
+    let mut world = World::video(100.0, |_| 20.0 * M)
+        .with_answers(|request| if request.index == 0 { Answer::Corrupt } else { Answer::Fine })
+        .begin();
+    world.run(200.0);
+    assert!(world.ended);
+    assert_eq!(world.shown_at(60.0), 4);
+}
+
+#[test]
+fn says_so_when_everything_arrives_and_none_of_it_is_media() {
+    let mut world = World::video(100.0, |_| 20.0 * M).with_answers(|_| Answer::Corrupt).begin();
+    world.run(200.0);
+    let (at, reason) = world.failed.clone().unwrap();
+    assert!(at < 20.0 && reason.contains("no media could be read"), "{at} {reason}");
+    assert_eq!(world.skips.len(), 8);
+}
+
+#[test]
+fn says_so_when_a_live_stream_turns_into_what_is_no_media() {
+    let edge = Live { target_latency: secs(6.0), start_at_edge: true };
+    let mut world = World::new(Config::default(), vec![live(20, 0)], |_| 20.0 * M)
+        .with_live(edge)
+        .with_answers(|request| if request.index >= 25 { Answer::Corrupt } else { Answer::Fine })
+        .begin();
+    for count in 21..60_u64 {
+        world.run(2.0);
+        world.change(vec![live(count, count.saturating_sub(5))], Some(edge));
+    }
+    let (at, reason) = world.failed.clone().unwrap();
+    assert!(at < 60.0 && reason.contains("no media could be read"), "{at} {reason}");
+}
+
+#[test]
 fn retries_a_truncated_segment() {
     let mut times = 0;
     let mut world = World::video(100.0, |_| 20.0 * M)

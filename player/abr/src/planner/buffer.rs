@@ -127,6 +127,13 @@ impl Buffer {
         }
     }
 
+    /// The last segment before `index` that is held as media.
+    pub(super) fn media_before(&self, index: u64) -> Option<u64> {
+        let until = self.held.partition_point(|(of, _)| *of < index);
+        let back = self.held.get(..until).unwrap_or_default().iter().rev();
+        back.filter(|(_, held)| *held != Held::Hole).map(|(of, _)| *of).next()
+    }
+
     /// Where playback goes on from `position` when it stands in a hole: the end of the hole.
     pub(super) fn past_hole(&self, track: &Track, position: Duration) -> Duration {
         let mut position = position;

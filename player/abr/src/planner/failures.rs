@@ -12,14 +12,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 /// A rung that misses so many segments in a row is not asked again.
 const MISSES_BAN_RUNG: u32 = 3;
-/// So many segments given up in a row, with none that could be had between, end the session.
-const SKIPS_END: u32 = 8;
+/// So many segments given up, with none that could be had between, end the session.
+const SKIPS_END: usize = 8;
 
 /// What became of one segment so far.
 #[derive(Clone, Debug, Default)]
 struct Attempts {
     /// Rungs at which the server does not have it, or has rubbish.
     bad: Vec<RungId>,
+    /// So many of them, the first ones, are counted in [`Failures::misses`].
+    counted: usize,
     /// Attempts that ended in the middle.
     broken: u32,
     not_before: Duration,
@@ -35,7 +37,8 @@ pub(super) struct Failures {
     /// Failures in a row on which waiting may help, and when the first of them was.
     row: u32,
     since: Option<Duration>,
-    skips: u32,
+    /// Segments given up, in order, with no media between them.
+    skipped: Vec<u64>,
     /// The last one, in words.
     pub last: String,
 }
@@ -93,14 +96,18 @@ impl Failures {
         (0..=wanted).rev().map(RungId).find(usable).or_else(|| (wanted + 1..rungs).map(RungId).find(usable))
     }
 
-    /// A download came to its end: whatever was wrong is over.
+    /// A download came to its end: whatever was wrong with the network is over. Whether there is media in it is not known
+    /// yet.
     pub(super) fn worked(&mut self, index: u64, rung: RungId) {
         self.row = 0;
         self.since = None;
-        self.skips = 0;
         self.misses.remove(&rung);
         // A rung that lacks segment after segment while others have them is not asked any more.
-        for bad in self.segments.get(&index).map(|attempts| attempts.bad.clone()).unwrap_or_default() {
+        let uncounted = self.segments.get_mut(&index).map(|attempts| {
+            let from = std::mem::replace(&mut attempts.counted, attempts.bad.len());
+            attempts.bad.get(from..).unwrap_or_default().to_vec()
+        });
+        for bad in uncounted.unwrap_or_default() {
             let misses = self.misses.entry(bad).or_default();
             *misses += 1;
             if *misses >= MISSES_BAN_RUNG && bad != rung && !self.banned.contains(&bad) {
@@ -118,10 +125,12 @@ impl Failures {
         self.since
     }
 
-    /// Whether so many segments in a row were given up that going on is of no use.
-    pub(super) fn too_many_skips(&mut self) -> bool {
-        self.skips += 1;
-        self.skips >= SKIPS_END
+    /// Segment `index` is given up; the last one before it that is media has number `media`. Whether so many were given
+    /// up that going on is of no use. That a download came to its end says nothing here: it may hold no media.
+    pub(super) fn too_many_skips(&mut self, index: u64, media: Option<u64>) -> bool {
+        self.skipped.retain(|skipped| *skipped < index && media.is_none_or(|media| *skipped > media));
+        self.skipped.push(index);
+        self.skipped.len() >= SKIPS_END
     }
 
     pub(super) fn failed(
@@ -167,7 +176,19 @@ impl Failures {
             attempts.bad.push(rung);
         }
         attempts.not_before = if corrupt { now + Duration::from_millis(100) } else { now };
-        if self.rung_for(index, rung, rungs).is_some() { Verdict::Retry } else { Verdict::Skip }
+        if self.rung_for(index, rung, rungs).is_some() {
+            return Verdict::Retry;
+        }
+        // What no rung has speaks against none of them.
+        if let Some(attempts) = self.segments.get_mut(&index) {
+            for bad in attempts.bad.get(..attempts.counted).unwrap_or_default() {
+                if let Some(misses) = self.misses.get_mut(bad) {
+                    *misses = misses.saturating_sub(1);
+                }
+            }
+            attempts.counted = 0;
+        }
+        Verdict::Skip
     }
 
     /// Forgets segments before `index`.

@@ -115,7 +115,7 @@ impl Planner {
         let kind = state.track.kind;
         let rungs = state.track.ladder.len();
         state.buffer.insert(index, Held::Hole);
-        let hopeless = state.failures.too_many_skips();
+        let hopeless = state.failures.too_many_skips(index, state.buffer.media_before(index));
         let qualities = if rungs > 1 { format!("at any of {rungs} qualities: ") } else { String::new() };
         let reason = format!("{} segment {index} cannot be had {qualities}{why}", Self::name(kind));
         self.say(Command::Skip { track: kind, index, reason });
