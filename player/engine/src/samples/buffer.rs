@@ -70,13 +70,14 @@ enum Located {
 #[derive(Debug)]
 pub struct TrackBuffer<P = Media> {
     runs: BTreeMap<u64, Run<P>>,
+    first: Option<u64>,
     last: Option<u64>,
     cursor: Cursor,
 }
 
 impl<P: Clone> Default for TrackBuffer<P> {
     fn default() -> Self {
-        Self { runs: BTreeMap::new(), last: None, cursor: Cursor::Pending(0) }
+        Self { runs: BTreeMap::new(), first: None, last: None, cursor: Cursor::Pending(0) }
     }
 }
 
@@ -145,6 +146,12 @@ impl<P: Clone> TrackBuffer<P> {
         self.insert(Segment { tag: Tag { segment: index, rung: 0 }, start, end, samples: Vec::new() });
     }
 
+    /// Names the first segment of the stream, or takes that back: nothing is waited for before it. Sound often begins a
+    /// little after the pictures.
+    pub fn set_first(&mut self, index: Option<u64>) {
+        self.first = index;
+    }
+
     /// Names the last segment of the stream, or takes that back; after it the cursor finds [`Next::End`].
     pub fn set_last(&mut self, index: Option<u64>) {
         self.last = index;
@@ -177,13 +184,14 @@ impl<P: Clone> TrackBuffer<P> {
         self.reading() != Some(index) && self.runs.remove(&index).is_some()
     }
 
-    /// Removes everything, the name of the last segment too. [`Self::seek`] is next.
+    /// Removes everything, the names of the first and last segment too. [`Self::seek`] is next.
     pub fn clear(&mut self) {
         if let Cursor::At { index, read_to, .. } = self.cursor {
             let nominal = self.runs.get(&index).map(|run| run.nominal.0);
             self.cursor = Cursor::Pending(read_to.or(nominal).unwrap_or(0));
         }
         self.runs.clear();
+        self.first = None;
         self.last = None;
     }
 
@@ -353,7 +361,8 @@ impl<P: Clone> TrackBuffer<P> {
         let previous = index.checked_sub(1).filter(|previous| self.runs.contains_key(previous));
         let starts_here = run.from() <= position
             || run.nominal.0 <= position.saturating_add(ROUNDING)
-            || previous.is_some();
+            || previous.is_some()
+            || self.first.is_some_and(|first| *index <= first);
         if !starts_here {
             return Located::Missing;
         }

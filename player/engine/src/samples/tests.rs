@@ -48,6 +48,18 @@ fn times(samples: &[Sample<usize>]) -> Vec<i64> {
 }
 
 #[test]
+fn waits_for_nothing_before_the_first_segment_of_the_stream() {
+    let mut buffer = TrackBuffer::new();
+    buffer.insert(segment_at(1, 0, 2 * FRAME, 20 * FRAME, 1));
+    assert!(!buffer.holds(0), "segment 0 may still come");
+    assert_eq!(buffer.next(), Next::Wait);
+    buffer.set_first(Some(1));
+    assert!(buffer.holds(0));
+    assert_eq!(buffer.start_from(0), Some(2 * FRAME));
+    assert_eq!(times(&read(&mut buffer, 2)), [2, 3]);
+}
+
+#[test]
 fn reads_segments_in_order_and_waits_for_the_missing_one() {
     let mut buffer = filled(0..2, 0);
     buffer.insert(segment(3, 0));

@@ -102,6 +102,11 @@ impl Catalog {
         Some((segment.start, segment.end()))
     }
 
+    /// Number of the first segment that is listed.
+    pub(crate) fn first(&self, kind: TrackKind) -> Option<u64> {
+        self.track(kind).filter(|track| !track.segments.is_empty()).map(|track| track.first_index)
+    }
+
     /// Number of the last segment, once no more will come.
     pub(crate) fn last(&self, kind: TrackKind) -> Option<u64> {
         let track = self.track(kind)?;

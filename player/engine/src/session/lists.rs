@@ -294,7 +294,7 @@ impl Session {
         let presentation = Event::Presentation { tracks: catalog.tracks().to_vec(), live: catalog.live() };
         for track in [TrackKind::Video, TrackKind::Audio] {
             if catalog.track(track).is_some() {
-                self.media.set_last(track, catalog.last(track));
+                self.media.set_bounds(track, catalog.first(track), catalog.last(track));
             }
         }
         if !std::mem::replace(&mut self.lists.announced, true) {

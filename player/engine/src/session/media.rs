@@ -213,14 +213,18 @@ impl Media {
         }
     }
 
-    /// Names the last segment of a track, or says that it is not known.
-    pub(crate) fn set_last(&self, track: TrackKind, index: Option<u64>) {
-        // Muxed sound shows itself with the first segment only: naming the end beforehand does no harm.
+    /// Names the first and the last segment of a track, or says that they are not known.
+    pub(crate) fn set_bounds(&self, track: TrackKind, first: Option<u64>, last: Option<u64>) {
+        let name = |buffer: &mut TrackBuffer| {
+            buffer.set_first(first);
+            buffer.set_last(last);
+        };
+        // Muxed sound shows itself with the first segment only: naming them beforehand does no harm.
         if track == TrackKind::Video {
-            self.video.edit(|buffer| buffer.set_last(index));
+            self.video.edit(name);
         }
         if track == TrackKind::Audio || !self.separate_audio {
-            self.audio.edit(|buffer| buffer.set_last(index));
+            self.audio.edit(name);
         }
     }
 
