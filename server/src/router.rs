@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -16,18 +16,13 @@ use crate::web;
 
 /// The whole server as a service.
 pub fn router(app: Arc<App>) -> Router {
-    let body_limit = app.config.limits.body;
     Router::new()
         .merge(web::routes())
         .merge(deliver::routes())
         .merge(api::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), api::refuse_kicked))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), api::auth::guard))
-        .layer(middleware::from_fn(move |request, next| body::idle_limit(body_limit, request, next)))
-        .layer(middleware::from_fn(cors::layer))
-        .layer(middleware::from_fn(log))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), surround))
         .with_state(app)
 }
 
@@ -44,15 +39,29 @@ async fn wrong_method(method: Method) -> Problem {
     )
 }
 
+/// What surrounds each request, in one layer: every further one costs each request several allocations.
+async fn surround(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let response = if method == Method::OPTIONS {
+        cors::preflight(uri.path())
+    } else {
+        let request = body::idle_limited(app.config.limits.body, request);
+        let mut response = match api::auth::guard(&app, &request) {
+            Ok(()) => api::refuse_kicked(app, request, next).await,
+            Err(problem) => problem.into_response(),
+        };
+        cors::mark(&mut response);
+        response
+    };
+    log(&method, uri.path(), response.status());
+    response
+}
+
 /// Tells each request at debug level, failures of ours at warn.
-async fn log(request: Request, next: Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = next.run(request).await;
-    let status = response.status();
+fn log(method: &Method, path: &str, status: StatusCode) {
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::warn!(%method, path, status = status.as_u16(), "request failed");
     } else {
         tracing::debug!(%method, path, status = status.as_u16(), "request");
     }
-    response.into_response()
 }

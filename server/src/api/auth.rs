@@ -10,10 +10,8 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 
 use crate::app::App;
@@ -120,19 +118,16 @@ impl Gate {
     }
 }
 
-/// Middleware: checks every write but those of forms, whose handler checks, and players' reports.
-pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Checks every write but those of forms, whose handler checks, and players' reports.
+///
+/// # Errors
+/// Those of [`Gate::check`].
+pub fn guard(app: &App, request: &Request) -> Result<(), Problem> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let path = request.uri().path();
     // The form's handler checks for itself; a beacon only tells how its own session goes.
     let open = path == crate::web::FORM_PATH || path == super::viewers::BEACON_PATH;
-    if !reads
-        && !open
-        && let Err(problem) = app.gate.check(request.headers(), request.uri(), None)
-    {
-        return problem.into_response();
-    }
-    next.run(request).await
+    if reads || open { Ok(()) } else { app.gate.check(request.headers(), request.uri(), None) }
 }
 
 fn wanted_token(config: &Config) -> anyhow::Result<Option<Arc<str>>> {

@@ -112,12 +112,13 @@ pub(super) async fn beacon(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Middleware: media of a session that an admin has removed is refused, and an open progressive stream is cut.
-pub async fn refuse_kicked(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Media of a session that an admin has removed is refused, and an open progressive stream is cut.
+pub async fn refuse_kicked(app: Arc<App>, request: Request, next: Next) -> Response {
     let Some((id, is_progressive)) = stream_of(request.uri().path()) else { return next.run(request).await };
     let is_media = matches!(*request.method(), Method::GET | Method::HEAD)
         && !(is_progressive && stream_form(request.headers()) == StreamForm::Page);
-    if !is_media {
+    // Nobody is removed, as is usual: only an answer that lasts has to ask again later.
+    if !is_media || (!is_progressive && app.viewers.nobody_kicked()) {
         return next.run(request).await;
     }
     let id = id.to_owned();

@@ -44,18 +44,23 @@ impl<S: Send + Sync> FromRequestParts<S> for MediaPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Ok(Self {
-            rendition: parameter(parts, state, "rendition").await?,
-            file: parameter(parts, state, "file").await?,
-        })
+        let params = parameters(parts, state).await?;
+        Ok(Self { rendition: one_of(&params, "rendition")?, file: one_of(&params, "file")? })
     }
 }
 
 /// One parameter of the path, decoded.
 pub async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Result<String, Problem> {
-    let params = RawPathParams::from_request_parts(parts, state)
+    one_of(&parameters(parts, state).await?, name)
+}
+
+async fn parameters<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams, Problem> {
+    RawPathParams::from_request_parts(parts, state)
         .await
-        .map_err(|_| Problem::bad_request("The path is not valid UTF-8."))?;
+        .map_err(|_| Problem::bad_request("The path is not valid UTF-8."))
+}
+
+fn one_of(params: &RawPathParams, name: &str) -> Result<String, Problem> {
     params
         .iter()
         .find(|(key, _)| *key == name)

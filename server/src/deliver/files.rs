@@ -14,8 +14,8 @@ use super::front::Front;
 use super::names::{MediaName, parse_name};
 use super::{hold, playlists, subtitles};
 use crate::app::App;
-use crate::http::{Entity, Problem};
-use crate::store::{Growing, Rendition, TrackKind};
+use crate::http::{Backing, Entity, Problem};
+use crate::store::{Cached, Growing, Rendition, TrackKind};
 use crate::viewers::Protocol;
 
 /// `GET /stream/{id}/hls/{rendition}/{file}`
@@ -104,7 +104,7 @@ impl Asked<'_> {
         let wanted = parse_name(name, &generation).ok_or_else(|| self.no_such_file())?;
         let file = match wanted {
             MediaName::Init(index) => self.init(index)?,
-            MediaName::Segment(number) => self.segment(number).await?,
+            MediaName::Segment(number) => self.segment(number, client).await?,
             MediaName::Part(segment, part) => self.part(segment, part, client).await?,
         };
         let response = match file {
@@ -132,7 +132,7 @@ impl Asked<'_> {
         Ok(self.whole(bytes, format_args!("i{index}")))
     }
 
-    async fn segment(&self, number: u32) -> Result<File, Problem> {
+    async fn segment(&self, number: u32, client: &Client) -> Result<File, Problem> {
         let name = self.rendition.name();
         // The one in progress first: when it is finished in between, it is still there, and whole.
         if self.rendition.segment(number).is_none()
@@ -143,8 +143,13 @@ impl Asked<'_> {
                 None => File::InProgress(growing),
             });
         }
-        match self.found.store.read_segment(name, number).await {
-            Ok(bytes) => Ok(self.whole(bytes, format_args!("{number}"))),
+        match self.found.store.read_segment_to_send(name, number).await {
+            Ok(Cached { bytes, file }) => {
+                if let (Some(file), Some(peer)) = (file, client.peer.as_ref().filter(|peer| peer.plain)) {
+                    peer.timers.send_from(Backing::new(bytes.clone(), file));
+                }
+                Ok(self.whole(bytes, format_args!("{number}")))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.no_such_file()),
             Err(error) => {
                 let stream = &self.found.stream.id;

@@ -4,21 +4,25 @@ use axum::http::{HeaderMap, HeaderName, header};
 
 /// The items of an `Accept`-like header in lower case with their quality, 0.0 to 1.0 (RFC 9110, section 12.4.2).
 pub fn weighted(headers: &HeaderMap, name: &HeaderName) -> Vec<(String, f32)> {
-    let mut items = Vec::new();
-    for value in headers.get_all(name) {
-        let Ok(value) = value.to_str() else { continue };
-        for item in value.split(',').take(64) {
-            let mut parts = item.split(';').map(str::trim);
-            let Some(name) = parts.next().filter(|name| !name.is_empty()) else { continue };
-            let quality = parts
-                .find_map(|p| p.strip_prefix("q=").or_else(|| p.strip_prefix("Q=")))
-                .and_then(|q| q.parse::<f32>().ok())
-                .filter(|q| q.is_finite())
-                .map_or(1.0, |q| q.clamp(0.0, 1.0));
-            items.push((name.to_ascii_lowercase(), quality));
-        }
-    }
-    items
+    each_weighted(headers, name).map(|(name, quality)| (name.to_ascii_lowercase(), quality)).collect()
+}
+
+/// As [`weighted`], one after the other and as they are spelled.
+pub fn each_weighted<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = (&'a str, f32)> + use<'a> {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',').take(64)).filter_map(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let name = parts.next().filter(|name| !name.is_empty())?;
+        let quality = parts
+            .find_map(|p| p.strip_prefix("q=").or_else(|| p.strip_prefix("Q=")))
+            .and_then(|q| q.parse::<f32>().ok())
+            .filter(|q| q.is_finite())
+            .map_or(1.0, |q| q.clamp(0.0, 1.0));
+        Some((name, quality))
+    })
 }
 
 /// What `/stream/{id}` should be for a client.

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
@@ -58,8 +56,10 @@ impl http_body::Body for IdleLimited {
     }
 }
 
-/// Middleware: puts the idle limit on every request's body.
-pub async fn idle_limit(limit: Duration, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    next.run(Request::from_parts(parts, Body::new(IdleLimited::new(body, limit)))).await
+/// Puts the idle limit on a request's body, when it has one.
+pub fn idle_limited(limit: Duration, request: Request) -> Request {
+    if http_body::Body::is_end_stream(request.body()) {
+        return request;
+    }
+    request.map(|body| Body::new(IdleLimited::new(body, limit)))
 }

@@ -1,9 +1,7 @@
 //! Cross-origin rules: media and read-only answers are for every page, writes for our own.
 
 use axum::body::Body;
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 /// Where players send their reports of events.
@@ -13,21 +11,17 @@ const REQUEST_HEADERS: &str = "Range, If-None-Match, If-Range, CMCD-Object, CMCD
     CMCD-Status, X-Playback-Session-Id";
 const EXPOSED: &str = "Accept-Ranges, Content-Length, Content-Range, Date, ETag, Retry-After";
 
-/// Answers preflights and marks every answer as readable from anywhere.
-pub async fn layer(request: Request, next: Next) -> Response {
-    if request.method() == Method::OPTIONS {
-        return preflight(request.uri().path());
-    }
-    let mut response = next.run(request).await;
+/// Marks an answer as readable from anywhere.
+pub fn mark(response: &mut Response) {
     let headers = response.headers_mut();
     allow(headers);
     put(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     put(headers, HeaderName::from_static("timing-allow-origin"), "*");
     put(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    response
 }
 
-fn preflight(path: &str) -> Response {
+/// The answer to a preflight for `path`.
+pub fn preflight(path: &str) -> Response {
     // Reports of players on pages of other origins: they tell about themselves and read nothing.
     let beacon = path == BEACON_PATH;
     let mut response = Response::new(Body::empty());

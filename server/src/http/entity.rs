@@ -134,7 +134,7 @@ impl Entity {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         self.common(headers, &tag);
-        set(headers, header::CONTENT_TYPE, &self.content_type);
+        set_text(headers, header::CONTENT_TYPE, &self.content_type);
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         if let Some(value) = content_range {
             set(headers, header::CONTENT_RANGE, &value);
@@ -148,7 +148,7 @@ impl Entity {
     /// Headers that 200, 206 and 304 share.
     fn common(&self, headers: &mut HeaderMap, tag: &str) {
         set(headers, header::ETAG, tag);
-        set(headers, header::CACHE_CONTROL, &self.cache_control);
+        set_text(headers, header::CACHE_CONTROL, &self.cache_control);
         if self.gzip.is_some() {
             headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
         }
@@ -161,6 +161,16 @@ impl Entity {
 /// First 16 bytes of the SHA-256, in hex: the opaque part of an ETag.
 pub fn hash_tag(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(16).map(|b| format!("{b:02x}")).collect()
+}
+
+/// As [`set`], and without a copy of what is part of the program.
+fn set_text(headers: &mut HeaderMap, name: header::HeaderName, value: &Cow<'static, str>) {
+    match value {
+        Cow::Borrowed(text) => {
+            headers.insert(name, HeaderValue::from_static(text));
+        }
+        Cow::Owned(text) => set(headers, name, text),
+    }
 }
 
 fn set(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
@@ -180,11 +190,12 @@ fn gzip(bytes: &[u8]) -> Option<Bytes> {
 /// Whether the client takes gzip (RFC 9110, section 12.5.3).
 fn accepts_gzip(request: &HeaderMap) -> bool {
     let mut any = None;
-    for (name, quality) in super::accept::weighted(request, &header::ACCEPT_ENCODING) {
-        match name.as_str() {
-            "gzip" | "x-gzip" => return quality > 0.0,
-            "*" => any = Some(quality > 0.0),
-            _ => {}
+    for (name, quality) in super::accept::each_weighted(request, &header::ACCEPT_ENCODING) {
+        if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
+            return quality > 0.0;
+        }
+        if name == "*" {
+            any = Some(quality > 0.0);
         }
     }
     any.unwrap_or(false)

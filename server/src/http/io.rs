@@ -6,13 +6,16 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::net::SendFlags;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
+
+use super::backing::Backing;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Head {
@@ -33,6 +36,7 @@ pub struct ConnectionTimers {
     head_limit: Duration,
     idle_limit: Duration,
     stall_ms: AtomicU64,
+    backing: Mutex<Option<Backing>>,
 }
 
 impl ConnectionTimers {
@@ -44,6 +48,7 @@ impl ConnectionTimers {
             head_limit,
             idle_limit,
             stall_ms: AtomicU64::new(stall.as_millis() as u64),
+            backing: Mutex::default(),
         })
     }
 
@@ -52,8 +57,22 @@ impl ConnectionTimers {
         self.stall_ms.fetch_max(stall.as_millis() as u64, Ordering::Relaxed);
     }
 
+    /// The answer to come holds bytes that a file holds too. What is sent is the same either way.
+    pub fn send_from(&self, backing: Backing) {
+        *self.backing() = Some(backing);
+    }
+
+    fn backs(&self, slice: &[u8]) -> bool {
+        self.backing().as_ref().is_some_and(|backing| backing.locate(slice).is_some())
+    }
+
+    fn backing(&self) -> MutexGuard<'_, Option<Backing>> {
+        self.backing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A request's head is complete.
     pub fn request_begins(&self, multiplexed: bool) {
+        *self.backing() = None;
         let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
         *head = match *head {
             Head::Multiplexed { open, idle_since } => Head::Multiplexed { open: open + 1, idle_since },
@@ -108,6 +127,52 @@ impl TimedStream {
         Self { inner, timers, read_timer: None, write_timer: None }
     }
 
+    /// Sends `slice` from the file that holds it, as far as the socket takes it. `None` when there is no such file.
+    fn poll_from_file(&mut self, cx: &mut Context<'_>, slice: &[u8]) -> Option<Poll<io::Result<usize>>> {
+        let (file, mut offset) = self.timers.backing().as_ref()?.locate(slice)?;
+        let sent = self.poll_writable(cx, |socket| {
+            Ok(rustix::fs::sendfile(socket, &*file, Some(&mut offset), slice.len())?)
+        });
+        match sent {
+            Poll::Ready(Ok(sent)) if sent > 0 => {
+                if sent == slice.len() {
+                    // Nobody keeps a segment in memory for a connection that rests.
+                    *self.timers.backing() = None;
+                }
+                Some(Poll::Ready(Ok(sent)))
+            }
+            Poll::Pending => Some(Poll::Pending),
+            // A file that is shorter than it was, a disk that fails: the bytes are in memory all the same.
+            Poll::Ready(result) => {
+                tracing::debug!(?result, "sending from a file failed");
+                *self.timers.backing() = None;
+                None
+            }
+        }
+    }
+
+    /// Sends `head` in such a way that what follows goes into the same packet.
+    fn poll_head(&mut self, cx: &mut Context<'_>, head: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_writable(cx, |socket| {
+            Ok(rustix::net::send(socket, head, SendFlags::MORE | SendFlags::NOSIGNAL)?)
+        })
+    }
+
+    fn poll_writable(
+        &self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            std::task::ready!(self.inner.poll_write_ready(cx))?;
+            match self.inner.try_io(Interest::WRITABLE, || write(&self.inner)) {
+                // The socket is full after all: wait for it.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
     fn watch_write<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.write_timer = None;
@@ -150,7 +215,8 @@ impl AsyncRead for TimedStream {
 impl AsyncWrite for TimedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut this.inner).poll_write(cx, buf);
+        let from_file = this.poll_from_file(cx, buf);
+        let result = from_file.unwrap_or_else(|| Pin::new(&mut this.inner).poll_write(cx, buf));
         this.watch_write(cx, result)
     }
 
@@ -160,7 +226,13 @@ impl AsyncWrite for TimedStream {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        let result = match bufs {
+            [body] => this.poll_from_file(cx, body),
+            // The head of an answer and its body.
+            [head, body] if this.timers.backs(body) => Some(this.poll_head(cx, head)),
+            _ => None,
+        };
+        let result = result.unwrap_or_else(|| Pin::new(&mut this.inner).poll_write_vectored(cx, bufs));
         this.watch_write(cx, result)
     }
 

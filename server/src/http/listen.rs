@@ -68,6 +68,8 @@ impl Default for Limits {
 pub struct Peer {
     /// Address of the socket's other end.
     pub address: SocketAddr,
+    /// Whether what is written goes out as it is, not encrypted.
+    pub plain: bool,
     /// Timers of the connection.
     pub timers: Arc<ConnectionTimers>,
 }
@@ -160,7 +162,7 @@ impl Listener {
                 tracing::debug!(%error, %address, "cannot set TCP_NODELAY");
             }
             let timers = ConnectionTimers::new(self.limits.head, self.limits.idle, self.limits.stall);
-            let peer = Peer { address, timers: Arc::clone(&timers) };
+            let peer = Peer { address, plain: self.tls.is_none(), timers: Arc::clone(&timers) };
             let io = TimedStream::new(socket, timers);
             let connection = Connection { builder: Arc::clone(&builder), router: router.clone(), peer };
             let (watcher, acceptor) = (graceful.watcher(), self.tls.as_ref().map(|tls| tls.acceptor()));

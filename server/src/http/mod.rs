@@ -3,6 +3,7 @@
 //! Nothing here knows what a stream is.
 
 pub mod accept;
+mod backing;
 pub mod body;
 pub mod cors;
 pub mod entity;
@@ -12,6 +13,7 @@ pub mod problem;
 pub mod redirect;
 pub mod tls;
 
+pub use backing::Backing;
 pub use entity::Entity;
 pub use io::ConnectionTimers;
 pub use listen::{Caps, Limits, Listener, Peer};

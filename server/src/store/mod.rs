@@ -30,6 +30,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+pub use cache::Cached;
 use cache::SegmentCache;
 pub use disk::{DiskWriter, PlainDisk};
 pub use entry::{OpenSegment, PartEntry, SegmentEntry, Window};

@@ -1,6 +1,7 @@
 //! One stream: its renditions, its edge, its poster.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::cache::SegmentCache;
+use super::cache::{Cached, SegmentCache};
 use super::disk::{DiskThread, DiskWriter};
 use super::live::LiveInfo;
 use super::rendition::{Rendition, RenditionInfo, TrackKind};
@@ -116,14 +117,22 @@ impl StreamStore {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] when there is no such rendition or segment; the disk's otherwise.
     pub fn segment_bytes(&self, rendition: &str, number: u32) -> io::Result<Bytes> {
-        let entry = self.find(rendition, number)?;
-        if let Some(bytes) = self.in_memory(&entry.0, number) {
-            return Ok(bytes);
+        let (found, _) = self.find(rendition, number)?;
+        match self.in_memory(&found, number) {
+            Some(cached) => Ok(cached.bytes),
+            None => Ok(self.from_disk(&found, number)?.bytes),
         }
-        let path = entry.0.segment_path(number);
-        let bytes = Bytes::from(std::fs::read(path)?);
-        self.cache.put(&self.id, rendition, number, bytes.clone());
-        Ok(bytes)
+    }
+
+    fn from_disk(&self, rendition: &Rendition, number: u32) -> io::Result<Cached> {
+        let mut file = File::open(rendition.segment_path(number))?;
+        let mut bytes = Vec::with_capacity(file.metadata()?.len() as usize);
+        file.read_to_end(&mut bytes)?;
+        // Both from one open file: whatever becomes of the path, they are the same.
+        let file = self.cache.wants_file(bytes.len()).then(|| Arc::new(file));
+        let cached = Cached { bytes: bytes.into(), file };
+        self.cache.put(&self.id, rendition.name(), number, cached.clone());
+        Ok(cached)
     }
 
     /// [`segment_bytes`](Self::segment_bytes) for async code: memory at once, the disk on a blocking thread.
@@ -132,11 +141,35 @@ impl StreamStore {
     /// As [`segment_bytes`](Self::segment_bytes).
     pub async fn read_segment(self: &Arc<Self>, rendition: &str, number: u32) -> io::Result<Bytes> {
         let (found, _) = self.find(rendition, number)?;
-        if let Some(bytes) = self.in_memory(&found, number) {
-            return Ok(bytes);
+        match self.in_memory(&found, number) {
+            Some(cached) => Ok(cached.bytes),
+            None => Ok(self.clone().read_in_background(found, number).await?.bytes),
         }
-        let (this, rendition) = (Arc::clone(self), rendition.to_owned());
-        tokio::task::spawn_blocking(move || this.segment_bytes(&rendition, number))
+    }
+
+    /// As [`read_segment`](Self::read_segment), with the file beside the bytes where one is worth it: of a large segment that
+    /// is not the live edge's.
+    ///
+    /// # Errors
+    /// As [`segment_bytes`](Self::segment_bytes).
+    pub async fn read_segment_to_send(self: &Arc<Self>, rendition: &str, number: u32) -> io::Result<Cached> {
+        let (found, _) = self.find(rendition, number)?;
+        match self.in_memory(&found, number) {
+            Some(cached) if cached.file.is_some() || !self.cache.wants_file(cached.bytes.len()) => Ok(cached),
+            // A live edge's segment may not be on the disk yet.
+            Some(cached) if found.read().hot.contains_key(&number) => Ok(cached),
+            // Without its file it can be sent as well.
+            Some(cached) => Ok(self.clone().read_in_background(found, number).await.unwrap_or(cached)),
+            None => self.clone().read_in_background(found, number).await,
+        }
+    }
+
+    async fn read_in_background(
+        self: Arc<Self>,
+        rendition: Arc<Rendition>,
+        number: u32,
+    ) -> io::Result<Cached> {
+        tokio::task::spawn_blocking(move || self.from_disk(&rendition, number))
             .await
             .map_err(io::Error::other)?
     }
@@ -215,7 +248,7 @@ impl StreamStore {
         })?;
         let entry = SegmentEntry::plain(number, start, duration, bytes.len() as u64);
         found.append(entry, &bytes, self.fsync)?;
-        self.cache.put(&self.id, rendition, number, bytes);
+        self.cache.put(&self.id, rendition, number, bytes.into());
         self.update_edge();
         Ok(())
     }
@@ -296,9 +329,9 @@ impl StreamStore {
         Ok((found, entry))
     }
 
-    fn in_memory(&self, rendition: &Rendition, number: u32) -> Option<Bytes> {
+    fn in_memory(&self, rendition: &Rendition, number: u32) -> Option<Cached> {
         let hot = rendition.read().hot.get(&number).and_then(|hot| hot.whole());
-        hot.or_else(|| self.cache.get(&self.id, rendition.name(), number))
+        hot.map(Cached::from).or_else(|| self.cache.get(&self.id, rendition.name(), number))
     }
 
     pub(super) fn change<T>(

@@ -120,6 +120,8 @@ pub struct Count {
 pub struct Viewers {
     clock: Arc<dyn Clock>,
     secret: [u8; 32],
+    /// The day and its salt.
+    salt: Mutex<Option<(u64, [u8; 32])>>,
     streams: Mutex<HashMap<String, StreamSessions>>,
     kicks: Kicks,
     newcomers: Newcomers,
@@ -178,6 +180,7 @@ impl Viewers {
         Self {
             clock,
             secret,
+            salt: Mutex::default(),
             streams: Mutex::new(HashMap::new()),
             kicks: Kicks::default(),
             newcomers: Newcomers::default(),
@@ -227,7 +230,7 @@ impl Viewers {
         if who.is_machine() {
             return;
         }
-        let (now, key) = (self.clock.now(), self.heuristic_keys(stream, who)[0]);
+        let (now, key) = (self.clock.now(), self.todays_key(stream, who));
         self.with(|streams| {
             if let Some(sessions) = streams.get_mut(stream) {
                 sessions.saw_playlist(key, now);
@@ -237,7 +240,7 @@ impl Viewers {
 
     /// An init segment went out: a view only for someone who fetched a playlist within the window.
     pub fn init(&self, stream: &str, who: &Who, protocol: Protocol) {
-        let (now, key) = (self.clock.now(), self.heuristic_keys(stream, who)[0]);
+        let (now, key) = (self.clock.now(), self.todays_key(stream, who));
         let after_playlist =
             self.with(|streams| streams.get(stream).is_some_and(|sessions| sessions.had_playlist(key, now)));
         if after_playlist {
@@ -251,11 +254,17 @@ impl Viewers {
             return None;
         }
         let now = self.clock.now();
-        let (method, keys) = self.keys(stream, who);
+        let (method, key) = self.key_of(stream, who);
         self.with(|streams| {
             let sessions = streams.get_mut(stream)?;
-            // Yesterday's salt finds a session that goes on past midnight.
-            let key = keys.iter().copied().find(|key| sessions.is_current(*key, now)).unwrap_or(keys[0]);
+            let key = if method == Method::Heuristic && !sessions.is_current(key, now) {
+                // Yesterday's salt finds a session that goes on past midnight.
+                Some(self.yesterdays_key(stream, who))
+                    .filter(|before| sessions.is_current(*before, now))
+                    .unwrap_or(key)
+            } else {
+                key
+            };
             sessions.heard(key, method, protocol, who, now);
             Some(key)
         })
@@ -269,20 +278,20 @@ impl Viewers {
             return false;
         };
         let now = self.clock.now();
-        let (method, keys) = self.keys(stream, who);
-        if self.kicks.holds(keys[0], now) {
+        let (method, key) = self.key_of(stream, who);
+        if self.kicks.holds(key, now) {
             return false;
         }
         self.with(|streams| {
             let Some(sessions) = streams.get_mut(stream) else { return false };
-            if sessions.event(keys[0], report, now) {
+            if sessions.event(key, report, now) {
                 return true;
             }
             let plays = report.state == Some(cmcd::PlayerState::Playing)
                 && (method == Method::Exact || self.newcomers.admit(who.prefix(), now));
             if plays {
                 let protocol = if report.format == Some('d') { Protocol::Dash } else { Protocol::Hls };
-                sessions.heard(keys[0], method, protocol, who, now);
+                sessions.heard(key, method, protocol, who, now);
             }
             plays
         })
@@ -342,13 +351,20 @@ impl Viewers {
         ended
     }
 
+    /// Whether no session is refused now, so that nobody need be asked for.
+    pub fn nobody_kicked(&self) -> bool {
+        self.kicks.none()
+    }
+
     /// The key under which `who` is refused, when an admin has removed it from the stream.
     pub fn kicked(&self, stream: &str, who: &Who) -> bool {
         if self.kicks.none() {
             return false;
         }
         let now = self.clock.now();
-        self.keys(stream, who).1.into_iter().any(|key| self.kicks.holds(key, now))
+        let (method, key) = self.key_of(stream, who);
+        let before = (method == Method::Heuristic).then(|| self.yesterdays_key(stream, who));
+        std::iter::once(key).chain(before).any(|key| self.kicks.holds(key, now))
     }
 
     /// A session id for our own page: random, and signed so that it counts as exact. 49 characters, which is inside
@@ -377,8 +393,8 @@ impl Viewers {
     }
 
     /// The identity by the first key that the request has: signed token, CMCD, playback session, `?s=`, heuristic.
-    fn keys(&self, stream: &str, who: &Who) -> (Method, [u128; 2]) {
-        let exact = |id: &str| (Method::Exact, [self.key(stream, b"exact", id); 2]);
+    fn key_of(&self, stream: &str, who: &Who) -> (Method, u128) {
+        let exact = |id: &str| (Method::Exact, self.key(stream, b"exact", id));
         if let Some(token) = who.token.as_deref().filter(|token| self.is_ours(token)) {
             return exact(token);
         }
@@ -387,29 +403,41 @@ impl Viewers {
             return if self.is_ours(sid) {
                 exact(sid)
             } else {
-                (Method::Cmcd, [self.key(stream, b"cmcd", sid); 2])
+                (Method::Cmcd, self.key(stream, b"cmcd", sid))
             };
         }
         if let Some(id) = who.playback.as_deref() {
-            return (Method::Exact, [self.key(stream, b"playback", id); 2]);
+            return (Method::Exact, self.key(stream, b"playback", id));
         }
         if let Some(own) = who.own.as_deref().filter(|own| self.is_ours(own)) {
             return exact(own);
         }
-        (Method::Heuristic, self.heuristic_keys(stream, who))
+        (Method::Heuristic, self.todays_key(stream, who))
     }
 
     fn key(&self, stream: &str, kind: &[u8], id: &str) -> u128 {
         first_16(&hmac_sha256(&self.secret, &[kind, stream.as_bytes(), id.as_bytes()]))
     }
 
-    /// Keys under today's and yesterday's salt.
-    fn heuristic_keys(&self, stream: &str, who: &Who) -> [u128; 2] {
-        let day = self.clock.day();
-        [day, day.wrapping_sub(1)].map(|day| {
-            let salt = hmac_sha256(&self.secret, &[b"salt", &day.to_be_bytes()]);
-            first_16(&hmac_sha256(&salt, &[stream.as_bytes(), &who.prefix(), who.agent.as_bytes()]))
-        })
+    /// The heuristic's key under today's salt, which is kept: this is worked out for every request.
+    fn todays_key(&self, stream: &str, who: &Who) -> u128 {
+        let today = self.clock.day();
+        let mut kept = self.salt.lock().unwrap_or_else(PoisonError::into_inner);
+        let salt = match *kept {
+            Some((day, salt)) if day == today => salt,
+            _ => kept.insert((today, self.salt_of(today))).1,
+        };
+        drop(kept);
+        salted(&salt, stream, who)
+    }
+
+    /// The heuristic's key under the salt of the day before.
+    fn yesterdays_key(&self, stream: &str, who: &Who) -> u128 {
+        salted(&self.salt_of(self.clock.day().wrapping_sub(1)), stream, who)
+    }
+
+    fn salt_of(&self, day: u64) -> [u8; 32] {
+        hmac_sha256(&self.secret, &[b"salt", &day.to_be_bytes()])
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut HashMap<String, StreamSessions>) -> T) -> T {
@@ -463,6 +491,10 @@ fn network(address: IpAddr) -> String {
             format!("{}/48", std::net::Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
         }
     }
+}
+
+fn salted(salt: &[u8; 32], stream: &str, who: &Who) -> u128 {
+    first_16(&hmac_sha256(salt, &[stream.as_bytes(), &who.prefix(), who.agent.as_bytes()]))
 }
 
 fn first_16(digest: &[u8; 32]) -> u128 {
