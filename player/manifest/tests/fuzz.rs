@@ -173,3 +173,22 @@ fn every_seed_is_a_manifest() {
         assert!(inspect(seed.as_bytes(), &base).is_ok(), "{seed}");
     }
 }
+
+/// Found by mutation: the offset of a reloaded manifest put its segments before the first that had a number.
+#[test]
+fn a_manifest_that_goes_back_before_its_beginning_is_numbered_upwards() {
+    let text = |offset: &str| {
+        format!(
+            r#"<MPD type="dynamic" availabilityStartTime="2026-01-01T00:00:00Z" minimumUpdatePeriod="PT2S">
+            <Period id="p" start="PT0S"><AdaptationSet mimeType="audio/mp4" lang="en">
+            <SegmentTemplate timescale="48000" {offset} media="$Time$.m4s"><SegmentTimeline><S t="96000" d="96000" r="5"/>
+            <S d="48000" r="-1"/></SegmentTimeline></SegmentTemplate><Representation id="a" bandwidth="96000"/>
+            </AdaptationSet></Period></MPD>"#
+        )
+    };
+    let (first, second) = (text(""), text("presentationTimeOffset=\"96000\""));
+    exercise(
+        first.replace("minimum", "timeShiftBufferDepth=\"PT30S\" minimum").as_bytes(),
+        second.as_bytes(),
+    );
+}

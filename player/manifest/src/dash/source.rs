@@ -529,6 +529,8 @@ fn number(fresh: &mut [Segment], known: &[Segment]) {
             i128::from(newest.number) + 1 + steps.round() as i128
         });
     }
+    // A manifest that goes back before the first number ever given means other media; they still rise by one.
+    let base = base.clamp(0, i128::from(u64::MAX) - fresh.len() as i128);
     for (at, segment) in fresh.iter_mut().enumerate() {
         segment.number = u64::try_from(base + at as i128).unwrap_or(0);
     }
