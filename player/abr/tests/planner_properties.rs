@@ -181,3 +181,16 @@ fn any_event() -> impl Strategy<Value = (u64, Event)> {
     ];
     (0..2000_u64, event)
 }
+
+/// On some links the best that a table of values finds lies above and below what they carry, by turns.
+#[test]
+fn no_constant_link_makes_it_waver() {
+    for step in 0..100 {
+        let kbps = 450.0 * (20_000.0_f64 / 450.0).powf(f64::from(step) / 100.0);
+        let mut world = World::new(config("weir", 30.0), tracks_long(), move |_| kbps * 1000.0).begin();
+        world.run(200.0);
+        let late =
+            world.fetches.windows(2).filter(|pair| pair[1].at > 30.0 && pair[0].rung != pair[1].rung).count();
+        assert!(late == 0 && world.wasted_share() < 0.03, "{kbps:.0} kbit/s: {late} changes");
+    }
+}

@@ -185,13 +185,20 @@ fn excess(context: &Context<'_>, rung: usize) -> f64 {
     EXCESS * coming.map(more).sum::<f64>()
 }
 
-/// Where a link is steady there is nothing to wait for: the rung that it carries at once, and no change after that.
-fn settle(context: &Context<'_>, estimate: &Estimate, best: usize, last: usize) -> usize {
+/// Where a link is steady there is nothing to wait for: the rung that it carries at once, where that pays for the change,
+/// and no change after that. What is best by the table may lie on both sides of it, by turns.
+fn settle(
+    context: &Context<'_>,
+    estimate: &Estimate,
+    best: usize,
+    last: usize,
+    gain: impl Fn(usize) -> f64,
+) -> usize {
     let Some(steady) = estimate.steady.map(|rate| rate.bps() as f64) else { return best };
     let carried = context.highest_below(steady / ROOM);
     let segments = context.buffer.as_secs_f64() / context.duration();
     if last < carried {
-        best.min(carried)
+        if best >= last && segments >= ENOUGH && gain(carried) > 0.0 { carried } else { best.min(carried) }
     } else if context.bps(last) <= steady {
         if segments >= ENOUGH { last } else { best.min(last) }
     } else {
@@ -254,7 +261,12 @@ impl Controller for Weir {
             }
         }
         let (stall, buffer) = outcome;
-        let settled = settle(context, &estimate, best, last);
+        let utility = |rung: usize| self.utilities.get(rung).copied().unwrap_or(0.0);
+        let left =
+            context.to_end.map_or(self.weights.outlook, |end| end.as_secs_f64().min(self.weights.outlook));
+        let gain =
+            |rung: usize| (utility(rung) - utility(last)) * (left / taste.segment.max(0.1)) - taste.switch;
+        let settled = settle(context, &estimate, best, last, gain);
         if settled != best {
             return Choice::now(
                 settled,
