@@ -51,3 +51,22 @@ fn a_live_stream_is_watched_at_its_edge_and_to_its_end() {
     let all = listed_s(&server, "air").unwrap();
     assert!((log.position() - all).abs() < 0.5, "ended at {} of {all} s", log.position());
 }
+
+#[test]
+fn a_live_stream_plays_from_its_very_first_segment() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start_at(data.path(), 0, &["--rtmp", "off"]).unwrap();
+    let card = json!({"type": "testcard", "height": 240, "frame_rate": 25});
+    let body = json!({"id": "air", "title": "Air", "mode": "live", "source": card});
+    assert_eq!(http::post_json(&format!("{}/api/stream/create", server.url), &body).unwrap().status, 201);
+    fixture::wait_stream(&server, "air", Duration::from_secs(20), |stream| stream["playable"] == true)
+        .unwrap();
+
+    let mpd = format!("{}/stream/air/dash/manifest.mpd", server.url);
+    let mut player = Player::headless(&mpd, NONE).unwrap();
+    let log = player.wait_for(Duration::from_secs(20), |log| log.position() > 3.0).unwrap();
+
+    // Sound begins a little after the pictures there: nothing is waited for before it.
+    let stood = |event: &Event| matches!(event, Event::Error { code, .. } if code == "playback_stood");
+    assert_eq!(log.count(stood), 0, "{}", log.tail(60));
+}
