@@ -164,6 +164,7 @@ pub fn hash_tag(bytes: &[u8]) -> String {
 }
 
 /// As [`set`], and without a copy of what is part of the program.
+#[expect(clippy::ptr_arg, reason = "whether it is part of the program is what the Cow says")]
 fn set_text(headers: &mut HeaderMap, name: header::HeaderName, value: &Cow<'static, str>) {
     match value {
         Cow::Borrowed(text) => {

@@ -120,11 +120,11 @@ impl StreamStore {
         let (found, _) = self.find(rendition, number)?;
         match self.in_memory(&found, number) {
             Some(cached) => Ok(cached.bytes),
-            None => Ok(self.from_disk(&found, number)?.bytes),
+            None => Ok(self.read_disk(&found, number)?.bytes),
         }
     }
 
-    fn from_disk(&self, rendition: &Rendition, number: u32) -> io::Result<Cached> {
+    fn read_disk(&self, rendition: &Rendition, number: u32) -> io::Result<Cached> {
         let mut file = File::open(rendition.segment_path(number))?;
         let mut bytes = Vec::with_capacity(file.metadata()?.len() as usize);
         file.read_to_end(&mut bytes)?;
@@ -169,7 +169,7 @@ impl StreamStore {
         rendition: Arc<Rendition>,
         number: u32,
     ) -> io::Result<Cached> {
-        tokio::task::spawn_blocking(move || self.from_disk(&rendition, number))
+        tokio::task::spawn_blocking(move || self.read_disk(&rendition, number))
             .await
             .map_err(io::Error::other)?
     }
