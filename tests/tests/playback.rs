@@ -14,13 +14,16 @@ fn heights(log: &Log) -> Vec<u32> {
     heights
 }
 
-/// Declared bitrates of the video segments fetched between two moments, in kbit/s.
+/// Declared bitrates of the video segments that were asked for between two moments and came whole, in kbit/s.
 fn fetched_kbps(log: &Log, from_s: f64, to_s: f64) -> Vec<f64> {
+    let asked = from_s * 1000.0..to_s * 1000.0;
     log.0
         .iter()
-        .filter(|entry| entry.t_ms >= from_s * 1000.0 && entry.t_ms < to_s * 1000.0)
         .filter_map(|entry| match entry.event {
-            Event::Segment { track: TrackKind::Video, kbps, .. } => Some(kbps),
+            // The one that was under way when the link fell may well come whole, out of the buffer's time.
+            Event::Segment { track: TrackKind::Video, kbps, ms, .. } if asked.contains(&(entry.t_ms - ms)) => {
+                Some(kbps)
+            }
             _ => None,
         })
         .collect()
