@@ -48,10 +48,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         let (some, more, wrong) = done??;
         (requests, bytes, errors) = (requests + some, bytes + more, errors + wrong);
     }
+    // What a refusal costs says nothing about what an answer costs.
+    anyhow::ensure!(errors == 0, "{errors} of {requests} answers of {} were not 200", options.host);
     let (after, resident) = process::cost(&options.pid)?;
     let (cpu, gigabytes) = (after - before, bytes as f64 / 1e9);
     println!(
-        "requests {requests} errors {errors} gigabytes {gigabytes:.2} cpu_s {cpu:.2} us_per_request {:.1} \
+        "requests {requests} gigabytes {gigabytes:.2} cpu_s {cpu:.2} us_per_request {:.1} \
          cpu_s_per_gb {:.3} rss_mb {resident:.0}",
         cpu * 1e6 / requests as f64,
         cpu / gigabytes

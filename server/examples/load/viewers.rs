@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// Viewers with whole segments
     #[arg(long, default_value_t = 2000)]
     plain: usize,
+    /// What the viewers' session ids begin with
+    #[arg(long, default_value = "load")]
+    name: String,
     /// How long, in seconds, once all are there
     #[arg(long, default_value_t = 30)]
     seconds: u64,
@@ -117,8 +120,8 @@ async fn viewer_count(options: &Options) -> anyhow::Result<u64> {
     stream["viewers"]["current"].as_u64().context("no viewers in the stream's description")
 }
 
-fn session(number: usize) -> String {
-    format!("X-Playback-Session-Id: load-{number}\r\n")
+fn session(options: &Options, number: usize) -> String {
+    format!("X-Playback-Session-Id: {}-{number}\r\n", options.name)
 }
 
 /// What a playlist lists, as far as a player needs it.
@@ -162,7 +165,7 @@ async fn low_latency(
     counts: &mut Counts,
 ) -> anyhow::Result<()> {
     let base = format!("/stream/{}/hls/{}", options.stream, options.rendition);
-    let mut client = Client::connect(&options.host, session(number)).await?;
+    let mut client = Client::connect(&options.host, session(options, number)).await?;
     let mut path = format!("{base}/index.m3u8");
     let mut seen = None;
     while Instant::now() < end {
@@ -196,7 +199,7 @@ async fn low_latency(
 
 async fn plain(options: &Options, number: usize, end: Instant, counts: &mut Counts) -> anyhow::Result<()> {
     let base = format!("/stream/{}/hls/{}", options.stream, options.rendition);
-    let mut client = Client::connect(&options.host, session(number)).await?;
+    let mut client = Client::connect(&options.host, session(options, number)).await?;
     let mut next = 0;
     while Instant::now() < end {
         let begun = Instant::now();
