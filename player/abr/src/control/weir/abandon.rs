@@ -43,6 +43,7 @@ impl Weir {
         outlook.next += believed * fall;
         let dip = if rate < outlook.next.exp() { LASTS * elapsed.min(LONGEST) } else { 0.0 };
         let buffer = context.buffer.as_secs_f64();
+        let outcomes = self.table.outcomes(&outlook, taste);
         let before = self.delivered.unwrap_or(current);
         let worth = |rung: usize, bits: f64, head: f64| {
             // What comes through before the network is itself again.
@@ -51,7 +52,7 @@ impl Weir {
             let passed = (head + passed) * taste.rate;
             let stall = (passed - buffer).max(0.0) / taste.rate;
             let fetch = Fetch { rung, bits: left, ttfb: 0.0, excess: 0.0, duration: taste.segment };
-            let ahead = self.table.judge(&outlook, taste, &fetch, (buffer - passed).max(0.0));
+            let ahead = self.table.judge(&outcomes, taste, &fetch, (buffer - passed).max(0.0));
             let change = if rung == before { 0.0 } else { taste.switch };
             let utility = self.utilities.get(rung).copied().unwrap_or(0.0);
             utility - change + ahead.value - taste.stall * stall

@@ -61,9 +61,9 @@ impl Default for Weights {
     }
 }
 
-/// Sweeps over the table when nothing is known yet, and with each new sample.
-const FIRST_SWEEPS: usize = 40;
-const SWEEPS: usize = 6;
+/// Rounds of two sweeps over the table when nothing is known yet, and with each new sample.
+const FIRST_ROUNDS: usize = 2;
+const ROUNDS: usize = 1;
 /// Variance of the logarithm of segments' sizes about the average that is expected, and where sizes are not known.
 const SIZES: f64 = 0.04;
 /// How much of it is learnt with each sample.
@@ -144,16 +144,17 @@ impl Weir {
         self.utilities.extend((0..rungs).map(|rung| if span > 0.0 { ln(rung) / span } else { 1.0 }));
         self.bits.clear();
         self.bits.extend((0..rungs).map(|rung| context.bps(rung) * taste.segment));
-        let mut sweeps = SWEEPS;
+        let mut rounds = ROUNDS;
         if self.solved.is_none() || !self.table.is_for(rungs) {
             self.table.reset(rungs);
             self.sizes = SIZES;
-            sweeps = FIRST_SWEEPS;
+            rounds = FIRST_ROUNDS;
         }
         self.learn_sizes(context);
-        self.table.scale(outlook, taste);
-        for _ in 0..sweeps {
-            self.table.sweep(outlook, taste, ttfb, &self.utilities, &self.bits, self.sizes.sqrt());
+        self.table.model(outlook, taste, ttfb, &self.bits, self.sizes.sqrt());
+        for _ in 0..rounds {
+            self.table.sweep(taste, &self.utilities, true);
+            self.table.sweep(taste, &self.utilities, false);
         }
         self.solved = Some((model, *taste));
     }
@@ -243,6 +244,7 @@ impl Controller for Weir {
         let last =
             context.last.map_or_else(|| context.highest_below(0.9 * context.estimate_bps()), |last| last.0);
         let last = last.min(rungs - 1);
+        let outcomes = self.table.outcomes(&outlook, &taste);
         let (mut best, mut outcome) = (0, (0.0, 0.0));
         for rung in 0..rungs {
             let fetch = Fetch {
@@ -252,7 +254,7 @@ impl Controller for Weir {
                 excess: excess(context, rung),
                 duration: context.duration(),
             };
-            let ahead = self.table.judge(&outlook, &taste, &fetch, context.buffer.as_secs_f64());
+            let ahead = self.table.judge(&outcomes, &taste, &fetch, context.buffer.as_secs_f64());
             let change = if rung == last { 0.0 } else { taste.switch };
             let utility = self.utilities.get(rung).copied().unwrap_or(0.0);
             scores.push(utility - change + ahead.value);
