@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
@@ -35,10 +36,23 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Prob
     Ok(([(header::CACHE_CONTROL, "no-store")], "ready\n").into_response())
 }
 
-/// `GET /api/time`: the server's clock, for players that align theirs.
-pub(super) async fn time() -> Response {
+/// What `/api/time` may be asked for.
+#[derive(Debug, Default, serde::Deserialize)]
+pub(super) struct WhichClock {
+    /// The stream whose clock it is to be.
+    stream: Option<String>,
+}
+
+/// `GET /api/time`: the server's clock, or the one that a stream goes by, for players that align theirs. They are the
+/// same until somebody sets the server's.
+pub(super) async fn time(
+    State(app): State<Arc<App>>,
+    query: Result<Query<WhichClock>, QueryRejection>,
+) -> Response {
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    (headers, date_time(unix_ms())).into_response()
+    let stream = query.ok().and_then(|Query(which)| app.media(&which.stream?));
+    let now_ms = stream.map_or_else(unix_ms, |stream| stream.clock().now_ms());
+    (headers, date_time(now_ms)).into_response()
 }
 
 /// `POST /api/reload`: reads the settings again, as SIGHUP does.

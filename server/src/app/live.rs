@@ -20,6 +20,9 @@ const AFTER_RESTART: Duration = Duration::from_secs(30);
 /// How long one waits whose publisher went away, in milliseconds.
 const GRACE_MS: u32 = 10_000;
 
+/// How long one may be connected and send nothing, in milliseconds.
+const QUIET_MS: u32 = 6_000;
+
 /// Why a publisher is not let in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -86,13 +89,27 @@ impl App {
         Ok(self.live.publish(&stream.id, who)?)
     }
 
-    /// Sends a stream's publisher away; it may come back. Says whether there was one.
-    pub fn kick(&self, id: &str) -> bool {
+    /// Sends a stream's publisher away; it may come back, as the server's own test card does at once. Says whether
+    /// there was one.
+    pub fn kick(self: &Arc<Self>, id: &str) -> bool {
         let kicked = self.live.status(id).is_some_and(|now| now.publisher.is_some()) && self.live.kick(id);
         if kicked {
             tracing::info!(stream = id, "the publisher is sent away");
+            let (app, id) = (Arc::clone(self), id.to_owned());
+            tokio::spawn(async move { app.air_again(&id).await });
         }
         kicked
+    }
+
+    /// Has the test card do what any encoder does that was cut off.
+    async fn air_again(self: &Arc<Self>, id: &str) {
+        let Some(mut status) = self.live.watch(id) else { return };
+        // An error is the session's end, after which nothing comes back by itself.
+        if status.wait_for(|now| now.publisher.is_none()).await.is_ok()
+            && let Some(stream) = self.catalog.get(id)
+        {
+            self.air_card(&stream).await;
+        }
     }
 
     /// Lets publishers in again.
@@ -281,6 +298,7 @@ fn settings(stream: &Stream) -> Option<LiveSettings> {
         window_s: live.dvr_s,
         record: live.record,
         grace_ms: GRACE_MS,
+        quiet_ms: QUIET_MS,
         profile: stream.profile.clone(),
         takeover: live.takeover,
     })

@@ -16,7 +16,6 @@ use super::rendered::Version;
 use super::timing::Freshness;
 use super::{dash, hls, hold, subtitles, trick};
 use crate::app::App;
-use crate::catalog::unix_ms;
 use crate::http::{Entity, Problem};
 use crate::store::{LiveInfo, Rendition, TrackKind, Window};
 
@@ -86,13 +85,15 @@ pub(super) async fn manifest(
             timing,
             segment_ms: found.segment_ms(),
             dynamic: (!version.ended).then(|| dash::manifest::Dynamic {
+                id: &id,
                 started_ms: live.map_or(found.stream.created_ms, |live| live.started_ms),
                 published_ms,
                 window_s: live.map_or(0, |live| live.window_s),
             }),
         })
     };
-    let entity = documents.get_dated("manifest", version.clone(), unix_ms(), render, |text| {
+    let now_ms = found.store.clock().now_ms();
+    let entity = documents.get_dated("manifest", version.clone(), now_ms, render, |text| {
         Entity::text(text, dash::CONTENT_TYPE)
     });
     saw_playlist(&app, &id, &method, &client);

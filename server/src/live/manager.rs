@@ -187,13 +187,15 @@ impl LiveManager {
             return Err(OpenError::NotLive(id.to_owned()));
         }
         stream.resume_live()?;
+        // Looked at once: see the stream's clock.
+        stream.clock().set(unix_ms());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (control, commands) = mpsc::channel(COMMANDS);
         let (status, watcher) = watch::channel(LiveStatus { since_ms: unix_ms(), ..LiveStatus::default() });
         let ladders = self.inner.ladders.read().unwrap_or_else(PoisonError::into_inner).clone();
         let takeover = settings.takeover;
         let session = Session::new(Arc::clone(&stream), settings.clone(), ladders);
-        let driver = Driver { stream, session, settings, status, commands, began: Began::now() };
+        let driver = Driver { stream, session, settings, status, commands, quiet: None };
         std::thread::Builder::new()
             .name("weir-live".to_owned())
             .spawn(move || runtime.block_on(driver.run()))?;
@@ -287,23 +289,6 @@ impl LiveManager {
     }
 }
 
-/// The wall clock, looked at once: later the monotonic one tells, which nobody sets.
-#[derive(Debug, Clone, Copy)]
-struct Began {
-    wall_ms: u64,
-    at: std::time::Instant,
-}
-
-impl Began {
-    fn now() -> Self {
-        Self { wall_ms: unix_ms(), at: std::time::Instant::now() }
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.wall_ms + self.at.elapsed().as_millis() as u64
-    }
-}
-
 /// Runs a session on its thread.
 struct Driver {
     stream: Arc<StreamStore>,
@@ -311,7 +296,8 @@ struct Driver {
     settings: LiveSettings,
     status: watch::Sender<LiveStatus>,
     commands: mpsc::Receiver<Control>,
-    began: Began,
+    /// A publisher that is connected and sends nothing.
+    quiet: Option<PublisherInfo>,
 }
 
 enum Next {
@@ -319,6 +305,7 @@ enum Next {
     Event(Option<Message>),
     Rung(Option<super::RungEvent>),
     GraceOver,
+    Quiet,
     Look,
 }
 
@@ -327,8 +314,11 @@ impl Driver {
         let mut connection: Option<mpsc::Receiver<Message>> = None;
         let mut grace: Option<Instant> = None;
         let mut rate = Rate::default();
+        let mut heard = Instant::now();
         loop {
             let over = grace;
+            let silence = heard + Duration::from_millis(self.settings.quiet_ms.into());
+            let silence = (connection.is_some() && self.quiet.is_none()).then_some(silence);
             // Also when nothing comes: the last units are told, and a rate that falls.
             let look = connection.is_some().then(|| rate.next());
             let next = {
@@ -338,6 +328,7 @@ impl Driver {
                     event = receive(self.session.rungs()) => Next::Rung(event),
                     message = receive(connection.as_mut()) => Next::Event(message),
                     () = wait_until(over) => Next::GraceOver,
+                    () = wait_until(silence) => Next::Quiet,
                     () = wait_until(look) => Next::Look,
                 }
             };
@@ -347,6 +338,7 @@ impl Driver {
                     let replaced = connection.replace(receiver).is_some();
                     let result = if replaced { self.session.disconnect() } else { Ok(()) };
                     grace = None;
+                    (self.quiet, heard) = (None, Instant::now());
                     tracing::info!(stream = self.stream.id(), publisher = ?who, replaced, "a publisher has come");
                     self.tell(LiveState::Live, Some(who));
                     result
@@ -379,7 +371,24 @@ impl Driver {
                 }
                 // The manager is gone: so is the server.
                 Next::Control(None) => return,
-                Next::Event(Some(message)) => self.session.handle(message.event, self.began.now_ms()),
+                Next::Event(Some(message)) => {
+                    heard = Instant::now();
+                    if let Some(who) = self.quiet.take() {
+                        grace = None;
+                        tracing::info!(stream = self.stream.id(), "the publisher sends again");
+                        self.tell(LiveState::Live, Some(who));
+                    }
+                    self.session.handle(message.event, self.stream.clock().now_ms())
+                }
+                Next::Quiet => {
+                    tracing::info!(stream = self.stream.id(), "the publisher is there and sends nothing");
+                    let who = self.status.borrow().publisher.clone();
+                    self.quiet = Some(who.clone().unwrap_or_default());
+                    grace = Some(self.patience());
+                    let result = self.session.pause();
+                    self.tell(LiveState::Grace, who);
+                    result
+                }
                 Next::Look => Ok(()),
                 Next::Event(None) => {
                     connection = None;
@@ -414,7 +423,7 @@ impl Driver {
         let Some(receiver) = connection else { return };
         receiver.close();
         while let Ok(message) = receiver.try_recv() {
-            if let Err(error) = self.session.handle(message.event, self.began.now_ms()) {
+            if let Err(error) = self.session.handle(message.event, self.stream.clock().now_ms()) {
                 self.session.told.warn(self.stream.id(), format!("a part of the stream was lost: {error}"));
             }
         }
@@ -422,12 +431,18 @@ impl Driver {
 
     /// The connection is gone: what there is becomes segments, and the grace period begins.
     fn lost(&mut self, grace: &mut Option<Instant>) -> Result<(), StoreError> {
-        *grace = Some(Instant::now() + Duration::from_millis(self.settings.grace_ms.into()));
+        *grace = Some(self.patience());
+        self.quiet = None;
         tracing::info!(stream = self.stream.id(), "the publisher has gone");
         self.refresh(&mut Rate::default());
         let result = self.session.disconnect();
         self.tell(LiveState::Grace, None);
         result
+    }
+
+    /// By when a publisher must have come back.
+    fn patience(&self) -> Instant {
+        Instant::now() + Duration::from_millis(self.settings.grace_ms.into())
     }
 
     fn end(&mut self) {
@@ -439,7 +454,7 @@ impl Driver {
     }
 
     fn tell(&mut self, state: LiveState, publisher: Option<PublisherInfo>) {
-        let since_ms = self.began.now_ms();
+        let since_ms = self.stream.clock().now_ms();
         self.status.send_modify(|status| {
             status.state = state;
             status.since_ms = since_ms;

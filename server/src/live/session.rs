@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::clock::{Anchor, JumpWatch, Verdict, slot};
@@ -32,6 +33,8 @@ const WAITING_BYTES: usize = 32 << 20;
 const OVERLAP: u64 = 50 * MS;
 /// Pictures further apart than this are not one take.
 const FROZEN: u64 = 5 * SECOND;
+/// Pictures this much behind the sound do not come any more.
+const STILL: u64 = 3 * SECOND;
 
 /// Where a segment begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,10 @@ const BOUNDARIES: usize = 64;
 struct Video {
     writer: TrackWriter,
     last_ns: u64,
+    /// The newest key frame, to be shown while no pictures come.
+    key: Option<Bytes>,
+    /// It is shown: what comes back has to begin with a key frame.
+    still: bool,
 }
 
 /// A take: from a beginning to the next discontinuity.
@@ -200,6 +207,11 @@ impl Session {
         }
     }
 
+    /// The publisher sends nothing for now: what there is becomes whole segments.
+    pub(super) fn pause(&mut self) -> Result<(), StoreError> {
+        self.break_take()
+    }
+
     /// The publisher is gone: what there is becomes whole segments.
     pub(super) fn disconnect(&mut self) -> Result<(), StoreError> {
         self.watch.reset();
@@ -335,6 +347,10 @@ impl Session {
             None => 0,
         };
         let reorder_ns = if with_video { first.pts_ns.saturating_sub(first.dts_ns) } else { 0 };
+        if ours_ns > by_wall && kept.is_none() && discontinuity {
+            // The wall clock was set back between two runs of the server: this stream's goes on.
+            self.stream.clock().set(live.started_ms.saturating_add(ours_ns.saturating_add(lag_ns) / MS));
+        }
         let anchor = Anchor { theirs_ns: first.pts_ns, ours_ns, reorder_ns };
 
         let mut names = Vec::new();
@@ -351,7 +367,7 @@ impl Session {
             let writer = TrackWriter::new(&self.stream, rendition, init, live.part_ms, live.started_ms);
             let mut writer = writer.delayed(delay);
             writer.begin(number, discontinuity);
-            video = Some(Video { writer, last_ns: ours_ns });
+            video = Some(Video { writer, last_ns: ours_ns, key: None, still: false });
             names.push(SOURCE.to_owned());
         }
         let sound_arrives = self.waiting.iter().any(|unit| unit.kind == TrackKind::Audio);
@@ -451,8 +467,34 @@ impl Session {
             self.break_take()?;
             return self.accept(unit, now_ms);
         }
-        let first = !video.writer.is_begun() && dts == take.anchor.ours_ns;
-        let cut = take.cutter.picture(dts, unit.key);
+        if video.still && (!unit.key || dts <= video.last_ns) {
+            self.told.dropped += 1;
+            return Ok(());
+        }
+        video.still = false;
+        if unit.key {
+            video.key = Some(unit.data.clone());
+        }
+        let pts_ns = take.anchor.map_or_start(unit.pts_ns);
+        let offset_ns = unit.pts_ns.saturating_sub(unit.dts_ns).saturating_sub(take.anchor.reorder_ns);
+        self.show(dts, pts_ns, offset_ns, unit.key, unit.data)
+    }
+
+    /// Packs a picture at `dts`, shown at `pts_ns`, both on the stream's timeline.
+    fn show(
+        &mut self,
+        dts: u64,
+        pts_ns: u64,
+        offset_ns: i64,
+        key: bool,
+        data: Bytes,
+    ) -> Result<(), StoreError> {
+        let Some(Take { video: Some(video), cutter, boundaries, anchor, rungs, sound, .. }) = &mut self.take
+        else {
+            return Ok(());
+        };
+        let first = !video.writer.is_begun() && dts == anchor.ours_ns;
+        let cut = cutter.picture(dts, key);
         if cut == Cut::Forced {
             let text =
                 "key frames are too far apart for the target duration: segments had to begin without one; \
@@ -460,29 +502,26 @@ impl Session {
                     .to_owned();
             self.told.warn(self.stream.id(), text);
         }
-        let mut segment = first.then(|| take.boundaries.back().map_or(1, |boundary| boundary.number));
+        let mut segment = first.then(|| boundaries.back().map_or(1, |boundary| boundary.number));
         if cut != Cut::No {
             let begins = video.writer.ticks(dts);
-            Self::target(&self.stream, &take.cutter)?;
+            Self::target(&self.stream, cutter)?;
             video.writer.close(Some(begins))?;
-            let number = take.boundaries.back().map_or(1, |boundary| boundary.number.saturating_add(1));
+            let number = boundaries.back().map_or(1, |boundary| boundary.number.saturating_add(1));
             video.writer.begin(number, false);
-            push_boundary(&mut take.boundaries, Boundary { number, at_ns: dts, discontinuity: false });
+            push_boundary(boundaries, Boundary { number, at_ns: dts, discontinuity: false });
             segment = Some(number);
         }
         video.last_ns = video.last_ns.max(dts);
         self.edge_ns = self.edge_ns.max(dts);
-        let offset = unit.pts_ns.saturating_sub(unit.dts_ns).saturating_sub(take.anchor.reorder_ns);
-        let offset = video.writer.signed_ticks(offset);
+        let offset = video.writer.signed_ticks(offset_ns);
         let at = video.writer.ticks(dts);
-        if let Some(rungs) = &mut take.rungs {
-            let pts_ns = take.anchor.map_or_start(unit.pts_ns);
-            let data = unit.data.clone();
-            rungs.push(SourceUnit { dts_ns: dts, pts_ns, key: unit.key, segment, data });
+        if let Some(rungs) = rungs {
+            rungs.push(SourceUnit { dts_ns: dts, pts_ns, key, segment, data: data.clone() });
         }
-        video.writer.push(at, offset, unit.key, unit.data)?;
-        if let Some(sound) = &mut take.sound {
-            sound.release(dts, &take.boundaries)?;
+        video.writer.push(at, offset, key, data)?;
+        if let Some(sound) = sound {
+            sound.release(dts, boundaries)?;
             if sound.silent {
                 let text = "no sound arrives any more: silence is sent in its place".to_owned();
                 self.told.warn(self.stream.id(), text);
@@ -546,7 +585,8 @@ impl Session {
         if take.video.is_some() {
             sound.hold(at, unit.data);
             let frontier = take.video.as_ref().map_or(0, |video| video.last_ns);
-            return sound.release(frontier, &take.boundaries);
+            sound.release(frontier, &take.boundaries)?;
+            return self.hold_picture(at);
         }
         if take.cutter.sound(at) != Cut::No {
             Self::target(&self.stream, &take.cutter)?;
@@ -557,6 +597,29 @@ impl Session {
         sound.pack(at, unit.data, &take.boundaries)?;
         self.edge_ns = self.edge_ns.max(at);
         Ok(())
+    }
+
+    /// The sound has got to `sound_ns`: where no pictures come any more, the last key frame is shown along with it, so
+    /// that playlists go on.
+    fn hold_picture(&mut self, sound_ns: u64) -> Result<(), StoreError> {
+        let Some(live) = self.stream.live() else { return Ok(()) };
+        let step = u64::from(live.part_ms.max(1)) * MS;
+        loop {
+            let Some(Take { video: Some(video), .. }) = &mut self.take else { return Ok(()) };
+            let ahead = sound_ns.saturating_sub(video.last_ns);
+            let Some(key) = video.key.clone() else { return Ok(()) };
+            if ahead < if video.still { step } else { STILL.max(step) } {
+                return Ok(());
+            }
+            if !video.still {
+                video.still = true;
+                let text =
+                    "no pictures arrive any more: the last key frame is shown in their place".to_owned();
+                self.told.warn(self.stream.id(), text);
+            }
+            let at = video.last_ns.saturating_add(step);
+            self.show(at, at, 0, true, key)?;
+        }
     }
 
     /// What the ladder sent.

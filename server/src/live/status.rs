@@ -21,6 +21,9 @@ pub struct LiveSettings {
     pub record: bool,
     /// How long the stream waits for a publisher who went away, in milliseconds.
     pub grace_ms: u32,
+    /// How long a publisher may be connected and send nothing, in milliseconds, before it counts as one who went
+    /// away: viewers get what there is, and the stream waits for `grace_ms`.
+    pub quiet_ms: u32,
     /// Which rungs to encode below the source.
     pub profile: Profile,
     /// A second publisher replaces the first instead of being refused.
@@ -35,6 +38,7 @@ impl Default for LiveSettings {
             window_s: 120,
             record: false,
             grace_ms: 10_000,
+            quiet_ms: 6_000,
             profile: Profile::default(),
             takeover: true,
         }
@@ -61,7 +65,7 @@ pub enum LiveState {
     Idle,
     /// A publisher sends.
     Live,
-    /// The publisher went away; the stream waits for it.
+    /// The publisher went away, or is there and sends nothing; the stream waits for it.
     Grace,
     /// Over. A publisher who comes now is refused.
     Ended,

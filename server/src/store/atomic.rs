@@ -12,13 +12,22 @@ use super::StoreError;
 /// after a power cut.
 pub(super) fn write(path: &Path, bytes: &[u8], fsync: bool) -> Result<(), StoreError> {
     let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary).map_err(|e| StoreError::io("create", &temporary, e))?;
-    file.write_all(bytes).map_err(|e| StoreError::io("write", &temporary, e))?;
+    let result = through(&temporary, path, bytes, fsync);
+    if result.is_err() {
+        // On a full disk half a file is in the way.
+        let _ = fs::remove_file(&temporary);
+    }
+    result
+}
+
+fn through(temporary: &Path, path: &Path, bytes: &[u8], fsync: bool) -> Result<(), StoreError> {
+    let mut file = File::create(temporary).map_err(|e| StoreError::io("create", temporary, e))?;
+    file.write_all(bytes).map_err(|e| StoreError::io("write", temporary, e))?;
     if fsync {
-        file.sync_all().map_err(|e| StoreError::io("flush", &temporary, e))?;
+        file.sync_all().map_err(|e| StoreError::io("flush", temporary, e))?;
     }
     drop(file);
-    fs::rename(&temporary, path).map_err(|e| StoreError::io("rename", &temporary, e))?;
+    fs::rename(temporary, path).map_err(|e| StoreError::io("rename", temporary, e))?;
     if fsync && let Some(folder) = path.parent() {
         let folder_file = File::open(folder).map_err(|e| StoreError::io("open", folder, e))?;
         folder_file.sync_all().map_err(|e| StoreError::io("flush", folder, e))?;

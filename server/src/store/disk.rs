@@ -1,21 +1,24 @@
 //! What a live stream leaves on the disk, written behind the live edge by a thread of its own.
 //!
-//! The session hands its chunks over and goes on. A disk that is full or too slow ends the recording, never the
-//! stream: from then on the stream lives in memory alone.
+//! The session hands its chunks over and goes on; it waits a moment at most where the disk is more than one part
+//! behind, so that a killed process loses one part at most. A disk that is full or too slow interrupts the recording,
+//! never the stream: meanwhile the stream lives in memory alone, and with each segment that begins the disk is tried
+//! again. What memory still holds then is written first, so that an interruption need not show.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::StoreError;
 use super::entry::{OpenSegment, SegmentEntry};
 use super::journal::{Journal, open_path, segment_path};
+use super::rendition::init_path;
+use super::{StoreError, atomic};
 
 /// How chunks get to the disk: the seam at which tests make it full.
 pub trait DiskWriter: Send + Sync + std::fmt::Debug {
@@ -44,6 +47,9 @@ pub(super) struct RenditionDisk {
     /// Newest segment that is finished on the disk.
     pub(super) through: AtomicU32,
     growing: Mutex<Option<File>>,
+    /// The failure after which it was last told to catch up, and the one after which it has; see [`Queue::failures`].
+    told: AtomicU64,
+    caught: AtomicU64,
 }
 
 impl RenditionDisk {
@@ -53,6 +59,8 @@ impl RenditionDisk {
             journal: Mutex::new(journal),
             through: AtomicU32::new(through),
             growing: Mutex::default(),
+            told: AtomicU64::new(0),
+            caught: AtomicU64::new(0),
         }
     }
 
@@ -79,6 +87,19 @@ pub(super) enum DiskOp {
         left: Arc<[SegmentEntry]>,
     },
     Delete(u32),
+    /// What the disk missed; ahead of what follows from here on.
+    CatchUp(Box<Missed>),
+}
+
+/// What a rendition's folder lacks after a failure.
+#[derive(Debug)]
+pub(super) struct Missed {
+    /// All init segments.
+    pub(super) inits: Vec<Bytes>,
+    /// Segments behind [`RenditionDisk::through`], oldest first; gaps for those that memory does not hold any more.
+    pub(super) segments: Vec<(SegmentEntry, Bytes)>,
+    /// As in [`DiskOp::Gone`], when something has left the list.
+    pub(super) gone: Option<(u32, u64, Arc<[SegmentEntry]>)>,
 }
 
 impl DiskOp {
@@ -95,10 +116,19 @@ struct Queue {
     waiting: VecDeque<(Arc<RenditionDisk>, DiskOp)>,
     /// Bytes that wait or are being written.
     weight: usize,
-    busy: bool,
+    busy: Option<Arc<RenditionDisk>>,
     running: bool,
     failure: Option<String>,
+    /// How often it failed. A rendition that has not caught up after the last failure is not written to.
+    failures: u64,
+    /// The disk has been waited for long enough; it is not again before the queue is empty.
+    late: bool,
+    /// The stream was deleted.
+    stopped: bool,
 }
+
+/// How long a part waits for the one before it to get to the disk.
+const BEHIND: Duration = Duration::from_millis(100);
 
 /// Bytes that may wait for the disk. More means that it does not keep up.
 const QUEUE_LIMIT: usize = 64 << 20;
@@ -125,9 +155,13 @@ impl DiskThread {
     /// Never waits.
     pub(super) fn push(self: &Arc<Self>, disk: &Arc<RenditionDisk>, op: DiskOp) {
         let mut queue = self.lock();
-        // What is on the disk already may still be deleted when the disk is full.
-        if queue.failure.is_some() && !matches!(op, DiskOp::Delete(_)) {
-            return;
+        match op {
+            _ if queue.stopped => return,
+            // What is on the disk already may still be deleted when the disk is full.
+            DiskOp::Delete(_) => {}
+            DiskOp::CatchUp(_) => disk.told.store(queue.failures, Ordering::Release),
+            _ if disk.told.load(Ordering::Acquire) != queue.failures => return,
+            _ => {}
         }
         queue.weight += op.weight();
         if queue.weight > QUEUE_LIMIT {
@@ -153,15 +187,54 @@ impl DiskThread {
         let queue = self.lock();
         let (queue, _) = self
             .changed
-            .wait_timeout_while(queue, limit, |queue| !queue.waiting.is_empty() || queue.busy)
+            .wait_timeout_while(queue, limit, |queue| !queue.waiting.is_empty() || queue.busy.is_some())
             .unwrap_or_else(PoisonError::into_inner);
-        queue.waiting.is_empty() && !queue.busy
+        queue.waiting.is_empty() && queue.busy.is_none()
+    }
+
+    /// Waits until the disk has all of this rendition, but not for long: a disk that is slow holds a stream up once.
+    pub(super) fn keep_up(&self, disk: &Arc<RenditionDisk>) {
+        let queue = self.lock();
+        if queue.late {
+            return;
+        }
+        let has = |queue: &mut Queue| {
+            queue.busy.iter().chain(queue.waiting.iter().map(|(of, _)| of)).any(|of| Arc::ptr_eq(of, disk))
+        };
+        let (mut queue, waited) =
+            self.changed.wait_timeout_while(queue, BEHIND, has).unwrap_or_else(PoisonError::into_inner);
+        queue.late = waited.timed_out();
+    }
+
+    /// Whether the rendition is not written to since the last failure.
+    pub(super) fn is_behind(&self, disk: &RenditionDisk) -> bool {
+        disk.told.load(Ordering::Acquire) != self.lock().failures
+    }
+
+    /// Notes that a file beside the segments could not be written: [`Missed`] makes up for it.
+    pub(super) fn failed(&self, why: &StoreError) {
+        let mut queue = self.lock();
+        self.fail(&mut queue, why.to_string());
+    }
+
+    /// Forgets the failure when `renditions`, all that there are, have caught up.
+    pub(super) fn settle<'a>(&self, mut renditions: impl Iterator<Item = &'a RenditionDisk>) {
+        let mut queue = self.lock();
+        let failures = queue.failures;
+        if !queue.stopped
+            && queue.failure.is_some()
+            && renditions.all(|disk| disk.caught.load(Ordering::Acquire) == failures)
+        {
+            tracing::info!(stream = self.stream, "the disk takes the recording again");
+            queue.failure = None;
+        }
     }
 
     /// The stream was deleted: nothing is written any more, and that is no failure to speak of.
     pub(super) fn stop(&self) {
         let mut queue = self.lock();
         queue.failure.get_or_insert_with(|| "the stream was deleted".to_owned());
+        queue.stopped = true;
         queue.waiting.clear();
         queue.weight = 0;
     }
@@ -171,12 +244,13 @@ impl DiskThread {
             tracing::error!(
                 stream = self.stream,
                 why,
-                "the recording ends here; the stream goes on from memory"
+                "the recording is interrupted; the stream goes on from memory, and the disk is tried again"
             );
             queue.failure = Some(why);
         }
-        queue.waiting.clear();
-        queue.weight = 0;
+        queue.failures += 1;
+        queue.waiting.retain(|(_, op)| matches!(op, DiskOp::Delete(_)));
+        queue.weight = queue.waiting.iter().map(|(_, op)| op.weight()).sum();
         self.changed.notify_all();
     }
 
@@ -184,11 +258,12 @@ impl DiskThread {
         loop {
             let (disk, op) = {
                 let mut queue = self.lock();
-                queue.busy = false;
+                queue.busy = None;
+                queue.late &= !queue.waiting.is_empty();
                 self.changed.notify_all();
                 loop {
                     if let Some(next) = queue.waiting.pop_front() {
-                        queue.busy = true;
+                        queue.busy = Some(Arc::clone(&next.0));
                         break next;
                     }
                     let (next, timeout) =
@@ -204,7 +279,9 @@ impl DiskThread {
             let result = self.write(&disk, op);
             let mut queue = self.lock();
             queue.weight = queue.weight.saturating_sub(weight);
-            if let Err(error) = result {
+            if let Err(error) = result
+                && !queue.stopped
+            {
                 self.fail(&mut queue, error.to_string());
             }
         }
@@ -214,14 +291,7 @@ impl DiskThread {
         let mut growing = disk.growing.lock().unwrap_or_else(PoisonError::into_inner);
         match op {
             DiskOp::Begin(open) => {
-                let path = open_path(&disk.folder, open.number);
-                let file = OpenOptions::new()
-                    .create(true)
-                    .write(true)
-                    .truncate(true)
-                    .open(&path)
-                    .map_err(|e| StoreError::io("create", &path, e))?;
-                *growing = Some(file);
+                *growing = Some(create(&open_path(&disk.folder, open.number))?);
                 disk.journal().begin(&open)
             }
             DiskOp::Chunk { number, bytes, duration } => {
@@ -249,6 +319,10 @@ impl DiskThread {
             DiskOp::Gone { first, discontinuities, left } => {
                 disk.journal().gone(first, discontinuities, &left)
             }
+            DiskOp::CatchUp(missed) => {
+                *growing = None;
+                self.catch_up(disk, *missed)
+            }
             DiskOp::Delete(number) => {
                 let path = segment_path(&disk.folder, number);
                 match std::fs::remove_file(&path) {
@@ -262,9 +336,58 @@ impl DiskThread {
         }
     }
 
+    fn catch_up(&self, disk: &RenditionDisk, missed: Missed) -> Result<(), StoreError> {
+        // Read before: a failure meanwhile is one more to catch up after.
+        let told = disk.told.load(Ordering::Acquire);
+        for (index, init) in missed.inits.iter().enumerate() {
+            let path = init_path(&disk.folder, index);
+            if !path.exists() {
+                atomic::write(&path, init, false)?;
+            }
+        }
+        let through = disk.through.load(Ordering::Acquire);
+        if let (Some((first, _)), Some((_, discontinuities, _))) = (missed.segments.first(), &missed.gone)
+            && first.number > through.saturating_add(1)
+        {
+            // What lies between has left the list, so that the journal has to say so first.
+            disk.journal().gone(first.number, *discontinuities, &[])?;
+        }
+        let mut gaps = Vec::new();
+        for (entry, bytes) in missed.segments {
+            // Not before what follows: a list that ends with gaps tells nothing.
+            if entry.is_gap() {
+                gaps.push(entry);
+                continue;
+            }
+            let (from, to) =
+                (open_path(&disk.folder, entry.number), segment_path(&disk.folder, entry.number));
+            let mut file = create(&from)?;
+            self.writer.append(&mut file, &from, &bytes).map_err(|e| StoreError::io("write to", &from, e))?;
+            std::fs::rename(&from, &to).map_err(|e| StoreError::io("rename", &from, e))?;
+            for entry in gaps.drain(..).chain([entry]) {
+                disk.journal().append(&entry, false)?;
+                disk.through.store(entry.number, Ordering::Release);
+            }
+        }
+        for entry in gaps {
+            disk.journal().append(&entry, false)?;
+            disk.through.store(entry.number, Ordering::Release);
+        }
+        if let Some((first, discontinuities, left)) = missed.gone {
+            disk.journal().gone(first, discontinuities, &left)?;
+        }
+        disk.caught.store(told, Ordering::Release);
+        Ok(())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn create(path: &Path) -> Result<File, StoreError> {
+    let options = OpenOptions::new().create(true).write(true).truncate(true).open(path);
+    options.map_err(|e| StoreError::io("create", path, e))
 }
 
 /// How long the thread rests before it ends.

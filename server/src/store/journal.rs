@@ -197,6 +197,10 @@ pub(super) struct Journal {
     file: File,
     /// Lines since it was last written anew.
     lines: u32,
+    /// Bytes of whole lines.
+    length: u64,
+    /// A line may have got there in part, as on a disk that is full.
+    torn: bool,
 }
 
 impl Journal {
@@ -221,7 +225,7 @@ impl Journal {
             file.set_len(trusted).map_err(|e| StoreError::io("shorten", &path, e))?;
         }
         let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
-        let mut journal = Self { path, file, lines };
+        let mut journal = Self { path, file, lines, length: trusted, torn: false };
         if let Some(entry) = unfinished.and_then(|unfinished| rescue(folder, unfinished)) {
             journal.append(&entry, false)?;
             listed.entries.push(entry);
@@ -268,13 +272,29 @@ impl Journal {
             .open(&self.path)
             .map_err(|e| StoreError::io("open", &self.path, e))?;
         self.lines = left.len() as u32 + 1;
+        (self.length, self.torn) = (lines.len() as u64, false);
         Ok(())
     }
 
-    /// Adds one line in one write.
+    /// What a disk does that is full in the middle of a line.
+    #[cfg(test)]
+    pub(super) fn tear(&mut self, half: &[u8]) {
+        let _ = self.file.write_all(half);
+        self.torn = true;
+    }
+
+    /// Adds one line in one write, after what is left of one that failed was cut off.
     fn line(&mut self, line: Line) -> Result<(), StoreError> {
+        if self.torn {
+            self.file.set_len(self.length).map_err(|e| StoreError::io("shorten", &self.path, e))?;
+        }
+        let text = line.write();
+        self.torn = true;
+        self.file.write_all(text.as_bytes()).map_err(|e| StoreError::io("append to", &self.path, e))?;
+        self.torn = false;
         self.lines = self.lines.saturating_add(1);
-        self.file.write_all(line.write().as_bytes()).map_err(|e| StoreError::io("append to", &self.path, e))
+        self.length += text.len() as u64;
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::disk::DiskOp;
+use super::disk::{DiskOp, Missed};
 use super::entry::{OpenSegment, SegmentEntry, Window};
 use super::growing::HotSegment;
 use super::rendition::{Rendition, RenditionInfo, State, init_path};
@@ -32,8 +32,11 @@ pub struct LiveInfo {
     pub record: bool,
 }
 
-/// How long a stream whose disk failed stays listed behind the edge, in target durations and in seconds; the
-/// longer of both.
+/// What a rendition whose disk failed keeps in memory: what fits into this many bytes and is not older than this many
+/// seconds ...
+const MEMORY_BYTES: u64 = 48 << 20;
+const MEMORY_LONGEST: u64 = 120;
+/// ... but never less than this many target durations and seconds.
 const MEMORY_TARGETS: u64 = 8;
 const MEMORY_SECONDS: u64 = 30;
 /// Target durations behind the edge within which parts are listed (RFC 8216bis, 4.4.4.9).
@@ -57,7 +60,7 @@ impl StreamStore {
         self.read().description.live
     }
 
-    /// Why the stream is not written to disk any more; `None` while all is well.
+    /// Why the stream is not written to disk now; `None` while all is well, and again when the disk has caught up.
     #[must_use]
     pub fn recording_failure(&self) -> Option<String> {
         self.disk.failure()
@@ -79,7 +82,7 @@ impl StreamStore {
             }
             if state.description.live != Some(info) {
                 state.description.live = Some(info);
-                self.write_description(&state.description)?;
+                self.describe(&state.description)?;
             }
             Ok(())
         })
@@ -108,10 +111,7 @@ impl StreamStore {
         let index = found.read().inits.len();
         // Small and rare: written here, so that no listed segment ever lacks it after a restart.
         if let Err(error) = atomic::write(&init_path(&found.disk.folder, index), &init, self.fsync) {
-            if self.disk.failure().is_none() {
-                return Err(error);
-            }
-            tracing::warn!(stream = self.id(), %error, "an init segment is in memory only");
+            self.disk.failed(&error);
         }
         found.change(|state| state.inits.push(init));
         self.update_edge();
@@ -138,6 +138,11 @@ impl StreamStore {
                 why: format!("segment {} is next and starts at tick {} or later", next.0, next.1),
             });
         }
+        if self.disk.is_behind(&rendition.disk) {
+            self.catch_up(rendition);
+        } else {
+            self.settle();
+        }
         rendition.change(|state| {
             state.hot.insert(open.number, Arc::new(HotSegment::new(open)));
             state.window = Arc::new(Window { open: Some(open), ..(*state.window).clone() });
@@ -148,8 +153,9 @@ impl StreamStore {
     }
 
     /// Adds a part to the segment in progress: one CMAF chunk of `duration` ticks. Does nothing when none is in
-    /// progress.
+    /// progress. Waits for the part before it to get to the disk, 100 ms at most.
     pub fn append_part(&self, rendition: &Rendition, bytes: Bytes, duration: u64, independent: bool) {
+        self.disk.keep_up(&rendition.disk);
         let number = rendition.change(|state| {
             let number = state.window.open?.number;
             let part = state.hot.get(&number)?.push(bytes.clone(), duration, independent);
@@ -178,7 +184,7 @@ impl StreamStore {
                 state.hot.remove(&number);
             }
             state.window = Arc::new(Window { open: None, ..(*state.window).clone() });
-            let failed = self.disk.failure().is_some();
+            let failed = self.disk.is_behind(&rendition.disk);
             let through = rendition.disk.through.load(Ordering::Acquire);
             slide(state, &live, rendition.info().timescale, failed, through, &mut operations);
             entry
@@ -196,9 +202,12 @@ impl StreamStore {
     /// # Errors
     /// The disk's, for the note that it is complete. It is so for readers all the same.
     pub fn complete_live(&self) -> Result<(), StoreError> {
-        let recorded = self.live().is_some_and(|live| live.record) && self.disk.failure().is_none();
+        let recorded = self.live().is_some_and(|live| live.record);
         for rendition in self.renditions() {
             self.finish_segment(&rendition);
+            if self.disk.is_behind(&rendition.disk) {
+                self.catch_up(&rendition);
+            }
             rendition.change(|state| {
                 let mut window = Window { parts: Arc::default(), open: None, ..(*state.window).clone() };
                 if recorded {
@@ -213,6 +222,7 @@ impl StreamStore {
         if !self.disk.flush(FLUSH_LIMIT) {
             tracing::warn!(stream = self.id(), "the disk has not taken the end of the recording yet");
         }
+        self.settle();
         for rendition in self.renditions() {
             let through = rendition.disk.through.load(Ordering::Acquire);
             rendition.change(|state| state.hot.retain(|number, _| *number > through));
@@ -244,20 +254,19 @@ fn slide(
     let mut window = (*state.window).clone();
     let seconds = |s: u64| s * u64::from(timescale);
 
-    let mut keep = match live.window_s {
+    let keep = match live.window_s {
         0 => u64::MAX,
         s => seconds(s.into()).max(target * SHORTEST_WINDOW),
     };
-    if disk_failed {
-        keep = keep.min((target * MEMORY_TARGETS).max(seconds(MEMORY_SECONDS)));
-    }
+    let room = if disk_failed { memory_floor(state, edge, target, timescale, through) } else { 0 };
     let before = window.first_number();
     let newest = state.entries.last().map_or(0, |entry| entry.number);
     let first = state
         .entries
         .iter()
         .find(|entry| entry.number == newest || edge.saturating_sub(entry.end()) < keep)
-        .map_or(before, |entry| entry.number.max(before));
+        .map_or(before, |entry| entry.number.max(before))
+        .max(room);
     let gone = state.entries.iter().filter(|entry| (before..first).contains(&entry.number));
     window.discontinuity_sequence += gone.filter(|entry| entry.discontinuity).count() as u64;
     let listed = state.entries.iter().position(|entry| entry.number >= first).unwrap_or(0);
@@ -274,7 +283,8 @@ fn slide(
 
     // In memory: twice as long as parts are listed, or until the disk has it.
     let listed_from = window.segments.first().map_or(0, |segment| segment.start);
-    let linger = window.duration().min(seconds(LINGER_SECONDS)).max(target * PART_TARGETS);
+    let linger = if disk_failed { 0 } else { window.duration().min(seconds(LINGER_SECONDS)) };
+    let linger = linger.max(target * PART_TARGETS);
     let entries = &state.entries;
     let on_disk = |number: u32| number <= through;
     state.hot.retain(|number, _| {
@@ -303,6 +313,21 @@ fn slide(
         }
     }
     state.window = Arc::new(window);
+}
+
+/// The first segment from which on memory has room for all that the disk has not.
+fn memory_floor(state: &State, edge: u64, target: u64, timescale: u32, through: u32) -> u32 {
+    let seconds = |s: u64| s * u64::from(timescale);
+    let least = (target * MEMORY_TARGETS).max(seconds(MEMORY_SECONDS));
+    let mut bytes = 0;
+    for entry in state.entries.iter().rev().take_while(|entry| entry.number > through) {
+        bytes += entry.bytes;
+        let age = edge.saturating_sub(entry.end());
+        if age >= least && (bytes > MEMORY_BYTES || age >= seconds(MEMORY_LONGEST)) {
+            return entry.number.saturating_add(1);
+        }
+    }
+    0
 }
 
 impl StreamStore {
@@ -384,8 +409,47 @@ impl StreamStore {
         self.update_edge();
     }
 
+    /// Has the disk tried again after a failure, with all that memory still holds of what it missed.
+    fn catch_up(&self, rendition: &Rendition) {
+        let record = self.live().is_some_and(|live| live.record);
+        let through = rendition.disk.through.load(Ordering::Acquire);
+        let missed = rendition.change(|state| {
+            let State { inits, entries, window, hot } = state;
+            let missed = entries.iter_mut().filter(|entry| entry.number > through);
+            let segments = missed.map(|entry| {
+                let bytes = hot.get(&entry.number).and_then(|hot| hot.whole()).unwrap_or_default();
+                // Not to be had any more.
+                entry.bytes = bytes.len() as u64;
+                (*entry, bytes)
+            });
+            let segments: Vec<_> = segments.collect();
+            let hole = segments.first().is_some_and(|(first, _)| first.number > through.saturating_add(1));
+            let gone = (!record || hole).then(|| {
+                let first =
+                    if record { entries.first().map_or(1, |e| e.number) } else { window.first_number() };
+                (first, window.discontinuity_sequence, Arc::clone(&window.segments))
+            });
+            Missed { inits: inits.clone(), segments, gone }
+        });
+        self.disk.push(&rendition.disk, DiskOp::CatchUp(Box::new(missed)));
+        if let Err(error) = self.write_description(&self.read().description) {
+            self.disk.failed(&error);
+        }
+    }
+
+    fn settle(&self) {
+        if self.disk.failure().is_some() {
+            self.disk.settle(self.renditions().iter().map(|rendition| &*rendition.disk));
+        }
+    }
+
     /// Waits until the disk has everything, at most 30 s. Blocks.
     pub fn flush_live(&self) {
+        for rendition in self.renditions() {
+            if self.disk.is_behind(&rendition.disk) {
+                self.catch_up(&rendition);
+            }
+        }
         if !self.disk.flush(FLUSH_LIMIT) {
             tracing::warn!(stream = self.id(), "the disk has not taken everything yet");
         }

@@ -264,7 +264,7 @@ impl DiskWriter for FullDisk {
 }
 
 #[test]
-fn a_full_disk_ends_the_recording_and_not_the_stream() {
+fn a_full_disk_interrupts_the_recording_and_not_the_stream() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Arc::new(FullDisk::default());
     let options = StoreOptions { writer: disk.clone(), ..StoreOptions::default() };
@@ -278,13 +278,16 @@ fn a_full_disk_ends_the_recording_and_not_the_stream() {
     assert!(stream.recording_failure().unwrap().contains("free space"), "{:?}", stream.recording_failure());
     fill(&stream, &rendition, 7..=100);
     let window = rendition.window();
-    assert_eq!((window.first_number(), window.last_number()), (86, 100), "30 s live on in memory");
-    for number in 86..=100 {
+    assert_eq!((window.first_number(), window.last_number()), (41, 100), "two minutes live on in memory");
+    for number in 41..=100 {
         assert_eq!(stream.segment_bytes("source", number).unwrap().len(), 4 * part(number, 0).len());
     }
     let held = rendition.read().hot.len();
-    assert!(held < 40, "memory is bounded: {held} segments");
+    assert!(held < 70, "memory is bounded: {held} segments");
     stream.complete_live().unwrap();
+    let window = rendition.window();
+    assert_eq!((window.first_number(), window.last_number()), (1, 100), "what is there is listed");
+    assert!(window.segment(30).unwrap().is_gap() && !window.segment(41).unwrap().is_gap());
     let stored = Store::open(dir.path()).unwrap().get("one").unwrap();
     let window = stored.rendition("source").unwrap().window();
     assert_eq!(
@@ -292,6 +295,109 @@ fn a_full_disk_ends_the_recording_and_not_the_stream() {
         (1, 3),
         "what was recorded before can be watched"
     );
+}
+
+/// A stream of which three segments are on a disk that is full from there on.
+fn with_full_disk(
+    record: bool,
+) -> (tempfile::TempDir, Arc<FullDisk>, Store, Arc<StreamStore>, Arc<Rendition>) {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(FullDisk::default());
+    let options = StoreOptions { writer: disk.clone(), ..StoreOptions::default() };
+    let store = Store::open_with(dir.path(), options).unwrap();
+    let (stream, rendition) = open_stream(&store, 0, record);
+    fill(&stream, &rendition, 1..=3);
+    begin(&stream, &rendition, 4, false);
+    stream.append_part(&rendition, part(4, 0), 500, true);
+    written(&stream);
+    disk.0.store(true, Ordering::Relaxed);
+    for index in 1..4 {
+        stream.append_part(&rendition, part(4, index), 500, false);
+    }
+    stream.finish_segment(&rendition).unwrap();
+    written(&stream);
+    assert!(stream.recording_failure().is_some());
+    (dir, disk, store, stream, rendition)
+}
+
+#[test]
+fn when_there_is_room_again_nothing_is_missing() {
+    let (dir, disk, _store, stream, rendition) = with_full_disk(true);
+    // While it lasts, a file beside the segments cannot be written either, nor a line of the journal be trusted.
+    let journal = dir.path().join("streams/one/source/journal");
+    fill(&stream, &rendition, 5..=20);
+    let (_, index) = stream.live_rendition(info("source"), Bytes::from_static(b"other")).unwrap();
+    assert_eq!(rendition.window().first_number(), 1, "what was listed stays so");
+    std::fs::remove_file(dir.path().join("streams/one/source/init-1.mp4")).unwrap();
+    disk.0.store(false, Ordering::Relaxed);
+    begin(&stream, &rendition, 21, true);
+    stream.append_part(&rendition, part(21, 0), 500, true);
+    written(&stream);
+    stream.append_part(&rendition, part(21, 1), 500, false);
+    stream.finish_segment(&rendition).unwrap();
+    let open = OpenSegment { number: 22, start: 42_000, init: index, discontinuity: false, wall_ms: None };
+    stream.begin_segment(&rendition, open).unwrap();
+    assert_eq!(stream.recording_failure(), None, "it is well again without a restart");
+    stream.append_part(&rendition, part(22, 0), 500, true);
+    written(&stream);
+    let again = Store::open(dir.path()).unwrap().get("one").unwrap();
+    let stored = again.rendition("source").unwrap();
+    assert_eq!((stored.window().first_number(), stored.window().last_number()), (1, 22));
+    for number in 1..=20 {
+        let whole: Vec<u8> = (0..4).flat_map(|index| part(number, index)).collect();
+        assert_eq!(again.segment_bytes("source", number).unwrap(), whole, "{number}");
+    }
+    assert_eq!(again.segment_bytes("source", 21).unwrap(), [part(21, 0), part(21, 1)].concat());
+    assert_eq!(stored.init(1).as_deref(), Some(&b"other"[..]), "its init segment is there, too");
+    assert!(!std::fs::read_to_string(journal).unwrap().is_empty());
+    let left = std::fs::read_dir(dir.path().join("streams/one/source")).unwrap().flatten();
+    let left: Vec<_> =
+        left.map(|file| file.file_name()).filter(|n| n.to_string_lossy().contains("open")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn what_memory_could_not_hold_is_a_gap_of_the_recording() {
+    let (dir, disk, _store, stream, rendition) = with_full_disk(true);
+    fill(&stream, &rendition, 5..=100);
+    disk.0.store(false, Ordering::Relaxed);
+    fill(&stream, &rendition, 101..=102);
+    stream.complete_live().unwrap();
+    assert_eq!(stream.recording_failure(), None);
+    for stream in [stream, Store::open(dir.path()).unwrap().get("one").unwrap()] {
+        let window = stream.rendition("source").unwrap().window();
+        assert_eq!((window.first_number(), window.last_number()), (1, 102));
+        let gaps: Vec<_> = window.segments.iter().filter(|e| e.is_gap()).map(|e| e.number).collect();
+        // What had just left the list was there still.
+        assert_eq!(gaps, (4..=36).collect::<Vec<_>>());
+        assert_eq!(stream.segment_bytes("source", 41).unwrap().len(), 4 * part(41, 0).len());
+    }
+}
+
+#[test]
+fn a_window_that_went_on_in_memory_is_the_one_on_the_disk_afterwards() {
+    let (dir, disk, store, _, _) = with_full_disk(false);
+    let (stream, rendition) = open_stream(&store, 20, false);
+    fill(&stream, &rendition, 5..=60);
+    disk.0.store(false, Ordering::Relaxed);
+    fill(&stream, &rendition, 61..=62);
+    written(&stream);
+    let listed = rendition.window();
+    assert_eq!((listed.first_number(), listed.last_number()), (53, 62));
+    let again = Store::open(dir.path()).unwrap().get("one").unwrap();
+    assert_eq!(again.rendition("source").unwrap().segments(), listed.segments);
+}
+
+#[test]
+fn a_line_that_the_disk_took_in_part_does_not_spoil_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = journal::Journal::open(dir.path()).unwrap();
+    let gap = |number: u32| SegmentEntry::plain(number, u64::from(number) * 10, 10, 0);
+    journal.append(&gap(1), false).unwrap();
+    journal.tear(b"2 20 1");
+    journal.append(&gap(2), false).unwrap();
+    let (_, listed) = journal::Journal::open(dir.path()).unwrap();
+    assert_eq!(listed.entries, [gap(1), gap(2)]);
 }
 
 #[test]

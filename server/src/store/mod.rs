@@ -16,6 +16,7 @@
 
 mod atomic;
 mod cache;
+mod clock;
 mod disk;
 mod entry;
 mod growing;
@@ -32,6 +33,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 pub use cache::Cached;
 use cache::SegmentCache;
+pub use clock::StreamClock;
 pub use disk::{DiskWriter, PlainDisk};
 pub use entry::{OpenSegment, PartEntry, SegmentEntry, Window};
 pub use growing::Growing;

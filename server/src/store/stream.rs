@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::cache::{Cached, SegmentCache};
+use super::clock::StreamClock;
 use super::disk::{DiskThread, DiskWriter};
 use super::live::LiveInfo;
 use super::rendition::{Rendition, RenditionInfo, TrackKind};
@@ -70,6 +71,7 @@ pub struct StreamStore {
     state: RwLock<State>,
     edge: watch::Sender<Edge>,
     pub(super) side: Side,
+    clock: StreamClock,
 }
 
 impl StreamStore {
@@ -101,6 +103,12 @@ impl StreamStore {
     #[must_use]
     pub fn edge(&self) -> watch::Receiver<Edge> {
         self.edge.subscribe()
+    }
+
+    /// The time on the stream's own clock, which nobody sets: see [`StreamClock`].
+    #[must_use]
+    pub fn clock(&self) -> &StreamClock {
+        &self.clock
     }
 
     /// Nothing will be added any more.
@@ -195,7 +203,7 @@ impl StreamStore {
     pub fn expect_renditions(&self, names: &[String]) -> Result<(), StoreError> {
         self.change(|state| {
             state.description.renditions = names.to_vec();
-            self.write_description(&state.description)
+            self.describe(&state.description)
         })
     }
 
@@ -262,7 +270,7 @@ impl StreamStore {
         self.change(|state| {
             state.renditions.retain(|r| r.name() != name);
             state.description.renditions.retain(|n| n != name);
-            self.write_description(&state.description)
+            self.describe(&state.description)
         })
     }
 
@@ -307,6 +315,7 @@ impl StreamStore {
             disk: Arc::new(DiskThread::new(id, writer)),
             state: RwLock::new(State { description, renditions }),
             edge: watch::Sender::new(Edge::default()),
+            clock: StreamClock::default(),
         };
         stream.reopen_live();
         stream.update_edge();
@@ -367,6 +376,18 @@ impl StreamStore {
     pub(super) fn write_description(&self, description: &Description) -> Result<(), StoreError> {
         let text = serde_json::to_vec_pretty(description).unwrap_or_default();
         atomic::write(&self.folder.join(DESCRIPTION), &text, self.fsync)
+    }
+
+    /// As [`write_description`](Self::write_description); a live stream goes on without, and it is written when the
+    /// disk is well again.
+    pub(super) fn describe(&self, description: &Description) -> Result<(), StoreError> {
+        match self.write_description(description) {
+            Err(error) if description.live.is_some() => {
+                self.disk.failed(&error);
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     pub(super) fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {

@@ -79,6 +79,12 @@ async fn a_low_latency_manifest_says_all_that_a_player_needs() {
     let utc = all(&document, "UTCTiming")[0];
     let time = server.get(utc.attribute("value").unwrap()).await;
     assert_eq!((time.status, time.header("cache-control")), (200, Some("no-store")));
+    // Whoever sets the machine's clock does not move the stream: players are told the time that it goes by.
+    let media = server.app.media(utc.attribute("value").unwrap().split("stream=").nth(1).unwrap()).unwrap();
+    media.clock().set(1_772_323_200_000);
+    let time = server.get(utc.attribute("value").unwrap()).await.text();
+    assert!(time.starts_with("2026-03-01T00:0"), "{time}");
+    assert_ne!(server.get("/api/time").await.text().get(..13), time.get(..13), "the server's own");
     for template in all(&document, "SegmentTemplate") {
         assert_eq!(template.attribute("availabilityTimeOffset"), Some("1.5"), "a segment less one chunk");
         assert_eq!(template.attribute("availabilityTimeComplete"), Some("false"));

@@ -27,7 +27,9 @@ pub struct Representation<'a> {
 
 /// What a manifest that will change needs besides.
 #[derive(Debug, Clone, Copy)]
-pub struct Dynamic {
+pub struct Dynamic<'a> {
+    /// The stream's id.
+    pub id: &'a str,
     /// When the stream's timeline was 0, in milliseconds since 1970. Never moves.
     pub started_ms: u64,
     /// When this version came to be, in the same measure.
@@ -52,7 +54,7 @@ pub struct ManifestInput<'a> {
     /// Length that the packager aims at, in milliseconds.
     pub segment_ms: u32,
     /// `None`: nothing will be added any more, the manifest is static.
-    pub dynamic: Option<Dynamic>,
+    pub dynamic: Option<Dynamic<'a>>,
 }
 
 impl ManifestInput<'_> {
@@ -62,8 +64,10 @@ impl ManifestInput<'_> {
     }
 }
 
-/// Where a client takes the time from.
-const UTC_TIMING: &str = "<UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-iso:2014\" value=\"/api/time\"/>";
+/// Where a client takes the time from: the stream's own clock, by which its segments are available.
+fn utc_timing(id: &str) -> String {
+    format!("<UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-iso:2014\" value=\"/api/time?stream={id}\"/>")
+}
 
 /// The manifest.
 pub fn manifest(input: &ManifestInput<'_>) -> String {
@@ -108,8 +112,8 @@ pub fn manifest(input: &ManifestInput<'_>) -> String {
     for (index, (ordinal, anchor)) in input.periods.iter().enumerate() {
         period(&mut text, input, *ordinal, *anchor, index == 0);
     }
-    if input.dynamic.is_some() {
-        let _ = writeln!(text, "  {UTC_TIMING}");
+    if let Some(dynamic) = input.dynamic {
+        let _ = writeln!(text, "  {}", utc_timing(dynamic.id));
     }
     text.push_str("</MPD>\n");
     text

@@ -201,17 +201,78 @@ fn sound_that_falls_silent_is_replaced_by_silence() {
 }
 
 #[test]
-fn pictures_that_freeze_and_return_make_a_discontinuity() {
+fn pictures_that_freeze_are_held_until_they_come_back() {
     let mut rig = Rig::new(settings());
     rig.set_up();
     rig.play(FEED, 0.0, 0.0, 6.0);
     rig.play(Feed { video: false, ..FEED }, 0.0, 6.0, 16.0);
-    rig.play(FEED, 0.0, 16.0, 24.5);
+    let (video, audio) = (times(&rig, "source"), times(&rig, "audio"));
+    assert!(video.last().unwrap().1 >= 12.0 && audio.len() >= 7, "the playlists go on: {video:?} {audio:?}");
+    assert!(rig.session.told.warnings[0].contains("no pictures"), "{:?}", rig.session.told.warnings);
+    // In the middle of a group of pictures: those that need what was lost are left out.
+    rig.play(FEED, 0.0, 16.4, 24.5);
+    check_order(&rig);
+    assert!(times(&rig, "source").iter().all(|(.., discontinuity)| !discontinuity));
+    let video = rendition(&rig, "source");
+    let at = |seconds: f64| video.iter().rev().find(|read| read.show <= seconds + 1e-6).unwrap();
+    assert_eq!(at(9.9).text, "4000.000", "the last key frame stands still");
+    assert_eq!(at(17.9).text, "4000.000", "and does so until there is another");
+    assert_eq!((at(18.0).text.as_str(), at(18.04).text.as_str()), ("18000.000", "18040.000"));
+    assert!(
+        video.iter().all(|read| read.duration <= 3.1),
+        "no picture stands for longer than it takes to tell"
+    );
+    // Picture and sound go together before, while and after.
+    for read in rendition(&rig, "audio") {
+        assert!((read.show * 1000.0 - read.text.parse::<f64>().unwrap()).abs() < 22.0, "{read:?}");
+    }
+}
+
+#[test]
+fn a_publisher_that_is_silent_for_a_while_leaves_whole_segments() {
+    let mut rig = Rig::new(settings());
+    rig.set_up();
+    rig.play(FEED, 0.0, 0.0, 5.0);
+    rig.session.pause().unwrap();
+    assert!(rig.stream.rendition("source").unwrap().window().open.is_none(), "viewers have all there is");
+    assert_eq!(times(&rig, "source").len(), 3);
+    // It goes on by the clock that it had.
+    rig.now_ms += 15_000;
+    rig.play(FEED, 0.0, 20.0, 26.5);
     check_order(&rig);
     let video = times(&rig, "source");
-    let back: Vec<_> = video.iter().filter(|(.., discontinuity)| *discontinuity).collect();
-    assert_eq!(back.len(), 1, "{video:?}");
-    assert_eq!(back[0].1, 16.0);
+    assert!(video[3].2 && (video[3].1 - 20.0).abs() < 0.2, "{video:?}");
+}
+
+#[test]
+fn a_wall_clock_that_is_set_while_the_server_is_down_moves_no_time_that_was_told() {
+    const HOUR: u64 = 3_600_000;
+    for (first, second) in [(HOUR as i64, -(HOUR as i64)), (-(HOUR as i64), HOUR as i64)] {
+        let mut rig = Rig::new(LiveSettings { record: true, ..settings() });
+        rig.now_ms = 2 * HOUR;
+        rig.set_up();
+        rig.play(FEED, 0.0, 0.0, 6.5);
+        let before = (rig.stream.live().unwrap(), rig.segments("source").to_vec());
+        for jump in [first, second] {
+            rig.restart(LiveSettings { record: true, ..settings() });
+            rig.stream.clock().set(WALL_MS + rig.now_ms.saturating_add_signed(jump));
+            rig.now_ms = rig.now_ms.saturating_add_signed(jump) + 1000;
+            rig.set_up();
+            rig.play(FEED, 0.0, 0.0, 6.5);
+        }
+        check_order(&rig);
+        let (live, segments) = before;
+        assert_eq!(rig.stream.live().unwrap().started_ms, live.started_ms, "the beginning never moves");
+        let after = rig.segments("source");
+        assert_eq!(&after[..segments.len()], &segments[..]);
+        for entry in after.iter() {
+            let told = live.started_ms + entry.start / 90;
+            assert!(entry.wall_ms.unwrap().abs_diff(told) <= 1, "one clock for the whole stream: {entry:?}");
+        }
+        let edge = live.started_ms + rig.session.edge_ns() / 1_000_000;
+        let now = rig.stream.clock().now_ms();
+        assert!(now.abs_diff(edge) < 60_000, "who asks for the stream's time finds its edge: {now} {edge}");
+    }
 }
 
 #[test]

@@ -64,6 +64,25 @@ async fn a_stream_without_a_publisher_for_too_long_becomes_an_on_demand_one() {
 }
 
 #[tokio::test]
+async fn a_publisher_that_is_there_and_sends_nothing_is_waited_for_and_then_sent_away() {
+    let (_dir, store, manager) = manager();
+    manager.open("s", LiveSettings { quiet_ms: 50, grace_ms: 60_000, ..settings() }).unwrap();
+    let publisher = manager.publish("s", who("rtmp")).unwrap();
+    publish(&publisher, 5).await.unwrap();
+    let waiting = until(&manager, LiveState::Grace).await;
+    assert_eq!(waiting.publisher.unwrap().app, "rtmp", "it is still connected");
+    let stream = store.get("s").unwrap();
+    assert!(stream.rendition("source").unwrap().window().open.is_none(), "viewers have all there is");
+    publish(&publisher, 5).await.unwrap();
+    until(&manager, LiveState::Live).await;
+    // For good, this time.
+    manager.open("s", LiveSettings { quiet_ms: 50, grace_ms: 50, ..settings() }).unwrap();
+    until(&manager, LiveState::Ended).await;
+    tokio::time::timeout(LIMIT, publisher.ended()).await.expect("it is told");
+    assert!(stream.is_complete());
+}
+
+#[tokio::test]
 async fn a_second_publisher_is_refused_or_takes_over_by_policy() {
     let (_dir, store, manager) = manager();
     manager.open("s", LiveSettings { takeover: false, ..settings() }).unwrap();
