@@ -7,12 +7,12 @@
 //! ```no_run
 //! # async fn run() -> anyhow::Result<()> {
 //! use std::sync::Arc;
-//! use weir_server::{app::App, config::Options, http::Listener, router::router, viewers::SystemClock};
+//! use weir_server::{app::App, config::Options, http::Listener, router::Site, viewers::SystemClock};
 //!
 //! let config = Options::default().resolve()?;
 //! let listener = Listener::bind(config.listen, config.limits).await?;
 //! let app = App::open(config, Arc::new(SystemClock::default())).await?;
-//! listener.serve(router(Arc::clone(&app)), app.stop.clone()).await;
+//! listener.serve(Site::new(Arc::clone(&app)), app.stop.clone()).await;
 //! # Ok(())
 //! # }
 //! ```

@@ -21,7 +21,7 @@ use weir_server::http::{Limits, Listener, Tls, redirect};
 use weir_server::ingest::rtmp::{RtmpLimits, RtmpListen, RtmpServer};
 use weir_server::ladder::Profile;
 use weir_server::reload::{Reloader, SetLog};
-use weir_server::router::router;
+use weir_server::router::Site;
 use weir_server::systemd;
 use weir_server::viewers::SystemClock;
 
@@ -164,7 +164,7 @@ async fn serve(
         stopping.stop_jobs().await;
     });
     systemd::notify("READY=1");
-    listener.serve(router(Arc::clone(&app)), app.stop.clone()).await;
+    listener.serve(Site::new(Arc::clone(&app)), app.stop.clone()).await;
     // Open requests had their grace; the jobs had the same time. What they finished is on the disk.
     if tokio::time::timeout(Duration::from_secs(1), jobs).await.is_err() {
         tracing::warn!("a packaging job is cut; it is continued at the next start");

@@ -1,20 +1,70 @@
-//! All routes with what surrounds each request.
+//! All routes with what surrounds each request, and the short way to media past them.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{self, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
 
 use crate::api;
 use crate::app::App;
-use crate::deliver;
-use crate::http::{Problem, body, cors};
+use crate::deliver::extract::Client;
+use crate::deliver::{self, Wanted};
+use crate::http::{Answer, Peer, Problem, body, cors};
 use crate::web;
 
-/// The whole server as a service.
+/// The whole server: files of renditions by the short way, all else by the routes.
+///
+/// Both ways end in the same code. Routing, layers and extractors cost a small playlist more than finding it does, and
+/// playlists and parts are what a crowd asks for.
+#[derive(Debug, Clone)]
+pub struct Site {
+    app: Arc<App>,
+    routes: Router,
+}
+
+impl Site {
+    /// For this application.
+    pub fn new(app: Arc<App>) -> Self {
+        Self { routes: router(Arc::clone(&app)), app }
+    }
+}
+
+impl Answer for Site {
+    async fn answer(&self, peer: Peer, request: http::Request<Incoming>) -> Response {
+        let (parts, body) = request.into_parts();
+        let http::request::Parts { method, uri, headers, .. } = &parts;
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        // Whether an admin removed this one is asked on the long way.
+        let wanted = Wanted::read(uri).filter(|_| reads && self.app.viewers.nobody_kicked());
+        let Some(wanted) = wanted else {
+            return self.routes.answer(peer, http::Request::from_parts(parts, body)).await;
+        };
+        let client = Client::of(&self.app, Some(peer), headers, uri);
+        let answer = wanted.find(&self.app, method, headers, &client).await;
+        let mut response = answer.unwrap_or_else(|problem| problem.into_response());
+        cors::mark(&mut response);
+        if *method == Method::HEAD {
+            take_body(&mut response);
+        }
+        log(method, uri.path(), response.status());
+        response
+    }
+}
+
+/// Leaves of an answer what HEAD asks for, the length among it.
+fn take_body(response: &mut Response) {
+    let body = std::mem::take(response.body_mut());
+    if let Some(length) = body.size_hint().exact() {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+}
+
+/// All routes as a service.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(web::routes())

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri};
 
+use super::files::protocol_of;
 use crate::app::App;
 use crate::catalog::valid_id;
 use crate::http::{Peer, Problem};
-use crate::viewers::Who;
+use crate::viewers::{Protocol, Who};
 
 /// A well-formed stream id from the path.
 #[derive(Debug)]
@@ -31,9 +33,11 @@ impl<S: Send + Sync> FromRequestParts<S> for StreamId {
     }
 }
 
-/// Rendition and file name from the path; not yet looked up.
+/// Protocol, rendition and file name from the path; not yet looked up.
 #[derive(Debug)]
 pub struct MediaPath {
+    /// The one whose folder it is in.
+    pub protocol: Protocol,
     /// The rendition's name.
     pub rendition: String,
     /// The file's name.
@@ -45,7 +49,9 @@ impl<S: Send + Sync> FromRequestParts<S> for MediaPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let params = parameters(parts, state).await?;
-        Ok(Self { rendition: one_of(&params, "rendition")?, file: one_of(&params, "file")? })
+        let folder = one_of(&params, "protocol")?;
+        let protocol = protocol_of(&folder).ok_or_else(nothing_there)?;
+        Ok(Self { protocol, rendition: one_of(&params, "rendition")?, file: one_of(&params, "file")? })
     }
 }
 
@@ -65,7 +71,11 @@ fn one_of(params: &RawPathParams, name: &str) -> Result<String, Problem> {
         .iter()
         .find(|(key, _)| *key == name)
         .map(|(_, value)| value.to_owned())
-        .ok_or_else(|| Problem::not_found("There is nothing at this path."))
+        .ok_or_else(nothing_there)
+}
+
+fn nothing_there() -> Problem {
+    Problem::not_found("There is nothing at this path.")
 }
 
 /// The one who asks.
@@ -84,8 +94,15 @@ impl FromRequestParts<Arc<App>> for Client {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
         let peer = parts.extensions.get::<Peer>().cloned();
+        Ok(Self::of(app, peer, &parts.headers, &parts.uri))
+    }
+}
+
+impl Client {
+    /// The one who sent these headers over this connection.
+    pub fn of(app: &App, peer: Option<Peer>, headers: &HeaderMap, uri: &Uri) -> Self {
         let socket = peer.as_ref().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.address.ip());
-        let address = app.client_address(socket, &parts.headers);
-        Ok(Self { address, who: Who::from_request(address, &parts.headers, parts.uri.query()), peer })
+        let address = app.client_address(socket, headers);
+        Self { address, who: Who::from_request(address, headers, uri.query()), peer }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 
 use super::extract::{Client, MediaPath, StreamId};
@@ -14,51 +14,87 @@ use super::front::Front;
 use super::names::{MediaName, parse_name};
 use super::{hold, playlists, subtitles};
 use crate::app::App;
+use crate::catalog::valid_id;
 use crate::http::{Backing, Entity, Problem};
 use crate::store::{Cached, Growing, Rendition, TrackKind};
 use crate::viewers::Protocol;
 
-/// `GET /stream/{id}/hls/{rendition}/{file}`
-pub(super) async fn hls(
+/// `GET /stream/{id}/{hls|dash}/{rendition}/{file}` by way of the routes.
+pub(super) async fn file(
     State(app): State<Arc<App>>,
     StreamId(id): StreamId,
     path: MediaPath,
-    query: RawQuery,
+    RawQuery(query): RawQuery,
     method: Method,
     headers: HeaderMap,
     client: Client,
 ) -> Result<Response, Problem> {
-    let found = Found::now(&app, &id)?;
-    if let Some(track) = subtitles::track(&found, &path.rendition) {
-        return subtitles::file(&found, track, &path.file, &method, &headers).await;
+    let MediaPath { protocol, rendition, file } = &path;
+    let wanted = Wanted { protocol: *protocol, id: &id, rendition, file, query: query.as_deref() };
+    wanted.find(&app, &method, &headers, &client).await
+}
+
+/// A file of a rendition, as a path names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    protocol: Protocol,
+    id: &'a str,
+    rendition: &'a str,
+    file: &'a str,
+    query: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    /// Reads an address as our own texts spell it: nothing in it needs decoding. `None` for every other.
+    pub fn read(uri: &'a Uri) -> Option<Self> {
+        let path = uri.path().strip_prefix("/stream/").filter(|path| !path.contains('%'))?;
+        let mut parts = path.split('/');
+        let (id, protocol) = (parts.next()?, parts.next()?);
+        let (rendition, file) = (parts.next()?, parts.next()?);
+        if parts.next().is_some() || !valid_id(id) || rendition.is_empty() || file.is_empty() {
+            return None;
+        }
+        Some(Self { protocol: protocol_of(protocol)?, id, rendition, file, query: uri.query() })
     }
-    let rendition = found.rendition(&path.rendition)?;
-    match path.file.as_str() {
-        "index.m3u8" => playlists::media(&app, &found, &rendition, query, &method, &headers, &client).await,
-        "iframes.m3u8" => playlists::key_frames(&app, &found, &rendition, &method, &headers, &client).await,
-        name => {
-            let asked = Asked { app: &app, found: &found, rendition: &rendition, protocol: Protocol::Hls };
-            asked.file(name, &method, &headers, &client).await
+
+    /// The answer to GET or HEAD.
+    ///
+    /// # Errors
+    /// 404 when there is none, 503 when it is still to come, 400 for directives that make no sense.
+    pub async fn find(
+        self,
+        app: &App,
+        method: &Method,
+        headers: &HeaderMap,
+        client: &Client,
+    ) -> Result<Response, Problem> {
+        let found = Found::now(app, self.id)?;
+        if let Some(track) = subtitles::track(&found, self.rendition) {
+            return subtitles::file(&found, track, self.file, method, headers).await;
+        }
+        let rendition = found.rendition(self.rendition)?;
+        match (self.protocol, self.file) {
+            (Protocol::Hls, "index.m3u8") => {
+                playlists::media(app, &found, &rendition, self.query, method, headers, client).await
+            }
+            (Protocol::Hls, "iframes.m3u8") => {
+                playlists::key_frames(app, &found, &rendition, method, headers, client).await
+            }
+            (protocol, name) => {
+                let asked = Asked { app, found: &found, rendition: &rendition, protocol };
+                asked.file(name, method, headers, client).await
+            }
         }
     }
 }
 
-/// `GET /stream/{id}/dash/{rendition}/{file}`
-pub(super) async fn dash(
-    State(app): State<Arc<App>>,
-    StreamId(id): StreamId,
-    path: MediaPath,
-    method: Method,
-    headers: HeaderMap,
-    client: Client,
-) -> Result<Response, Problem> {
-    let found = Found::now(&app, &id)?;
-    if let Some(track) = subtitles::track(&found, &path.rendition) {
-        return subtitles::file(&found, track, &path.file, &method, &headers).await;
+/// The protocol whose files are below `/stream/{id}/{folder}/`.
+pub(super) fn protocol_of(folder: &str) -> Option<Protocol> {
+    match folder {
+        "hls" => Some(Protocol::Hls),
+        "dash" => Some(Protocol::Dash),
+        _ => None,
     }
-    let rendition = found.rendition(&path.rendition)?;
-    let asked = Asked { app: &app, found: &found, rendition: &rendition, protocol: Protocol::Dash };
-    asked.file(&path.file, &method, &headers, &client).await
 }
 
 /// `GET /stream/{id}/poster.jpg`
@@ -187,7 +223,8 @@ impl Asked<'_> {
     }
 
     fn whole(&self, bytes: bytes::Bytes, name: std::fmt::Arguments<'_>) -> File {
-        let tag = format!("{}-{}-{name}-{:x}", self.found.generation(), self.rendition.name(), bytes.len());
+        let (generation, rendition, length) = (self.found.generation(), self.rendition.name(), bytes.len());
+        let tag = format_args!("{generation}-{rendition}-{name}-{length:x}");
         File::Whole(Entity::media(bytes, tag, self.mime()))
     }
 

@@ -210,7 +210,7 @@ impl Found {
 
     /// What was rendered of it last.
     pub fn documents(&self, app: &App) -> Arc<Documents> {
-        app.rendered.of(&self.stream.id, &self.generation())
+        app.rendered.of(&self.stream.id, self.stream.created_ms)
     }
 
     /// What a text about all renditions depends on.

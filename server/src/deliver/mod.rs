@@ -32,6 +32,7 @@ use axum::routing::get;
 
 use crate::app::App;
 
+pub use files::Wanted;
 pub use found::Found;
 pub use progressive::progressive;
 
@@ -39,9 +40,8 @@ pub use progressive::progressive;
 pub fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/stream/{id}/hls/master.m3u8", get(playlists::multivariant))
-        .route("/stream/{id}/hls/{rendition}/{file}", get(files::hls))
         .route("/stream/{id}/dash/manifest.mpd", get(playlists::manifest))
-        .route("/stream/{id}/dash/{rendition}/{file}", get(files::dash))
+        .route("/stream/{id}/{protocol}/{rendition}/{file}", get(files::file))
         .route("/stream/{id}/poster.jpg", get(files::poster))
         .route("/stream/{id}/thumbnails.vtt", get(beside::thumbnails))
         .route("/stream/{id}/thumbs/{file}", get(beside::sheet))

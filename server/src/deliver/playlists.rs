@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::Response;
 
@@ -106,7 +106,7 @@ pub(super) async fn media(
     app: &App,
     found: &Found,
     rendition: &Arc<Rendition>,
-    RawQuery(query): RawQuery,
+    query: Option<&str>,
     method: &Method,
     headers: &HeaderMap,
     client: &Client,
@@ -115,7 +115,7 @@ pub(super) async fn media(
         // Of a playlist that does not change there is nothing to wait for, and nothing to skip.
         None => Directives::default(),
         Some(live) => {
-            let directives = Directives::parse(query.as_deref()).map_err(|error| {
+            let directives = Directives::parse(query).map_err(|error| {
                 found.mistake(Problem::bad_request(error.to_string()), Freshness::BlockingError)
             })?;
             held(app, found, rendition, live, directives, client).await?;
@@ -249,7 +249,7 @@ fn answer(
 ) -> Response {
     let mut response = entity.answer(method, headers);
     if (response.status().is_success() || response.status() == axum::http::StatusCode::NOT_MODIFIED)
-        && let Ok(value) = HeaderValue::from_str(&freshness.header(target))
+        && let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(freshness.header(target)))
     {
         response.headers_mut().insert(header::CACHE_CONTROL, value);
     }

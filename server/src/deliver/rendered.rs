@@ -37,7 +37,8 @@ struct Kept {
 /// A stream's documents and memory.
 #[derive(Debug, Default)]
 pub struct Documents {
-    generation: String,
+    /// When the stream was created: another one may have its id by now.
+    created_ms: u64,
     kept: Mutex<HashMap<String, Kept>>,
     memory: Mutex<Memory>,
     /// Held while key frames are being looked up.
@@ -112,12 +113,12 @@ pub struct Rendered(Mutex<HashMap<String, Arc<Documents>>>);
 
 impl Rendered {
     /// Those of one stream; empty ones when it was deleted and made again since.
-    pub fn of(&self, stream: &str, generation: &str) -> Arc<Documents> {
+    pub fn of(&self, stream: &str, created_ms: u64) -> Arc<Documents> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.get(stream).filter(|known| known.generation == generation) {
+        if let Some(known) = all.get(stream).filter(|known| known.created_ms == created_ms) {
             return Arc::clone(known);
         }
-        let fresh = Arc::new(Documents { generation: generation.to_owned(), ..Documents::default() });
+        let fresh = Arc::new(Documents { created_ms, ..Documents::default() });
         all.insert(stream.to_owned(), Arc::clone(&fresh));
         fresh
     }
@@ -140,13 +141,13 @@ mod tests {
     fn a_version_is_rendered_once() {
         let rendered = Rendered::default();
         let render = |text: &'static str| move || Entity::text(text, "text/plain");
-        let documents = rendered.of("s", "g");
+        let documents = rendered.of("s", 1);
         assert_eq!(documents.get("a", version(1), render("one")).len(), 3);
         assert_eq!(documents.get("a", version(1), render("other")).len(), 3);
         assert_eq!(documents.get("a", version(2), render("other")).len(), 5);
-        assert_eq!(rendered.of("s", "g").get("a", version(2), render("")).len(), 5);
+        assert_eq!(rendered.of("s", 1).get("a", version(2), render("")).len(), 5);
         assert_eq!(
-            rendered.of("s", "new").get("a", version(2), render("")).len(),
+            rendered.of("s", 2).get("a", version(2), render("")).len(),
             0,
             "another stream by now"
         );

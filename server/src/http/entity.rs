@@ -1,6 +1,7 @@
 //! One finished representation and every way to ask for it: GET, HEAD, conditions, one byte range, gzip.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::io::Write as _;
 
 use axum::body::Body;
@@ -11,26 +12,30 @@ use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 
+/// Headers that an answer may come to have.
+const MOST_HEADERS: usize = 12;
+
 /// A representation held in memory, ready to be sent any number of times without a copy.
 #[derive(Debug, Clone)]
 pub struct Entity {
     bytes: Bytes,
-    gzip: Option<Bytes>,
-    tag: String,
-    content_type: Cow<'static, str>,
-    cache_control: Cow<'static, str>,
+    tag: HeaderValue,
+    /// Packed, with a tag of its own.
+    gzip: Option<(Bytes, HeaderValue)>,
+    content_type: HeaderValue,
+    cache_control: HeaderValue,
     ranges: bool,
 }
 
 impl Entity {
     /// Media: byte ranges allowed, cached for ever under its name. `tag` is the opaque part of a strong ETag.
-    pub fn media(bytes: Bytes, tag: String, content_type: impl Into<Cow<'static, str>>) -> Self {
+    pub fn media(bytes: Bytes, tag: impl Display, content_type: impl Into<Cow<'static, str>>) -> Self {
         Self {
             bytes,
+            tag: quoted(tag),
             gzip: None,
-            tag,
-            content_type: content_type.into(),
-            cache_control: Cow::Borrowed("public, max-age=31536000, immutable"),
+            content_type: text(content_type.into()),
+            cache_control: HeaderValue::from_static("public, max-age=31536000, immutable"),
             ranges: true,
         }
     }
@@ -38,12 +43,13 @@ impl Entity {
     /// Text: tagged by its hash and offered gzipped.
     pub fn text(text: impl Into<Bytes>, content_type: impl Into<Cow<'static, str>>) -> Self {
         let bytes = text.into();
+        let tag = hash_tag(&bytes);
         Self {
-            tag: hash_tag(&bytes),
-            gzip: gzip(&bytes),
+            gzip: gzip(&bytes).map(|packed| (packed, quoted(format_args!("{tag}-gz")))),
+            tag: quoted(tag),
             bytes,
-            content_type: content_type.into(),
-            cache_control: Cow::Borrowed("no-cache"),
+            content_type: self::text(content_type.into()),
+            cache_control: HeaderValue::from_static("no-cache"),
             ranges: false,
         }
     }
@@ -52,11 +58,11 @@ impl Entity {
     pub fn json(text: impl Into<Bytes>) -> Self {
         let bytes = text.into();
         Self {
-            tag: hash_tag(&bytes),
+            tag: quoted(hash_tag(&bytes)),
             gzip: None,
             bytes,
-            content_type: Cow::Borrowed("application/json"),
-            cache_control: Cow::Borrowed("no-cache"),
+            content_type: HeaderValue::from_static("application/json"),
+            cache_control: HeaderValue::from_static("no-cache"),
             ranges: false,
         }
     }
@@ -64,7 +70,7 @@ impl Entity {
     /// Sets `Cache-Control`.
     #[must_use]
     pub fn cache(mut self, value: impl Into<Cow<'static, str>>) -> Self {
-        self.cache_control = value.into();
+        self.cache_control = text(value.into());
         self
     }
 
@@ -97,29 +103,29 @@ impl Entity {
         let gzip =
             self.gzip.as_ref().filter(|_| accepts_gzip(request) && !request.contains_key(header::RANGE));
         let (body, tag) = match gzip {
-            Some(packed) => (packed, format!("\"{}-gz\"", self.tag)),
-            None => (&self.bytes, format!("\"{}\"", self.tag)),
+            Some((packed, tag)) => (packed, tag),
+            None => (&self.bytes, &self.tag),
         };
         if let Some(expected) = request.get(header::IF_MATCH)
-            && !matches_any(expected, &tag, Comparison::Strong)
+            && !matches_any(expected, tag, Comparison::Strong)
         {
             return Problem::new(
                 StatusCode::PRECONDITION_FAILED,
                 "precondition-failed",
                 "The object is another one",
-                format!("If-Match does not name the current entity tag {tag}."),
+                format!("If-Match does not name the current entity tag {}.", tag.to_str().unwrap_or_default()),
             )
             .into_response();
         }
         if let Some(known) = request.get(header::IF_NONE_MATCH)
-            && matches_any(known, &tag, Comparison::Weak)
+            && matches_any(known, tag, Comparison::Weak)
         {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
-            self.common(response.headers_mut(), &tag);
+            self.common(response.headers_mut(), tag);
             return response;
         }
-        let range = if self.ranges { wanted_range(request, &tag, body.len() as u64) } else { Wanted::Whole };
+        let range = if self.ranges { wanted_range(request, tag, body.len() as u64) } else { Wanted::Whole };
         let (status, part, content_range) = match range {
             Wanted::Whole => (StatusCode::OK, body.clone(), None),
             Wanted::Part { first, last } => {
@@ -133,11 +139,13 @@ impl Entity {
             Response::new(if method == Method::HEAD { Body::empty() } else { Body::from(part) });
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        self.common(headers, &tag);
-        set_text(headers, header::CONTENT_TYPE, &self.content_type);
+        // With those that every answer carries; growing the map in steps would hash them anew each time.
+        headers.reserve(MOST_HEADERS);
+        self.common(headers, tag);
+        headers.insert(header::CONTENT_TYPE, self.content_type.clone());
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         if let Some(value) = content_range {
-            set(headers, header::CONTENT_RANGE, &value);
+            headers.insert(header::CONTENT_RANGE, text(Cow::Owned(value)));
         }
         if gzip.is_some() {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -146,9 +154,9 @@ impl Entity {
     }
 
     /// Headers that 200, 206 and 304 share.
-    fn common(&self, headers: &mut HeaderMap, tag: &str) {
-        set(headers, header::ETAG, tag);
-        set_text(headers, header::CACHE_CONTROL, &self.cache_control);
+    fn common(&self, headers: &mut HeaderMap, tag: &HeaderValue) {
+        headers.insert(header::ETAG, tag.clone());
+        headers.insert(header::CACHE_CONTROL, self.cache_control.clone());
         if self.gzip.is_some() {
             headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
         }
@@ -163,21 +171,18 @@ pub fn hash_tag(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
 
-/// As [`set`], and without a copy of what is part of the program.
-#[expect(clippy::ptr_arg, reason = "whether it is part of the program is what the Cow says")]
-fn set_text(headers: &mut HeaderMap, name: header::HeaderName, value: &Cow<'static, str>) {
+/// A header's value; empty in place of what no header can carry.
+fn text(value: Cow<'static, str>) -> HeaderValue {
     match value {
-        Cow::Borrowed(text) => {
-            headers.insert(name, HeaderValue::from_static(text));
+        Cow::Borrowed(text) => HeaderValue::from_static(text),
+        Cow::Owned(text) => {
+            HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
         }
-        Cow::Owned(text) => set(headers, name, text),
     }
 }
 
-fn set(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
+fn quoted(tag: impl Display) -> HeaderValue {
+    text(Cow::Owned(format!("\"{tag}\"")))
 }
 
 /// Gzipped copy, when that is smaller.
@@ -209,8 +214,8 @@ enum Comparison {
 }
 
 /// Whether a list of entity tags (or `*`) names `tag` (RFC 9110, section 8.8.3.2).
-fn matches_any(list: &HeaderValue, tag: &str, how: Comparison) -> bool {
-    let Ok(list) = list.to_str() else { return false };
+fn matches_any(list: &HeaderValue, tag: &HeaderValue, how: Comparison) -> bool {
+    let (Ok(list), Ok(tag)) = (list.to_str(), tag.to_str()) else { return false };
     list.split(',').map(str::trim).any(|item| {
         item == "*"
             || match (item.strip_prefix("W/"), how) {
@@ -228,10 +233,10 @@ enum Wanted {
 }
 
 /// Reads `Range` and `If-Range` (RFC 9110, sections 13.1.5 and 14.2).
-fn wanted_range(request: &HeaderMap, tag: &str, length: u64) -> Wanted {
+fn wanted_range(request: &HeaderMap, tag: &HeaderValue, length: u64) -> Wanted {
     let Some(range) = request.get(header::RANGE) else { return Wanted::Whole };
     if let Some(condition) = request.get(header::IF_RANGE)
-        && condition.as_bytes() != tag.as_bytes()
+        && condition != tag
     {
         return Wanted::Whole;
     }

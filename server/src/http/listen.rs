@@ -89,6 +89,23 @@ impl Caps {
     }
 }
 
+/// What answers requests.
+pub trait Answer: Clone + Send + Sync + 'static {
+    /// The answer to one request of `peer`.
+    fn answer(&self, peer: Peer, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+}
+
+impl Answer for Router {
+    async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        match self.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
 /// A bound socket that is ready to serve.
 #[derive(Debug)]
 pub struct Listener {
@@ -132,7 +149,7 @@ impl Listener {
     }
 
     /// Serves until `stop` is cancelled, then lets open requests finish within the grace time.
-    pub async fn serve(self, router: Router, stop: CancellationToken) {
+    pub async fn serve(self, site: impl Answer, stop: CancellationToken) {
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Places::default());
         let builder = Arc::new(protocols(&self.limits));
@@ -164,7 +181,7 @@ impl Listener {
             let timers = ConnectionTimers::new(self.limits.head, self.limits.idle, self.limits.stall);
             let peer = Peer { address, plain: self.tls.is_none(), timers: Arc::clone(&timers) };
             let io = TimedStream::new(socket, timers);
-            let connection = Connection { builder: Arc::clone(&builder), router: router.clone(), peer };
+            let connection = Connection { builder: Arc::clone(&builder), site: site.clone(), peer };
             let (watcher, acceptor) = (graceful.watcher(), self.tls.as_ref().map(|tls| tls.acceptor()));
             let stop = stop.clone();
             tokio::spawn(async move {
@@ -216,21 +233,20 @@ fn protocols(limits: &Limits) -> auto::Builder<TokioExecutor> {
 }
 
 /// One accepted connection and what answers it.
-struct Connection {
+struct Connection<S> {
     builder: Arc<auto::Builder<TokioExecutor>>,
-    router: Router,
+    site: S,
     peer: Peer,
 }
 
-impl Connection {
+impl<S: Answer> Connection<S> {
     async fn serve<I>(self, io: I, watcher: Watcher)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { builder, router, peer } = self;
+        let Self { builder, site, peer } = self;
         let address = peer.address;
-        let service =
-            hyper::service::service_fn(move |request| answer(router.clone(), peer.clone(), request));
+        let service = hyper::service::service_fn(move |request| answer(site.clone(), peer.clone(), request));
         let connection = builder.serve_connection(TokioIo::new(io), service).into_owned();
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(%error, %address, "connection ended early");
@@ -239,15 +255,13 @@ impl Connection {
 }
 
 async fn answer(
-    router: Router,
+    site: impl Answer,
     peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response<CountedBody>, Infallible> {
     let timers = Arc::clone(&peer.timers);
     timers.request_begins(request.version() == hyper::Version::HTTP_2);
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(peer);
-    let response = router.oneshot(request).await?;
+    let response = site.answer(peer, request).await;
     Ok(response.map(|body| CountedBody { body, _end: RequestEnd(timers) }))
 }
 

@@ -16,6 +16,6 @@ pub mod tls;
 pub use backing::Backing;
 pub use entity::Entity;
 pub use io::ConnectionTimers;
-pub use listen::{Caps, Limits, Listener, Peer};
+pub use listen::{Answer, Caps, Limits, Listener, Peer};
 pub use problem::Problem;
 pub use tls::{Tls, TlsFiles};

@@ -17,7 +17,7 @@ use weir_server::ladder::Profile;
 use weir_server::package::{
     AUDIO_TRACK, AudioConfig, Sample, VIDEO_TRACK, VideoConfig, audio_init, media_segment, video_init,
 };
-use weir_server::router::router;
+use weir_server::router::Site;
 use weir_server::store::{RenditionInfo, Store, StreamStore, TrackKind};
 use weir_server::viewers::ManualClock;
 
@@ -62,7 +62,7 @@ impl Server {
         let listener = Listener::bind(config.listen, config.limits).await.unwrap();
         let address = listener.address();
         let app = App::open(config, clock.clone()).await.unwrap();
-        let serving = tokio::spawn(listener.serve(router(Arc::clone(&app)), app.stop.clone()));
+        let serving = tokio::spawn(listener.serve(Site::new(Arc::clone(&app)), app.stop.clone()));
         Self { address, app, clock, _folder: folder, serving: Some(serving) }
     }
 
