@@ -1,7 +1,8 @@
 //! A connection's own timers, below HTTP: a head that drips, a reader that does not read.
 //!
 //! hyper's header timer also runs while a kept-alive connection waits for its next request, so it cannot be both
-//! strict on slow heads and patient with idle players. This wrapper is strict on heads; hyper's is the idle limit.
+//! strict on slow heads and patient with idle players, and it is set and cleared with each request. Here one timer runs on
+//! from request to request and looks at what is due only when it fires.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -19,8 +20,8 @@ use super::backing::Backing;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Head {
-    /// Between requests: the next byte starts a head.
-    Idle,
+    /// Between requests since then: the next byte starts a head.
+    Idle(Instant),
     /// A head has begun and must be complete by then.
     Reading(Instant),
     /// A request is being answered.
@@ -41,7 +42,7 @@ pub struct ConnectionTimers {
 
 impl ConnectionTimers {
     /// A fresh connection: its first head must be there within `head_limit`; a peer that takes no byte for `stall`
-    /// is dropped, and so is an HTTP/2 connection that has had no request open for `idle_limit`.
+    /// is dropped, and so is a connection that has had no request open for `idle_limit`.
     pub fn new(head_limit: Duration, idle_limit: Duration, stall: Duration) -> Arc<Self> {
         Arc::new(Self {
             head: Mutex::new(Head::Reading(Instant::now() + head_limit)),
@@ -85,18 +86,18 @@ impl ConnectionTimers {
     pub fn request_ends(&self) {
         let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *head {
-            Head::Answering => *head = Head::Idle,
+            Head::Answering => *head = Head::Idle(Instant::now()),
             Head::Multiplexed { open, idle_since } => {
                 *open = open.saturating_sub(1);
                 *idle_since = Instant::now();
             }
-            Head::Idle | Head::Reading(_) => {}
+            Head::Idle(_) | Head::Reading(_) => {}
         }
     }
 
     fn bytes_came(&self) {
         let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
-        if *head == Head::Idle {
+        if matches!(*head, Head::Idle(_)) {
             *head = Head::Reading(Instant::now() + self.head_limit);
         }
     }
@@ -104,8 +105,8 @@ impl ConnectionTimers {
     fn read_deadline(&self) -> Option<Instant> {
         match *self.head.lock().unwrap_or_else(PoisonError::into_inner) {
             Head::Reading(deadline) => Some(deadline),
-            Head::Multiplexed { open: 0, idle_since } => Some(idle_since + self.idle_limit),
-            Head::Idle | Head::Answering | Head::Multiplexed { .. } => None,
+            Head::Idle(since) | Head::Multiplexed { open: 0, idle_since: since } => Some(since + self.idle_limit),
+            Head::Answering | Head::Multiplexed { .. } => None,
         }
     }
 
@@ -197,16 +198,17 @@ impl AsyncRead for TimedStream {
             }
             return Poll::Ready(result);
         }
-        let Some(deadline) = this.timers.read_deadline() else {
-            this.read_timer = None;
-            return Poll::Pending;
-        };
+        let Some(deadline) = this.timers.read_deadline() else { return Poll::Pending };
         let timer = this.read_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.deadline() != deadline {
+        if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
         }
-        if timer.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no request came in time")));
+        // What fires too early was set for an earlier request.
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= deadline {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no request came in time")));
+            }
+            timer.as_mut().reset(deadline);
         }
         Poll::Pending
     }

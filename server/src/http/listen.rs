@@ -212,8 +212,8 @@ fn protocols(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.idle)
+        // The socket below has timers of its own.
+        .header_read_timeout(None)
         .max_buf_size(limits.head_bytes.max(8192))
         .keep_alive(true);
     builder

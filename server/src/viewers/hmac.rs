@@ -4,33 +4,53 @@ use sha2::{Digest, Sha256};
 
 /// HMAC of the `parts`, each preceded by its length so that no two lists of parts collide; a single part goes in bare.
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let digest;
-    // A key longer than a block is hashed first.
-    let key = if key.len() > 64 {
-        digest = Sha256::digest(key);
-        digest.as_slice()
-    } else {
-        key
-    };
-    let pad = |with: u8| {
-        let mut block = [with; 64];
-        for (slot, byte) in block.iter_mut().zip(key) {
-            *slot ^= byte;
-        }
-        block
-    };
-    let mut inner = Sha256::new();
-    inner.update(pad(0x36));
-    for part in parts {
-        if parts.len() > 1 {
-            inner.update((part.len() as u64).to_be_bytes());
-        }
-        inner.update(part);
+    Key::new(key).of(parts)
+}
+
+/// A key that is worked in already, which is half the work on short messages.
+#[derive(Clone)]
+pub(super) struct Key {
+    inner: Sha256,
+    outer: Sha256,
+}
+
+impl Key {
+    pub(super) fn new(key: &[u8]) -> Self {
+        let digest;
+        // A key longer than a block is hashed first.
+        let key = if key.len() > 64 {
+            digest = Sha256::digest(key);
+            digest.as_slice()
+        } else {
+            key
+        };
+        let with = |pad: u8| {
+            let mut block = [pad; 64];
+            for (slot, byte) in block.iter_mut().zip(key) {
+                *slot ^= byte;
+            }
+            Sha256::new_with_prefix(block)
+        };
+        Self { inner: with(0x36), outer: with(0x5c) }
     }
-    let mut outer = Sha256::new();
-    outer.update(pad(0x5c));
-    outer.update(inner.finalize());
-    outer.finalize().into()
+
+    pub(super) fn of(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let Self { mut inner, mut outer } = self.clone();
+        for part in parts {
+            if parts.len() > 1 {
+                inner.update((part.len() as u64).to_be_bytes());
+            }
+            inner.update(part);
+        }
+        outer.update(inner.finalize());
+        outer.finalize().into()
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key")
+    }
 }
 
 #[cfg(test)]

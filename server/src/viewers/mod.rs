@@ -119,9 +119,9 @@ pub struct Count {
 #[derive(Debug)]
 pub struct Viewers {
     clock: Arc<dyn Clock>,
-    secret: [u8; 32],
+    secret: hmac::Key,
     /// The day and its salt.
-    salt: Mutex<Option<(u64, [u8; 32])>>,
+    salt: Mutex<Option<(u64, hmac::Key)>>,
     streams: Mutex<HashMap<String, StreamSessions>>,
     kicks: Kicks,
     newcomers: Newcomers,
@@ -179,7 +179,7 @@ impl Viewers {
     pub fn new(clock: Arc<dyn Clock>, secret: [u8; 32]) -> Self {
         Self {
             clock,
-            secret,
+            secret: hmac::Key::new(&secret),
             salt: Mutex::default(),
             streams: Mutex::new(HashMap::new()),
             kicks: Kicks::default(),
@@ -377,7 +377,8 @@ impl Viewers {
     }
 
     fn signature(&self, id: &str) -> String {
-        hmac_sha256(&self.secret, &[b"sid", id.as_bytes()])
+        self.secret
+            .of(&[b"sid", id.as_bytes()])
             .iter()
             .take(16)
             .map(|b| format!("{b:02x}"))
@@ -416,16 +417,16 @@ impl Viewers {
     }
 
     fn key(&self, stream: &str, kind: &[u8], id: &str) -> u128 {
-        first_16(&hmac_sha256(&self.secret, &[kind, stream.as_bytes(), id.as_bytes()]))
+        first_16(&self.secret.of(&[kind, stream.as_bytes(), id.as_bytes()]))
     }
 
     /// The heuristic's key under today's salt, which is kept: this is worked out for every request.
     fn todays_key(&self, stream: &str, who: &Who) -> u128 {
         let today = self.clock.day();
         let mut kept = self.salt.lock().unwrap_or_else(PoisonError::into_inner);
-        let salt = match *kept {
-            Some((day, salt)) if day == today => salt,
-            _ => kept.insert((today, self.salt_of(today))).1,
+        let salt = match &*kept {
+            Some((day, salt)) if *day == today => salt.clone(),
+            _ => kept.insert((today, self.salt_of(today))).1.clone(),
         };
         drop(kept);
         salted(&salt, stream, who)
@@ -436,8 +437,8 @@ impl Viewers {
         salted(&self.salt_of(self.clock.day().wrapping_sub(1)), stream, who)
     }
 
-    fn salt_of(&self, day: u64) -> [u8; 32] {
-        hmac_sha256(&self.secret, &[b"salt", &day.to_be_bytes()])
+    fn salt_of(&self, day: u64) -> hmac::Key {
+        hmac::Key::new(&self.secret.of(&[b"salt", &day.to_be_bytes()]))
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut HashMap<String, StreamSessions>) -> T) -> T {
@@ -493,8 +494,8 @@ fn network(address: IpAddr) -> String {
     }
 }
 
-fn salted(salt: &[u8; 32], stream: &str, who: &Who) -> u128 {
-    first_16(&hmac_sha256(salt, &[stream.as_bytes(), &who.prefix(), who.agent.as_bytes()]))
+fn salted(salt: &hmac::Key, stream: &str, who: &Who) -> u128 {
+    first_16(&salt.of(&[stream.as_bytes(), &who.prefix(), who.agent.as_bytes()]))
 }
 
 fn first_16(digest: &[u8; 32]) -> u128 {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 
 use super::cmcd::Cmcd;
 
@@ -10,7 +10,22 @@ use super::cmcd::Cmcd;
 const LONGEST_ID: usize = 128;
 
 /// Headers that carry CMCD, each with keys of its own.
-const CMCD_HEADERS: [&str; 4] = ["cmcd-session", "cmcd-object", "cmcd-request", "cmcd-status"];
+static CMCD_HEADERS: [HeaderName; 4] = [
+    HeaderName::from_static("cmcd-session"),
+    HeaderName::from_static("cmcd-object"),
+    HeaderName::from_static("cmcd-request"),
+    HeaderName::from_static("cmcd-status"),
+];
+
+/// The session's name that Apple's players send.
+static PLAYBACK_SESSION: HeaderName = HeaderName::from_static("x-playback-session-id");
+
+/// Headers that tell that nobody watches yet.
+static PREFETCH_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("purpose"),
+    HeaderName::from_static("sec-purpose"),
+    HeaderName::from_static("x-moz"),
+];
 
 /// Parts of user agents that fetch media without anybody watching.
 const MACHINES: [&str; 16] = [
@@ -61,8 +76,8 @@ impl Who {
 
     /// Reads a request.
     pub fn from_request(address: IpAddr, headers: &HeaderMap, query: Option<&str>) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
-        let mut who = Self::from_address(address, text(header::USER_AGENT.as_str()).unwrap_or(""));
+        let text = |name: &HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
+        let mut who = Self::from_address(address, text(&header::USER_AGENT).unwrap_or(""));
         for (key, value) in url::form_urlencoded::parse(query.unwrap_or("").as_bytes()).take(32) {
             match &*key {
                 "sid" => who.token = identity(&value),
@@ -71,13 +86,13 @@ impl Who {
                 _ => {}
             }
         }
-        for name in CMCD_HEADERS {
+        for name in &CMCD_HEADERS {
             if let Some(list) = text(name) {
                 who.cmcd.get_or_insert_default().add(list);
             }
         }
-        who.playback = text("x-playback-session-id").and_then(identity);
-        who.prefetch = ["purpose", "sec-purpose", "x-moz"]
+        who.playback = text(&PLAYBACK_SESSION).and_then(identity);
+        who.prefetch = PREFETCH_HEADERS
             .iter()
             .any(|name| text(name).is_some_and(|value| value.to_ascii_lowercase().contains("prefetch")));
         who
