@@ -67,11 +67,7 @@ async fn parameters<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawP
 }
 
 fn one_of(params: &RawPathParams, name: &str) -> Result<String, Problem> {
-    params
-        .iter()
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value.to_owned())
-        .ok_or_else(nothing_there)
+    params.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).ok_or_else(nothing_there)
 }
 
 fn nothing_there() -> Problem {

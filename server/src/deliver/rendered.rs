@@ -146,11 +146,7 @@ mod tests {
         assert_eq!(documents.get("a", version(1), render("other")).len(), 3);
         assert_eq!(documents.get("a", version(2), render("other")).len(), 5);
         assert_eq!(rendered.of("s", 1).get("a", version(2), render("")).len(), 5);
-        assert_eq!(
-            rendered.of("s", 2).get("a", version(2), render("")).len(),
-            0,
-            "another stream by now"
-        );
+        assert_eq!(rendered.of("s", 2).get("a", version(2), render("")).len(), 0, "another stream by now");
     }
 
     #[test]

@@ -113,7 +113,10 @@ impl Entity {
                 StatusCode::PRECONDITION_FAILED,
                 "precondition-failed",
                 "The object is another one",
-                format!("If-Match does not name the current entity tag {}.", tag.to_str().unwrap_or_default()),
+                format!(
+                    "If-Match does not name the current entity tag {}.",
+                    tag.to_str().unwrap_or_default()
+                ),
             )
             .into_response();
         }
@@ -296,7 +299,7 @@ mod tests {
     use super::*;
 
     fn entity() -> Entity {
-        Entity::media(Bytes::from_static(b"0123456789"), "abc".into(), "video/mp4")
+        Entity::media(Bytes::from_static(b"0123456789"), "abc", "video/mp4")
     }
 
     fn ask(method: &Method, headers: &[(&'static str, &str)]) -> Response {

@@ -105,7 +105,9 @@ impl ConnectionTimers {
     fn read_deadline(&self) -> Option<Instant> {
         match *self.head.lock().unwrap_or_else(PoisonError::into_inner) {
             Head::Reading(deadline) => Some(deadline),
-            Head::Idle(since) | Head::Multiplexed { open: 0, idle_since: since } => Some(since + self.idle_limit),
+            Head::Idle(since) | Head::Multiplexed { open: 0, idle_since: since } => {
+                Some(since + self.idle_limit)
+            }
             Head::Answering | Head::Multiplexed { .. } => None,
         }
     }

@@ -377,12 +377,7 @@ impl Viewers {
     }
 
     fn signature(&self, id: &str) -> String {
-        self.secret
-            .of(&[b"sid", id.as_bytes()])
-            .iter()
-            .take(16)
-            .map(|b| format!("{b:02x}"))
-            .collect()
+        self.secret.of(&[b"sid", id.as_bytes()]).iter().take(16).map(|b| format!("{b:02x}")).collect()
     }
 
     fn is_ours(&self, token: &str) -> bool {

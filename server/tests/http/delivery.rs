@@ -386,3 +386,38 @@ fn tracks(bytes: &[u8]) -> Vec<u32> {
         })
         .collect()
 }
+
+#[tokio::test]
+async fn an_address_that_needs_decoding_gets_the_same_answer_by_another_way() {
+    let server = Server::with_film().await;
+    let segment = first_segment(&server).await;
+    let paths = [
+        format!("{BASE}/360p/index.m3u8"),
+        format!("{BASE}/360p/iframes.m3u8"),
+        segment.replace("/hls/", "/dash/"),
+        segment,
+        format!("{BASE}/360p/99-nothing.m4s"),
+        format!("{BASE}/4k/index.m3u8"),
+        "/stream/film/smooth/360p/index.m3u8".to_owned(),
+        "/stream/none/hls/360p/index.m3u8".to_owned(),
+    ];
+    let ranges: [&[(&str, &str)]; 3] = [&[], &[("Range", "bytes=0-9")], &[("If-None-Match", "*")]];
+    for path in &paths {
+        for method in ["GET", "HEAD", "DELETE"] {
+            for headers in ranges {
+                let encoded = path.replacen("/stream/", "/stream/%", 1);
+                let id = encoded.split('%').nth(1).unwrap().chars().next().unwrap();
+                let encoded = encoded.replacen(&format!("%{id}"), &format!("%{:02x}", id as u32), 1);
+                let seen = |answer: Answer| {
+                    let mut headers = answer.headers;
+                    headers.retain(|(name, _)| name != "date");
+                    headers.sort();
+                    (answer.status, headers, answer.body)
+                };
+                let short = seen(server.send(method, path, headers, "").await);
+                let long = seen(server.send(method, &encoded, headers, "").await);
+                assert_eq!(short, long, "{method} {path} {headers:?}");
+            }
+        }
+    }
+}
