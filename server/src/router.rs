@@ -46,7 +46,7 @@ impl Answer for Site {
         };
         let client = Client::of(&self.app, Some(peer), headers, uri);
         let answer = wanted.find(&self.app, method, headers, &client).await;
-        let mut response = answer.unwrap_or_else(|problem| problem.into_response());
+        let mut response = answer.unwrap_or_else(Problem::into_response);
         cors::mark(&mut response);
         if *method == Method::HEAD {
             take_body(&mut response);
