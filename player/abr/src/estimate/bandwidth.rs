@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Average, ErrorWindow, Estimate, Estimator, Kind, Meter, Outlook, Sample, Trend};
+use super::{Average, ErrorWindow, Estimate, Estimator, Kind, Meter, Outlook, Sample, Trend, Within};
 use crate::{Bitrate, planner::FetchId};
 
 /// Less than this says nothing about the rate.
@@ -52,6 +52,7 @@ pub struct Bandwidth {
     left_out: u32,
     long: Average,
     trend: Trend,
+    within: Within,
 }
 
 impl Bandwidth {
@@ -68,6 +69,7 @@ impl Bandwidth {
             left_out: 0,
             long: Average::new(LONG_HALF_LIFE),
             trend: Trend::default(),
+            within: Within::default(),
         }
     }
 
@@ -118,6 +120,7 @@ impl Bandwidth {
     /// It has brought `bytes` in all.
     pub fn progress(&mut self, id: FetchId, bytes: u64, now: Duration) {
         let new = self.meter.progress(id, bytes, now);
+        self.within.mark(self.meter.open());
         // Side by side, each has only a part of the link: no burst says what all of it carries.
         if new > 0 && self.meter.is_single() {
             self.estimator.arrived(now, new);
@@ -132,6 +135,7 @@ impl Bandwidth {
             if self.meter.is_active() { (BESIDE_BYTES, BESIDE_BUSY) } else { (MIN_BYTES, MIN_BUSY) };
         if let Some(sample) = self.meter.take(bytes, busy) {
             self.add(now, sample);
+            self.within.clear();
         }
     }
 
@@ -148,7 +152,12 @@ impl Bandwidth {
         self.left_out = 0;
         self.estimator.add(&sample);
         self.long.add(sample.busy.as_secs_f64().max(LONG_LEAST), sample.bps());
-        self.trend.add(now, sample.bps(), sample.busy.as_secs_f64());
+        if let Some((before, after)) = self.within.split(&sample) {
+            self.trend.add(now.saturating_sub(after.busy), before.bps(), before.busy.as_secs_f64());
+            self.trend.add(now, after.bps(), after.busy.as_secs_f64());
+        } else {
+            self.trend.add(now, sample.bps(), sample.busy.as_secs_f64());
+        }
         self.last = Some(sample);
     }
 
@@ -186,6 +195,7 @@ impl Bandwidth {
         self.last = None;
         self.long.reset();
         self.trend = Trend::default();
+        self.within.clear();
         self.remembered = None;
     }
 }

@@ -97,6 +97,11 @@ impl Meter {
         Some(Sample { busy: sample.busy.max(SHORTEST), ..sample })
     }
 
+    /// The stretch since the last [`take`](Self::take), as far as it was reported.
+    pub fn open(&self) -> Sample {
+        self.open
+    }
+
     /// The stretch as it stands at `now`. A request that is unanswered for longer than `ttfb` counts as time without bytes.
     pub fn pending(&self, now: Duration, ttfb: Duration) -> Sample {
         let mut sample = self.open;

@@ -15,6 +15,7 @@ mod meter;
 mod percentile;
 mod plateau;
 mod trend;
+mod within;
 
 use std::{fmt, time::Duration};
 
@@ -28,6 +29,7 @@ pub use meter::Meter;
 pub use percentile::Percentile;
 pub use plateau::Plateau;
 pub use trend::{Outlook, SHARES, Trend};
+pub use within::Within;
 
 use crate::Bitrate;
 

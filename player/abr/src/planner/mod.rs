@@ -60,6 +60,8 @@ struct State {
     last: Option<RungId>,
     /// Nothing is fetched before: the controller wants the buffer to drain.
     hold_until: Duration,
+    /// What is buffered is kept until then: a replacement came too late.
+    keep_until: Duration,
     /// Since when nothing is fetched because the buffer is full.
     idle_since: Option<Duration>,
     /// Newest last.
@@ -76,6 +78,7 @@ impl State {
             forced: None,
             last: None,
             hold_until: Duration::ZERO,
+            keep_until: Duration::ZERO,
             idle_since: None,
             done: VecDeque::with_capacity(REMEMBERED),
         }

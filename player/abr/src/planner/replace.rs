@@ -17,6 +17,8 @@ const MARGIN: Duration = Duration::from_millis(500);
 const PESSIMISTIC: usize = 1;
 /// A replacement takes no longer than this share of what the segment plays: the next ones get their turn.
 const SHARE: f64 = 0.8;
+/// Nothing is replaced for so long after a replacement was given up.
+const PAUSE: Duration = Duration::from_secs(2);
 /// While more could be fetched, replacing waits until so much of the largest buffer is there.
 const ENOUGH: f64 = 0.5;
 
@@ -35,7 +37,8 @@ impl Planner {
 
     /// Replaces the next segment that is worth it; whether there was one.
     pub(super) fn replace_something(&mut self, now: Duration, position: Duration, run: &Run) -> bool {
-        if self.is_waiting() || run.level.is_zero() {
+        let paused = self.tracks.first().is_none_or(|state| now < state.keep_until);
+        if self.is_waiting() || run.level.is_zero() || paused {
             return false;
         }
         match self.replacement(now, position, run) {
@@ -164,7 +167,7 @@ impl Planner {
             self.drop_fetch(now, 0, "the better segment would come too late");
             if let Some(state) = self.tracks.first_mut() {
                 // Not again at once: what made it late may last.
-                state.hold_until = state.hold_until.max(now);
+                state.keep_until = now + PAUSE;
             }
         }
     }

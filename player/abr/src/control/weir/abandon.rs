@@ -51,7 +51,8 @@ impl Weir {
             let (left, passed) = if bits <= through { (0.0, bits / rate) } else { (bits - through, dip) };
             let passed = (head + passed) * taste.rate;
             let stall = (passed - buffer).max(0.0) / taste.rate;
-            let fetch = Fetch { rung, bits: left, ttfb: 0.0, excess: 0.0, duration: taste.segment };
+            let fetch =
+                Fetch { rung, bits: left, ttfb: 0.0, excess: 0.0, average: 0.0, duration: taste.segment };
             let ahead = self.table.judge(&outcomes, taste, &fetch, (buffer - passed).max(0.0));
             let change = if rung == before { 0.0 } else { taste.switch };
             let utility = self.utilities.get(rung).copied().unwrap_or(0.0);

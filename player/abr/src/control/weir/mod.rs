@@ -57,7 +57,7 @@ impl Weights {
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { switch: 1.3, stall: 10.0, reserve: 1.5, thin: 2.0, outlook: 60.0, drift: 0.4, margin: 0.6 }
+        Self { switch: 1.3, stall: 10.0, reserve: 1.5, thin: 2.0, outlook: 60.0, drift: 0.4, margin: 0.3 }
     }
 }
 
@@ -252,6 +252,7 @@ impl Controller for Weir {
                 bits: context.bits(0, rung),
                 ttfb,
                 excess: excess(context, rung),
+                average: context.bps(rung),
                 duration: context.duration(),
             };
             let ahead = self.table.judge(&outcomes, &taste, &fetch, context.buffer.as_secs_f64());

@@ -58,6 +58,8 @@ pub(super) struct Fetch {
     pub ttfb: f64,
     /// Bits that the segments after it take more than the average.
     pub excess: f64,
+    /// Bits a second of the rung: what it cannot have it does not take.
+    pub average: f64,
     /// Seconds that it plays.
     pub duration: f64,
 }
@@ -318,7 +320,8 @@ impl Table {
             let stall = (-left).max(0.0) / taste.rate;
             let left = left.max(0.0);
             // What the segments to come take more than usual is as good as gone.
-            let level = left + fetch.duration - fetch.excess / outcome.pace.later * taste.rate;
+            let level =
+                left + fetch.duration - fetch.excess / outcome.pace.later.max(fetch.average) * taste.rate;
             let value = |state| self.at(state, fetch.rung, level);
             let value = value(outcome.low) + outcome.upper * (value(outcome.low + 1) - value(outcome.low));
             let share = outcome.share;
