@@ -19,7 +19,7 @@ use crate::deliver::hold::Holds;
 use crate::deliver::rendered::Rendered;
 use crate::ingest::{FetchPolicy, SourceSpec, TestCardSpec};
 use crate::jobs::{JobManager, JobOptions, JobState, JobStatus, StartError};
-use crate::ladder::{EncodedLadders, StreamLogs};
+use crate::ladder::{EncodedLadders, LadderOptions, StreamLogs, VideoEncoderKind};
 use crate::live::LiveManager;
 use crate::reload::{Reloader, Settings, SourcePolicy};
 use crate::store::{Store, StreamStore};
@@ -92,6 +92,7 @@ impl App {
             parallel: config.jobs,
             fetch_policy: Arc::clone(&policy),
             logs: Arc::clone(&logs),
+            encoders: encoders_for_files(&config),
             ..JobOptions::default()
         };
         let gate = Gate::open(&config)?;
@@ -103,7 +104,12 @@ impl App {
             Patience::default(),
             stop.clone(),
         )?;
-        let ladders = EncodedLadders::new(Arc::clone(&store), Arc::clone(&logs), config.live_rungs);
+        let ladder = LadderOptions {
+            most: config.live_rungs,
+            encoders: config.encoders.clone(),
+            program: config.encoder_program.clone(),
+        };
+        let ladders = EncodedLadders::new(Arc::clone(&store), Arc::clone(&logs), ladder);
         let app = Arc::new(Self {
             live: LiveManager::new(Arc::clone(&store)),
             opening: tokio::sync::Mutex::default(),
@@ -256,6 +262,11 @@ impl App {
         self.policy.as_ref()
     }
 
+    /// The same, to be handed on.
+    pub(crate) fn fetch_policy(&self) -> Arc<dyn FetchPolicy> {
+        Arc::clone(&self.policy)
+    }
+
     /// The job's progress, when one was started since the server's start.
     pub fn job(&self, id: &str) -> Option<JobStatus> {
         self.jobs.status(id)
@@ -360,6 +371,10 @@ impl App {
             }),
         })
     }
+}
+
+fn encoders_for_files(config: &Config) -> Vec<VideoEncoderKind> {
+    if config.encoders.is_empty() { VideoEncoderKind::FILES.to_vec() } else { config.encoders.clone() }
 }
 
 /// A frame rate as people write it as an exact fraction: 29.97 is 30000/1001.

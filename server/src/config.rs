@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::http::{Limits, TlsFiles};
 use crate::ingest::rtmp::RtmpListen;
+use crate::ladder::{EncoderProgram, VideoEncoderKind};
 use crate::webhooks::HookSetting;
 
 /// What the command line, the environment and the file may set; each says nothing about what it leaves out.
@@ -47,6 +48,15 @@ pub struct Options {
     /// carry is left out in any case [default: 15]
     #[arg(long, env = "WEIR_LIVE_RUNGS", value_name = "N")]
     pub live_rungs: Option<usize>,
+    /// H.264 encoders that may be used, best first [default: the first that works of x264enc, openh264enc,
+    /// nvh264enc, vah264enc, vaapih264enc; for live streams hardware first]
+    #[arg(long, env = "WEIR_ENCODER", value_name = "ELEMENT", value_delimiter = ',')]
+    #[serde(deserialize_with = "elements")]
+    pub encoder: Vec<VideoEncoderKind>,
+    /// Where live streams are encoded: `process`, each in a process of its own, so that an encoder that crashes costs
+    /// its rungs; or `server`, in the server itself [default: process]
+    #[arg(long, env = "WEIR_ENCODE_IN", value_name = "PLACE")]
+    pub encode_in: Option<EncodeIn>,
     /// Connections at the same time [default: 10000]
     #[arg(long, env = "WEIR_MAX_CONNECTIONS", value_name = "N")]
     pub max_connections: Option<usize>,
@@ -94,6 +104,23 @@ pub enum OnStop {
     Retry,
 }
 
+/// Where live streams are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EncodeIn {
+    /// Each in a process of its own.
+    Process,
+    /// In the server itself.
+    Server,
+}
+
+/// Encoders by the names of their elements, as on the command line.
+fn elements<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<VideoEncoderKind>, D::Error> {
+    let names = Vec::<String>::deserialize(from)?;
+    let read = |name: &String| VideoEncoderKind::from_str(name, false).map_err(serde::de::Error::custom);
+    names.iter().map(read).collect()
+}
+
 /// Form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -127,6 +154,12 @@ pub struct Config {
     pub jobs: usize,
     /// Encoded rungs that a live stream may have.
     pub live_rungs: usize,
+    /// The H.264 encoders that may be used, best first; empty leaves it to the server.
+    pub encoders: Vec<VideoEncoderKind>,
+    /// Where live streams are encoded.
+    pub encode_in: EncodeIn,
+    /// The program that encodes in processes of its own; set by the program, for a library has none.
+    pub encoder_program: Option<EncoderProgram>,
     /// What a connection may cost.
     pub limits: Limits,
     /// Reverse proxies whose word on the client's address is taken.
@@ -173,6 +206,8 @@ impl Options {
             disk_reserve_mb: self.disk_reserve_mb.or(other.disk_reserve_mb),
             jobs: self.jobs.or(other.jobs),
             live_rungs: self.live_rungs.or(other.live_rungs),
+            encoder: if self.encoder.is_empty() { other.encoder } else { self.encoder },
+            encode_in: self.encode_in.or(other.encode_in),
             max_connections: self.max_connections.or(other.max_connections),
             max_connections_per_ip: self.max_connections_per_ip.or(other.max_connections_per_ip),
             trusted_proxy: if self.trusted_proxy.is_empty() {
@@ -238,6 +273,9 @@ impl Options {
             disk_reserve: megabytes(self.disk_reserve_mb, 1_000),
             jobs: positive("jobs", self.jobs, 1)?,
             live_rungs: self.live_rungs.unwrap_or(15),
+            encoders: self.encoder,
+            encode_in: self.encode_in.unwrap_or(EncodeIn::Process),
+            encoder_program: None,
             limits: Limits {
                 connections: positive("max-connections", self.max_connections, limits.connections)?,
                 per_address: positive(

@@ -16,10 +16,10 @@ use tracing_subscriber::{EnvFilter, reload};
 use weir_server::api;
 use weir_server::app::App;
 use weir_server::catalog::{Source, Stream};
-use weir_server::config::{Config, LogFormat, Options};
+use weir_server::config::{Config, EncodeIn, LogFormat, Options};
 use weir_server::http::{Limits, Listener, Tls, redirect};
 use weir_server::ingest::rtmp::{RtmpLimits, RtmpListen, RtmpServer};
-use weir_server::ladder::Profile;
+use weir_server::ladder::{EncoderProgram, Profile, encode_for_parent, probe_for_parent};
 use weir_server::reload::{Reloader, SetLog};
 use weir_server::router::Site;
 use weir_server::systemd;
@@ -45,6 +45,13 @@ struct Cli {
 enum Command {
     /// Says whether the settings are right, and what they come to, without starting
     CheckConfig,
+    /// Encodes for the server that has started this process
+    #[command(hide = true)]
+    Encoder {
+        /// Only says which encoders work
+        #[arg(long)]
+        probe: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -60,8 +67,12 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<()> {
     let cli = Cli::parse();
+    if let Some(Command::Encoder { probe }) = cli.command {
+        return Ok(if probe { probe_for_parent() } else { encode_for_parent() }?);
+    }
     let file = cli.config.as_deref().map(Options::read).transpose()?.unwrap_or_default();
-    let config = cli.options.clone().or(file).resolve()?;
+    let mut config = cli.options.clone().or(file).resolve()?;
+    config.encoder_program = (config.encode_in == EncodeIn::Process).then(EncoderProgram::this);
     if matches!(cli.command, Some(Command::CheckConfig)) {
         if let Some(files) = &config.tls {
             Tls::open(files.clone())?;

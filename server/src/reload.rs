@@ -55,6 +55,9 @@ impl Settings {
             disk_reserve,
             jobs,
             live_rungs,
+            encoders,
+            encode_in,
+            encoder_program: _,
             limits,
             trusted_proxies,
             tls,
@@ -79,6 +82,8 @@ impl Settings {
         compare(Changes::at_once, "disk-reserve-mb", *disk_reserve == old.disk_reserve);
         compare(Changes::at_start, "jobs", *jobs == old.jobs);
         compare(Changes::at_start, "live-rungs", *live_rungs == old.live_rungs);
+        compare(Changes::at_start, "encoder", *encoders == old.encoders);
+        compare(Changes::at_start, "encode-in", *encode_in == old.encode_in);
         compare(Changes::at_once, "max-connections", limits.connections == old.limits.connections);
         compare(Changes::at_once, "max-connections-per-ip", limits.per_address == old.limits.per_address);
         compare(Changes::at_once, "trusted-proxy", *trusted_proxies == old.trusted_proxies);
@@ -98,6 +103,9 @@ impl Settings {
             rtmp: old.rtmp,
             jobs: old.jobs,
             live_rungs: old.live_rungs,
+            encoders: old.encoders.clone(),
+            encode_in: old.encode_in,
+            encoder_program: old.encoder_program.clone(),
             tls: if old.tls.is_some() { new.tls.or_else(|| old.tls.clone()) } else { None },
             redirect_http: old.redirect_http,
             log_format: old.log_format,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::streams::catalog_problem;
-use super::view::view;
+use super::view::whole_view;
 use crate::app::App;
 use crate::catalog::live::LONGEST_DVR_S;
 use crate::catalog::{Latency, Live, Source, Stream, StreamKey};
@@ -219,7 +219,7 @@ impl LiveView {
 
 /// A stream for whoever may write: with the addresses to publish to, and the key if it was just made.
 pub(super) fn with_ingest(app: &App, stream: &Stream, headers: &HeaderMap, key: Option<&StreamKey>) -> Value {
-    let mut body = json!(view(app, stream, true));
+    let mut body = json!(whole_view(app, stream, true));
     let Some(members) = body.as_object_mut().filter(|_| stream.source == Source::Publisher) else {
         return body;
     };

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::create::{Draft, Published, check_title, publish};
 use super::live::{self, with_ingest};
-use super::view::{StreamView, view};
+use super::view::{StreamView, view, whole_view};
 use crate::app::{App, DeleteError};
 use crate::catalog::{CatalogError, Made, State as StreamState, Stream};
 use crate::deliver::extract::StreamId;
@@ -137,7 +137,7 @@ pub(super) async fn one(
     let stream = app.catalog.get(&id).ok_or_else(|| Problem::no_stream(&id))?;
     let body = match app.gate.is_admin(&headers) {
         true => with_ingest(&app, &stream, &headers, None),
-        false => json!(view(&app, &stream, false)),
+        false => json!(whole_view(&app, &stream, false)),
     };
     let text = body.to_string();
     Ok(Entity::json(text).answer(&method, &headers))

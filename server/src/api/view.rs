@@ -75,6 +75,9 @@ pub struct RenditionView {
     pub peak_bandwidth: Option<u64>,
     /// Finished segments.
     pub segments: usize,
+    /// The element that encodes it ("x264enc"), "copy" for what passes through as it is; null when that is not known
+    /// any more.
+    pub encoder: Option<String>,
 }
 
 /// A stream's addresses on this server.
@@ -115,6 +118,11 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
         (_, None) => 0.0,
     };
     let base = format!("/stream/{}", stream.id);
+    let live = LiveView::of(app, stream, admin);
+    let rungs =
+        live.as_ref().and_then(|live| live.session.as_ref()).map_or(&[][..], |session| &session.rungs);
+    let encoder =
+        |name: &str| rungs.iter().find(|rung| rung.name == name).and_then(|rung| rung.encoder.clone());
     let has_poster = media.as_ref().is_some_and(|media| media.folder().join("poster.jpg").exists());
     let has_thumbnails = media.as_ref().is_some_and(|media| media.has_thumbnails());
     StreamView {
@@ -122,7 +130,6 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
         title: stream.title.clone(),
         mode: if stream.live.is_some() { "live" } else { "vod" },
         state: stream.state,
-        live: LiveView::of(app, stream, admin),
         progress: (progress * 1000.0).round() / 1000.0,
         playable: media.as_ref().is_some_and(|media| media.edge().borrow().playable()),
         error: stream.error.clone(),
@@ -146,6 +153,7 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
                     average_bandwidth: r.average_bandwidth(),
                     peak_bandwidth: r.peak_bandwidth(),
                     segments: r.len(),
+                    encoder: encoder(&info.name),
                 }
             })
             .collect(),
@@ -154,6 +162,7 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
             .map_or_else(Vec::new, |media| media.subtitles().iter().map(super::subtitles::shown).collect()),
         viewers: app.viewers.count(&stream.id),
         qoe: app.viewers.quality(&stream.id),
+        live,
         created_at: date_time(stream.created_ms),
         updated_at: date_time(stream.updated_ms),
         urls: Urls {
@@ -164,6 +173,16 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
             page: base,
         },
     }
+}
+
+/// [`view`] with what only the files of the stream tell.
+pub(super) fn whole_view(app: &App, stream: &Stream, admin: bool) -> StreamView {
+    let mut view = view(app, stream, admin);
+    let encoders = app.media(&stream.id).map(|media| crate::jobs::encoders(&media)).unwrap_or_default();
+    for rendition in view.renditions.iter_mut().filter(|rendition| rendition.encoder.is_none()) {
+        rendition.encoder = encoders.get(&rendition.name).map(|&element| element.to_owned());
+    }
+    view
 }
 
 /// A source's type as the API names it.

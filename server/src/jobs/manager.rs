@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::run;
 use crate::ingest::{FetchPolicy, PublicInternet, SourceSpec};
-use crate::ladder::{Profile, StreamLogs, Voice};
+use crate::ladder::{Profile, StreamLogs, VideoEncoderKind, Voice};
 use crate::store::Store;
 
 /// Where a job is.
@@ -73,6 +73,8 @@ pub struct JobOptions {
     pub fetch_policy: Arc<dyn FetchPolicy>,
     /// Where jobs and their encoders tell what happens to a stream.
     pub logs: Arc<StreamLogs>,
+    /// The encoders that may be used, best first.
+    pub encoders: Vec<VideoEncoderKind>,
 }
 
 impl Default for JobOptions {
@@ -83,6 +85,7 @@ impl Default for JobOptions {
             nice: 10,
             fetch_policy: Arc::new(PublicInternet { max_bytes: 20 << 30 }),
             logs: Arc::default(),
+            encoders: VideoEncoderKind::FILES.to_vec(),
         }
     }
 }

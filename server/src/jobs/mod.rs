@@ -10,6 +10,8 @@ mod stills;
 mod video_side;
 mod writer;
 
+pub(crate) use plan::encoders;
+
 pub use manager::{JobManager, JobOptions, JobState, JobStatus, StartError};
 
 use crate::ingest::FetchError;

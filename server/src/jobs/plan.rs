@@ -1,6 +1,8 @@
 //! What a job decided before its first segment, kept beside the segments so that a resumed job decides the
 //! same.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::JobError;
@@ -78,7 +80,11 @@ impl Plan {
         Ok(write_atomic(&stream.folder().join(FILE), &text)?)
     }
 
-    pub(super) fn for_card(card: &TestCardSpec, profile: &Profile) -> Result<Self, JobError> {
+    pub(super) fn for_card(
+        card: &TestCardSpec,
+        profile: &Profile,
+        encoders: &[VideoEncoderKind],
+    ) -> Result<Self, JobError> {
         let (width, height) = card.size();
         let timeline = Timeline::new(profile.segment_ms, profile.gop_ms, card.frame_rate);
         let frames = timeline.frame_at(card.duration_ms * 1_000_000).max(1);
@@ -91,7 +97,7 @@ impl Plan {
             rungs: profile.ladder_for(width, height),
             retired: Vec::new(),
             shown: Some((width, height)),
-            video_encoder: VideoEncoderKind::installed()?,
+            video_encoder: VideoEncoderKind::first_of(encoders)?,
             audio_encoder: card.audio.then(AudioEncoderKind::installed).transpose()?,
             source_rung: None,
         })
@@ -101,6 +107,7 @@ impl Plan {
         source: &SourceSpec,
         profile: &Profile,
         info: &MediaInfo,
+        encoders: &[VideoEncoderKind],
     ) -> Result<Self, JobError> {
         let starts = info.video.iter().map(|v| v.first_ns).chain(info.audio.iter().map(|a| a.first_ns));
         let origin_ns = starts.min().unwrap_or(0);
@@ -117,7 +124,7 @@ impl Plan {
             rungs: info.video.map_or_else(Vec::new, |video| profile.ladder_for(video.width, video.height)),
             retired: Vec::new(),
             shown: info.video.map(|video| (video.width, video.height)),
-            video_encoder: VideoEncoderKind::installed()?,
+            video_encoder: VideoEncoderKind::first_of(encoders)?,
             audio_encoder: info.audio.map(|_| AudioEncoderKind::installed()).transpose()?,
             source_rung: None,
         })
@@ -166,4 +173,17 @@ impl Plan {
         let source = self.source_rung.is_some().then(|| SOURCE.to_owned());
         video.chain(source).chain(self.audio_encoder.map(|_| AUDIO.to_owned())).collect()
     }
+}
+
+/// Which element encodes which rendition of a packaged stream, as far as its plan tells. Touches the disk.
+pub(crate) fn encoders(stream: &StreamStore) -> BTreeMap<String, &'static str> {
+    let plan = std::fs::read(stream.folder().join(FILE)).ok();
+    let Some(plan) = plan.and_then(|text| serde_json::from_slice::<Plan>(&text).ok()) else {
+        return BTreeMap::new();
+    };
+    let video = plan.video_encoder.element();
+    let rungs = plan.rungs.iter().map(|rung| (rung.name.clone(), video));
+    let source = plan.source_rung.iter().map(|_| (SOURCE.to_owned(), "copy"));
+    let sound = plan.audio_encoder.iter().map(|kind| (AUDIO.to_owned(), kind.element()));
+    rungs.chain(source).chain(sound).collect()
 }

@@ -98,11 +98,11 @@ fn package(
     let voice = control.voice.named("source");
     let plan = match (Plan::load(stream, source)?, source, path) {
         (Some(plan), ..) => plan,
-        (None, SourceSpec::TestCard(card), _) => Plan::for_card(card, profile)?,
+        (None, SourceSpec::TestCard(card), _) => Plan::for_card(card, profile, &options.encoders)?,
         (None, _, Some(path)) => {
             let info = ladder::probe(path, options.nice, &voice, &stop)?;
             voice.info(info.to_string());
-            let mut plan = Plan::for_file(source, profile, &info)?;
+            let mut plan = Plan::for_file(source, profile, &info, &options.encoders)?;
             if info.video.is_some() && profile.passthrough != Passthrough::Never {
                 let index = SourceIndex::scan(path, options.nice, &voice, &stop)?;
                 match index.and_then(|index| plan.pass_through(&index)) {

@@ -14,38 +14,45 @@ use super::pipeline::{Guarded, make};
 use super::{LadderError, Rung, Speed};
 
 /// Which H.264 encoder; part of a stream's plan, for its segments must all come from the same one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum VideoEncoderKind {
+pub enum VideoEncoderKind {
+    /// x264.
+    #[value(name = "x264enc")]
     X264,
+    /// OpenH264.
+    #[value(name = "openh264enc")]
     Openh264,
     /// VA-API, the newer elements.
+    #[value(name = "vah264enc")]
     Va,
     /// VA-API, the older ones.
+    #[value(name = "vaapih264enc")]
     Vaapi,
     /// NVENC.
+    #[value(name = "nvh264enc")]
     Nv,
 }
 
 impl VideoEncoderKind {
-    /// The best that works here for files: software first, for it gives the best picture at a bitrate.
-    pub(crate) fn installed() -> Result<Self, LadderError> {
-        Self::first_of([Self::X264, Self::Openh264, Self::Nv, Self::Va, Self::Vaapi])
+    /// For files: software first, for it gives the best picture at a bitrate.
+    pub const FILES: [Self; 5] = [Self::X264, Self::Openh264, Self::Nv, Self::Va, Self::Vaapi];
+    /// For live streams: hardware first, for it leaves the processor to delivery.
+    pub const LIVE: [Self; 5] = [Self::Nv, Self::Va, Self::Vaapi, Self::X264, Self::Openh264];
+
+    /// The first of `order` that works here.
+    pub(crate) fn first_of(order: &[Self]) -> Result<Self, LadderError> {
+        order.iter().copied().find(|kind| super::probe::works(*kind)).ok_or_else(|| Self::missing(order))
     }
 
-    /// The best that works here for live streams: hardware first, for it leaves the processor to delivery.
-    pub(crate) fn for_live() -> Result<Self, LadderError> {
-        Self::first_of([Self::Nv, Self::Va, Self::Vaapi, Self::X264, Self::Openh264])
-    }
-
-    fn first_of(order: [Self; 5]) -> Result<Self, LadderError> {
-        order.into_iter().find(|kind| super::probe::works(*kind)).ok_or_else(|| {
-            LadderError::Missing("an H.264 encoder (x264enc, openh264enc, VA or NVENC)".to_owned())
-        })
+    pub(crate) fn missing(order: &[Self]) -> LadderError {
+        let names: Vec<_> = order.iter().map(|kind| kind.element()).collect();
+        LadderError::Missing(format!("an H.264 encoder that works ({})", names.join(", ")))
     }
 
     /// The GStreamer element.
-    pub(crate) fn element(self) -> &'static str {
+    #[must_use]
+    pub fn element(self) -> &'static str {
         match self {
             Self::X264 => "x264enc",
             Self::Openh264 => "openh264enc",

@@ -40,6 +40,16 @@ pub struct LogLine {
 #[derive(Debug, Default)]
 pub struct StreamLog {
     ring: Mutex<Ring>,
+    relay: Option<Relay>,
+}
+
+/// Where the lines go of a log that keeps none.
+struct Relay(Box<dyn Fn(LogLevel, &str, &str) + Send + Sync>);
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Relay")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -49,10 +59,18 @@ struct Ring {
 }
 
 impl StreamLog {
+    /// A log that keeps nothing and hands every line on.
+    pub(crate) fn relayed(to: impl Fn(LogLevel, &str, &str) + Send + Sync + 'static) -> Self {
+        Self { ring: Mutex::default(), relay: Some(Relay(Box::new(to))) }
+    }
+
     /// Adds a line. A line that says the same as the one before only renews its time, so that a plug-in that
     /// repeats itself does not push everything else out.
     pub fn add(&self, level: LogLevel, from: &str, text: impl Into<String>) {
         let text: String = text.into().chars().take(LONGEST).collect();
+        if let Some(Relay(relay)) = &self.relay {
+            return relay(level, from, &text);
+        }
         let at_ms = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO).as_millis() as u64;
         let mut ring = self.lock();
         if let Some(last) = ring.lines.back_mut()
@@ -129,6 +147,10 @@ impl Voice {
     /// Another name in the same log.
     pub(crate) fn named(&self, from: &str) -> Self {
         Self::new(&self.log, from)
+    }
+
+    pub(crate) fn say(&self, level: LogLevel, text: impl Into<String>) {
+        self.log.add(level, &self.from, text);
     }
 
     pub(crate) fn info(&self, text: impl Into<String>) {

@@ -19,7 +19,10 @@ mod thumbs;
 mod timeline;
 mod units;
 
-pub use live::EncodedLadders;
+pub use encode::VideoEncoderKind;
+pub use live::{
+    EncodedLadders, EncoderError, EncoderProgram, LadderOptions, encode_for_parent, probe_for_parent,
+};
 pub use log::{LogLevel, LogLine, StreamLog, StreamLogs};
 pub use profile::{Passthrough, Profile, Rung, RungSpec, Speed};
 pub use timeline::Timeline;
@@ -27,13 +30,14 @@ pub use timeline::Timeline;
 pub(crate) use audio::{AudioEncoder, AudioEncoderKind};
 pub(crate) use collect::{EncodedUnit, UnitSink};
 pub(crate) use decode::{Decoder, MediaInfo, Next, probe};
-pub(crate) use encode::{Offer, VideoEncoder, VideoEncoderKind, VideoEncoderSpec};
+pub(crate) use encode::{Offer, VideoEncoder, VideoEncoderSpec};
 pub(crate) use grid::{FrameGrid, SampleGrid};
 pub(crate) use index::{SOURCE_TIMESCALE, SourceIndex, source_ticks};
 pub(crate) use log::Voice;
 pub(crate) use picture::{Rgb, poster_jpeg};
 pub(crate) use pipeline::lower_priority;
-pub(crate) use thumbs::{Sheets, interval_ms, tile_size};
+pub(crate) use probe::works as encoder_works;
+pub(crate) use thumbs::{Sheets, interval_ms, newest_sheet, tile_size};
 pub(crate) use units::{NextUnit, SourceFormat, SourceSample, UnitReader};
 
 /// Why decoding or encoding failed; every message is for the person who gave the source.

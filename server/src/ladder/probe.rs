@@ -13,7 +13,7 @@ use super::pipeline::has;
 use super::{Rung, Speed};
 
 /// Whether an encoder of this kind encoded a picture when first asked; GStreamer must be loaded.
-pub(super) fn works(kind: VideoEncoderKind) -> bool {
+pub(crate) fn works(kind: VideoEncoderKind) -> bool {
     // Once a process: devices do not come and go, and the answer must not differ between two streams.
     static WORKS: [OnceLock<bool>; 5] = [const { OnceLock::new() }; 5];
     let ask = || {

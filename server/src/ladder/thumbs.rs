@@ -55,6 +55,11 @@ pub(crate) struct Sheets {
     unwritten: u32,
 }
 
+/// Number of the sheet that an index goes on with.
+pub(crate) fn newest_sheet(index: &str) -> u32 {
+    index.lines().filter(|line| line.contains(" --> ")).take(MOST_TILES).count() as u32 / PER_SHEET + 1
+}
+
 impl Sheets {
     pub(crate) fn new(tile: (u32, u32)) -> Self {
         Self { tile, tiles: VecDeque::new(), next: 0, end_ms: 0, sheet: Rgb::default(), unwritten: 0 }

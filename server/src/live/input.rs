@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::store::TrackKind;
 
 /// Codecs that a live stream may carry as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Codec {
     /// H.264.

@@ -465,13 +465,17 @@ impl Driver {
 
     fn refresh(&mut self, rate: &mut Rate) {
         let bitrate = rate.measure(self.session.told.bytes);
-        let (tracks, told) = (self.session.tracks(), &self.session.told);
+        let (tracks, rungs) = (self.session.tracks(), self.session.rung_statuses());
+        let told = &self.session.told;
         let (duration_ms, recording_failure) =
             (self.session.edge_ns() / 1_000_000, self.stream.recording_failure());
         self.status.send_modify(|status| {
             // What came last stays to be seen when its publisher is gone.
             if !tracks.is_empty() {
                 status.tracks = tracks;
+            }
+            if !rungs.is_empty() {
+                status.rungs = rungs;
             }
             status.bitrate =
                 bitrate.unwrap_or(if status.state == LiveState::Live { status.bitrate } else { 0 });

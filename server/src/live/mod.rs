@@ -24,4 +24,4 @@ pub use manager::{Ended, LiveManager, OpenError, Publisher, Refused};
 pub use rungs::{LiveLadder, LiveLadders, RungEvent, RungPlan, RungSender, SourceUnit};
 pub use session::{AUDIO, SOURCE};
 pub use setup::check_setup;
-pub use status::{LiveSettings, LiveState, LiveStatus, LiveTrack, PublisherInfo};
+pub use status::{LiveSettings, LiveState, LiveStatus, LiveTrack, PublisherInfo, RungState, RungStatus};

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::session::{Boundary, Told};
 use super::setup::rung_info;
+use super::status::{RungState, RungStatus};
 use super::track::TrackWriter;
 use super::{Codec, LiveLadder, LiveLadders, RungEvent, RungPlan, SourceUnit, TrackSetup};
 use crate::ladder::Profile;
@@ -27,6 +28,9 @@ struct Rung {
     /// The segment that its units go into.
     number: u32,
     given_up: bool,
+    /// Its encoder has died and is started again: segments without it are gaps.
+    away: bool,
+    status: RungStatus,
 }
 
 /// A take's ladder.
@@ -37,6 +41,8 @@ pub(super) struct Rungs {
     ladder: Box<dyn LiveLadder>,
     receiver: mpsc::Receiver<RungEvent>,
     rungs: Vec<Rung>,
+    /// Those that are no more, and those that never were.
+    gone: Vec<RungStatus>,
     first: Option<u32>,
     ended: bool,
 }
@@ -51,10 +57,22 @@ impl Rungs {
     ) -> Option<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let ladder = ladders.start(stream.id(), source, profile, sender)?;
-        let rungs =
-            ladder.rungs().into_iter().map(|plan| Rung { plan, writer: None, number: 0, given_up: false });
+        let rungs = ladder.rungs().into_iter().map(|plan| Rung {
+            status: RungStatus::new(&plan.name, RungState::Starting, Some(&plan.encoder)),
+            plan,
+            writer: None,
+            number: 0,
+            given_up: false,
+            away: false,
+        });
         let rungs = rungs.collect();
-        Some(Self { stream: Arc::clone(stream), live, ladder, receiver, rungs, first: None, ended: false })
+        let left_out = ladder.left_out().into_iter().map(|name| RungStatus {
+            error: Some("this machine cannot carry it now".to_owned()),
+            ..RungStatus::new(&name, RungState::LeftOut, None)
+        });
+        let gone = left_out.collect();
+        let stream = Arc::clone(stream);
+        Some(Self { stream, live, ladder, receiver, rungs, gone, first: None, ended: false })
     }
 
     /// `None` when nothing will come any more.
@@ -72,8 +90,26 @@ impl Rungs {
         self.rungs.iter().filter(|rung| !rung.given_up).map(|rung| rung.plan.name.clone()).collect()
     }
 
+    /// How each of them is, those included that are no part of the stream.
+    pub(super) fn statuses(&self) -> impl Iterator<Item = RungStatus> + '_ {
+        self.rungs.iter().map(|rung| &rung.status).chain(&self.gone).cloned()
+    }
+
     pub(super) fn push(&mut self, unit: SourceUnit) {
         self.ladder.push(unit);
+    }
+
+    /// A segment of the source has begun: rungs whose encoder is being started again list a gap for the one before.
+    pub(super) fn at_boundary(&mut self, boundary: Boundary) -> Result<(), StoreError> {
+        for rung in self.rungs.iter_mut().filter(|rung| rung.away) {
+            let Some(writer) = &mut rung.writer else { continue };
+            let at = writer.ticks(boundary.at_ns);
+            // The last picture is shown until here, so that the rung's time has no hole within a segment.
+            writer.close(Some(at))?;
+            self.stream.append_gaps(writer.rendition(), boundary.number, at);
+            rung.number = rung.number.max(boundary.number.saturating_sub(1));
+        }
+        Ok(())
     }
 
     /// Rungs that have not begun in time are not waited for; they may still come. `true` when the list changed.
@@ -107,7 +143,9 @@ impl Rungs {
                 };
                 if let Err(error) = set_up(&self.stream, &self.live, found, codec, &config)? {
                     found.given_up = true;
-                    told.warn(self.stream.id(), format!("rung {rung} cannot be packaged: {error}"));
+                    let why = format!("cannot be packaged: {error}");
+                    told.warn(self.stream.id(), format!("rung {rung} {why}"));
+                    (found.status.state, found.status.error) = (RungState::Lost, Some(why));
                     return Ok(true);
                 }
                 Ok(std::mem::take(&mut found.given_up))
@@ -118,12 +156,24 @@ impl Rungs {
                 }
                 Ok(false)
             }
+            RungEvent::Interrupted { rung, why } => {
+                if let Some(found) = self.rungs.iter_mut().find(|known| known.plan.name == rung) {
+                    told.warn(self.stream.id(), format!("rung {rung} is interrupted: {why}"));
+                    found.away = true;
+                    found.status.restarts += 1;
+                    (found.status.state, found.status.error) = (RungState::Restarting, Some(why));
+                }
+                Ok(false)
+            }
             RungEvent::Lost { rung, why } => {
                 let Some(at) = self.rungs.iter().position(|known| known.plan.name == rung) else {
                     return Ok(false);
                 };
                 told.warn(self.stream.id(), format!("rung {rung} was lost: {why}"));
-                if let Some(writer) = &mut self.rungs.remove(at).writer {
+                let mut lost = self.rungs.remove(at);
+                (lost.status.state, lost.status.error) = (RungState::Lost, Some(why));
+                self.gone.push(lost.status);
+                if let Some(writer) = &mut lost.writer {
                     writer.close(None)?;
                 }
                 Ok(true)
@@ -183,12 +233,19 @@ impl Rung {
         let dts = writer.ticks(dts_ns);
         let here = boundaries.iter().rev().find(|boundary| boundary.at_ns <= pts_ns + TOLERANCE_NS);
         let next = here.filter(|boundary| boundary.number > self.number && key);
+        // One that was interrupted comes back where a segment begins, not in the middle of one.
+        let next = next.filter(|boundary| !self.away || pts_ns <= boundary.at_ns + TOLERANCE_NS);
+        if self.away && next.is_none() {
+            return Ok(());
+        }
         if let Some(boundary) = next {
             // One that joins late does not follow from anything.
             let joins = self.number == 0 && !writer.rendition().is_empty();
             writer.close(Some(dts))?;
             writer.begin(boundary.number, boundary.discontinuity || joins);
             self.number = boundary.number;
+            self.away = false;
+            (self.status.state, self.status.error) = (RungState::Running, None);
         }
         if self.number == 0 {
             return Ok(()); // not a key frame: nothing can begin with it

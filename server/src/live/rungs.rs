@@ -23,6 +23,8 @@ pub struct RungPlan {
     pub frame_rate: (u32, u32),
     /// What the encoder is asked for, in bit/s.
     pub bandwidth: u64,
+    /// The element that encodes it: "x264enc".
+    pub encoder: String,
 }
 
 /// A picture of the source on the stream's timeline.
@@ -65,6 +67,13 @@ pub enum RungEvent {
         /// As in [`LiveUnit::data`](super::LiveUnit::data).
         data: Bytes,
     },
+    /// The encoder has died; it is started again, and the rung goes on with another [`Setup`](Self::Setup).
+    Interrupted {
+        /// The rung's name.
+        rung: String,
+        /// Why, for a person.
+        why: String,
+    },
     /// The rung is gone for good.
     Lost {
         /// The rung's name.
@@ -94,6 +103,11 @@ pub trait LiveLadders: Send + Sync + std::fmt::Debug {
 pub trait LiveLadder: Send + std::fmt::Debug {
     /// The rungs to expect, lowest first.
     fn rungs(&self) -> Vec<RungPlan>;
+
+    /// Rungs of the profile that the machine cannot carry now.
+    fn left_out(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Takes a picture. Never waits: a ladder that is behind drops pictures.
     fn push(&mut self, unit: SourceUnit);

@@ -11,6 +11,7 @@ use super::cutter::{Cut, Cutter};
 use super::rung::Rungs;
 use super::setup::{Config, VIDEO_TIMESCALE, frame_rate, part_length, source_delay, source_info};
 use super::sound::Sound;
+use super::status::{RungState, RungStatus};
 use super::track::TrackWriter;
 use super::{LiveEvent, LiveLadders, LiveSettings, LiveTrack, LiveUnit, RungEvent, SourceUnit, TrackSetup};
 use crate::store::{LiveInfo, StoreError, StreamStore, TrackKind};
@@ -147,6 +148,13 @@ impl Session {
     /// What arrives.
     pub(super) fn tracks(&self) -> Vec<LiveTrack> {
         self.setups.iter().flatten().map(|(setup, config)| config.describe(setup)).collect()
+    }
+
+    /// How the rungs are: the source and those below it. Empty without pictures.
+    pub(super) fn rung_statuses(&self) -> Vec<RungStatus> {
+        let Some(take) = self.take.as_ref().filter(|take| take.video.is_some()) else { return Vec::new() };
+        let source = RungStatus::new(SOURCE, RungState::Running, Some("copy"));
+        std::iter::once(source).chain(take.rungs.iter().flat_map(Rungs::statuses)).collect()
     }
 
     /// Length of the timeline.
@@ -549,6 +557,7 @@ impl Session {
         let Some(boundary) = take.boundaries.back().copied() else { return Ok(()) };
         let mut changed = false;
         if let Some(rungs) = &mut take.rungs {
+            rungs.at_boundary(boundary)?;
             changed = rungs.give_up_on_missing(boundary.number, &mut self.told, self.stream.id());
         }
         if take.joining == Some(Joining::Arrived) {

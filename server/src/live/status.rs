@@ -90,6 +90,43 @@ pub struct LiveTrack {
     pub channels: u32,
 }
 
+/// How a rung is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RungState {
+    /// Nothing has come out of its encoder yet.
+    Starting,
+    /// It is part of the stream.
+    Running,
+    /// Its encoder has died and is started again; segments without it are gaps.
+    Restarting,
+    /// It was given up; the stream goes on without it.
+    Lost,
+    /// The machine cannot carry it now.
+    LeftOut,
+}
+
+/// A rung of a live stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RungStatus {
+    /// As the rendition's.
+    pub name: String,
+    /// How it is.
+    pub state: RungState,
+    /// The element that encodes it, "copy" for the source's own pictures; none for one that never was encoded.
+    pub encoder: Option<String>,
+    /// Why it is not running.
+    pub error: Option<String>,
+    /// How often its encoder has died in this take.
+    pub restarts: u32,
+}
+
+impl RungStatus {
+    pub(super) fn new(name: &str, state: RungState, encoder: Option<&str>) -> Self {
+        Self { name: name.to_owned(), state, encoder: encoder.map(str::to_owned), error: None, restarts: 0 }
+    }
+}
+
 /// A live stream's state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LiveStatus {
@@ -101,6 +138,8 @@ pub struct LiveStatus {
     pub publisher: Option<PublisherInfo>,
     /// What arrives.
     pub tracks: Vec<LiveTrack>,
+    /// Its video, rung by rung: the source, then the encoded ones, lowest first.
+    pub rungs: Vec<RungStatus>,
     /// Arriving bits a second, over the last seconds.
     pub bitrate: u64,
     /// Units taken since the server's start.

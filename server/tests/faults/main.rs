@@ -15,6 +15,7 @@ mod access;
 mod cache;
 mod crash;
 mod disk;
+mod encoders;
 mod fuzz;
 mod hostile;
 mod mutate;

@@ -68,7 +68,7 @@ impl LiveCard {
             rung: self.rung.clone(),
             input: info.clone(),
             frame_rate: self.card.frame_rate,
-            kind: VideoEncoderKind::for_live()?,
+            kind: VideoEncoderKind::first_of(&VideoEncoderKind::LIVE)?,
             speed: self.profile.speed,
             nice: 0,
             live: true,

@@ -45,7 +45,7 @@ pub(super) struct Choice {
     /// Rungs of the profile that the machine cannot carry now.
     pub(super) left_out: Vec<String>,
     /// Held as long as the encoders run.
-    pub(super) _permit: Permit,
+    pub(super) permit: Permit,
 }
 
 impl Budget {
@@ -88,7 +88,7 @@ impl Budget {
         let cores = if rungs.is_empty() { 0.0 } else { total(&rungs, speed) };
         *free -= cores;
         left_out.reverse();
-        Choice { rungs, speed, left_out, _permit: Permit { budget: Arc::clone(self), cores } }
+        Choice { rungs, speed, left_out, permit: Permit { budget: Arc::clone(self), cores } }
     }
 }
 

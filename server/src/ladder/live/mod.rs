@@ -4,21 +4,33 @@
 //! never makes the session wait.
 
 mod budget;
+mod child;
 mod decode;
+mod desk;
+mod handle;
 mod load;
+mod program;
 mod stills;
+mod supervisor;
 #[cfg(test)]
 mod tests;
+mod wire;
+mod words;
 mod worker;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use budget::Budget;
-use stills::LiveStills;
-use worker::{Handle, Start};
+use budget::{Budget, Choice};
+pub use child::{EncoderError, encode_for_parent, probe_for_parent};
+use desk::Desk;
+use handle::Handle;
+pub use program::EncoderProgram;
+use supervisor::{Patience, Supervisor};
+use words::{Order, Outlet};
+use worker::Worker;
 
 use super::log::{StreamLogs, Voice};
-use super::{Profile, Rung, VideoEncoderKind};
+use super::{LadderError, Profile, Rung, VideoEncoderKind};
 use crate::live::{LiveLadder, LiveLadders, RungSender, TrackSetup};
 use crate::store::{Store, TrackKind};
 
@@ -31,14 +43,46 @@ pub struct EncodedLadders {
     store: Arc<Store>,
     logs: Arc<StreamLogs>,
     budget: Arc<Budget>,
-    most: usize,
+    options: LadderOptions,
+    patience: Patience,
+    /// Encoders that work, tried when first needed.
+    working: OnceLock<Vec<VideoEncoderKind>>,
+}
+
+/// How live streams are encoded.
+#[derive(Debug, Clone)]
+pub struct LadderOptions {
+    /// Encoded rungs that a stream may have; 0 leaves it at its source.
+    pub most: usize,
+    /// The encoders that may be used, best first; empty is [`VideoEncoderKind::LIVE`].
+    pub encoders: Vec<VideoEncoderKind>,
+    /// How encoder processes are started; without it, encoders run in this process and may take it along.
+    pub program: Option<EncoderProgram>,
 }
 
 impl EncodedLadders {
-    /// `most` is the number of encoded rungs that a stream may have; 0 leaves it at its source.
+    /// Ladders below the streams of a store, whose encoders write into `logs`.
     #[must_use]
-    pub fn new(store: Arc<Store>, logs: Arc<StreamLogs>, most: usize) -> Self {
-        Self { store, logs, budget: Budget::of_machine(), most }
+    pub fn new(store: Arc<Store>, logs: Arc<StreamLogs>, options: LadderOptions) -> Self {
+        let (budget, patience) = (Budget::of_machine(), Patience::default());
+        Self { store, logs, budget, options, patience, working: OnceLock::new() }
+    }
+
+    /// The best of the encoders that may be used and work.
+    fn encoder(&self) -> Result<VideoEncoderKind, LadderError> {
+        let order = match self.options.encoders.as_slice() {
+            [] => &VideoEncoderKind::LIVE,
+            order => order,
+        };
+        let Some(program) = &self.options.program else {
+            return super::init().and_then(|()| VideoEncoderKind::first_of(order));
+        };
+        let working = self.working.get_or_init(|| program.probe());
+        order
+            .iter()
+            .copied()
+            .find(|kind| working.contains(kind))
+            .ok_or_else(|| VideoEncoderKind::missing(order))
     }
 }
 
@@ -54,7 +98,7 @@ impl LiveLadders for EncodedLadders {
             return None;
         }
         let voice = Voice::new(&self.logs.of(stream), "source");
-        let kind = match super::init().and_then(|()| VideoEncoderKind::for_live()) {
+        let kind = match self.encoder() {
             Ok(kind) => kind,
             Err(error) => {
                 voice.warn(format!("the source is the only rung: {error}"));
@@ -64,7 +108,7 @@ impl LiveLadders for EncodedLadders {
         let frame_rate = source.frame_rate.filter(|(num, den)| *num > 0 && *den > 0).unwrap_or(USUAL_RATE);
         let fps = (f64::from(frame_rate.0) / f64::from(frame_rate.1)).clamp(1.0, 120.0);
         let mut wanted = below(profile, source);
-        wanted.truncate(self.most);
+        wanted.truncate(self.options.most);
         let size = (source.width, source.height);
         let choice = self.budget.choose(&wanted, size, fps, kind, profile);
         voice.info(format!(
@@ -76,16 +120,46 @@ impl LiveLadders for EncodedLadders {
         if !choice.left_out.is_empty() {
             voice.warn(format!("this machine cannot carry {} now", choice.left_out.join(", ")));
         }
-        let stills = self.store.get(stream).map(|store| LiveStills::new(store, size, voice.clone()));
-        let start =
-            Start { setup: source.clone(), frame_rate, kind, choice, output, stills, voice: voice.clone() };
-        match Handle::start(start) {
+        let desk = Arc::new(Desk::new(output, self.store.get(stream), voice.clone()));
+        let Choice { rungs, speed, left_out, permit } = choice;
+        let stills = desk.stills(size);
+        let setup = source.clone();
+        let order = Order { setup, frame_rate, kind, speed, rungs, stills };
+        match self.begin(order, desk, left_out, permit) {
             Ok(handle) => Some(Box::new(handle)),
             Err(error) => {
                 voice.warn(format!("the source is the only rung: cannot start a thread: {error}"));
                 None
             }
         }
+    }
+}
+
+impl EncodedLadders {
+    /// Starts the thread that encodes, or the one that looks after the process that does.
+    fn begin(
+        &self,
+        order: Order,
+        desk: Arc<Desk>,
+        left_out: Vec<String>,
+        permit: budget::Permit,
+    ) -> std::io::Result<Handle> {
+        let plan = Order { stills: None, ..order.clone() };
+        let (program, patience) = (self.options.program.clone(), self.patience);
+        let work = move |shared: Arc<handle::Shared>, sender, receiver| {
+            match program {
+                Some(program) => {
+                    Supervisor { program, patience, order, desk, shared, sender }.run(&receiver);
+                }
+                None => {
+                    let (voice, theirs) = (desk.voice.clone(), Arc::clone(&shared));
+                    let outlet: Outlet = Arc::new(move |word| desk.take(&theirs, word));
+                    Worker::new(order, outlet, voice, shared, sender).run(&receiver);
+                }
+            }
+            drop(permit);
+        };
+        Handle::start(&plan, left_out, work).map(|(handle, _)| handle)
     }
 }
 

@@ -1,13 +1,10 @@
 //! Poster and thumbnails of a live stream, renewed while it runs.
 
-use std::sync::Arc;
-
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
-use crate::ladder::log::Voice;
+use super::words::{Outlet, Still, Stills, Word};
 use crate::ladder::{Rgb, Sheets, poster_jpeg, tile_size};
-use crate::store::{StoreError, StreamStore, sheet_name};
 
 /// Between two posters, in milliseconds.
 const POSTER_MS: u64 = 10_000;
@@ -16,36 +13,20 @@ const TILE_MS: u64 = 2_000;
 
 /// Takes pictures from a live decoder.
 pub(super) struct LiveStills {
-    stream: Arc<StreamStore>,
-    size: (u32, u32),
+    begun: Stills,
+    outlet: Outlet,
     interval_ms: u64,
-    window_ms: Option<u64>,
     sheets: Option<Sheets>,
     next_tile_ms: u64,
     next_poster_ms: u64,
     last_ms: u64,
-    voice: Voice,
-    told: bool,
 }
 
 impl LiveStills {
-    /// `size` is how the stream is shown.
-    pub(super) fn new(stream: Arc<StreamStore>, size: (u32, u32), voice: Voice) -> Self {
-        let window_ms = stream.live().map(|live| u64::from(live.window_s) * 1000).filter(|ms| *ms > 0);
+    pub(super) fn new(begun: Stills, outlet: Outlet) -> Self {
         // A window without end grows for hours; a DVR window of 10 min gets a tile every 6 s.
-        let interval_ms = window_ms.map_or(10_000, |ms| ms / 100).clamp(TILE_MS, 10_000);
-        Self {
-            stream,
-            size,
-            interval_ms,
-            window_ms,
-            sheets: None,
-            next_tile_ms: 0,
-            next_poster_ms: 0,
-            last_ms: 0,
-            voice,
-            told: false,
-        }
+        let interval_ms = begun.window_ms.map_or(10_000, |ms| ms / 100).clamp(TILE_MS, 10_000);
+        Self { begun, outlet, interval_ms, sheets: None, next_tile_ms: 0, next_poster_ms: 0, last_ms: 0 }
     }
 
     /// Looks at the picture that is shown at `pts_ns` of the stream.
@@ -54,25 +35,25 @@ impl LiveStills {
         self.last_ms = now_ms;
         if now_ms >= self.next_poster_ms {
             self.next_poster_ms = now_ms + POSTER_MS;
-            if let Some(jpeg) = poster_jpeg(picture, info, self.size) {
-                self.tell(self.stream.put_poster(&jpeg));
+            if let Some(jpeg) = poster_jpeg(picture, info, self.begun.size) {
+                self.tell(Still::Poster(jpeg.into()));
             }
         }
         if now_ms < self.next_tile_ms {
             return;
         }
         self.next_tile_ms = (now_ms / self.interval_ms + 1) * self.interval_ms;
-        let tile_size = tile_size(self.size);
+        let tile_size = tile_size(self.begun.size);
         let mut sheets = match self.sheets.take() {
             Some(sheets) => sheets,
-            None => resumed(&self.stream, tile_size, now_ms),
+            None => resumed(&mut self.begun, tile_size, now_ms),
         };
         if let Some(tile) = Rgb::of(picture, info, tile_size) {
-            let from_ms = self.window_ms.map_or(0, |window| now_ms.saturating_sub(window));
+            let from_ms = self.begun.window_ms.map_or(0, |window| now_ms.saturating_sub(window));
             let written = sheets.add(&tile, now_ms, self.next_tile_ms, from_ms);
             self.write(written.sheet);
             for number in written.dropped {
-                self.tell(self.stream.drop_thumbnail_sheet(number));
+                self.tell(Still::Dropped(number));
             }
         }
         self.sheets = Some(sheets);
@@ -84,30 +65,25 @@ impl LiveStills {
         self.write(written);
     }
 
-    fn write(&mut self, sheet: Option<(u32, Vec<u8>, String)>) {
-        let Some((number, jpeg, index)) = sheet else { return };
-        let stored = self.stream.put_thumbnail_sheet(number, &jpeg);
-        self.tell(stored.and_then(|()| self.stream.put_thumbnails(&index)));
+    fn write(&self, sheet: Option<(u32, Vec<u8>, String)>) {
+        if let Some((number, jpeg, index)) = sheet {
+            self.tell(Still::Sheet { number, jpeg: jpeg.into(), index });
+        }
     }
 
-    /// A picture that cannot be stored is not worth the stream, and one line in the log is enough.
-    fn tell(&mut self, result: Result<(), StoreError>) {
-        if let Err(error) = result
-            && !std::mem::replace(&mut self.told, true)
-        {
-            self.voice.warn(format!("no thumbnails: {error}"));
-        }
+    /// When nobody listens any more, the ladder is about to be stopped.
+    fn tell(&self, still: Still) {
+        let _ = (self.outlet)(Word::Still(still));
     }
 }
 
-/// What a publisher's earlier connection, or the server before its restart, has left.
-fn resumed(stream: &StreamStore, tile: (u32, u32), now_ms: u64) -> Sheets {
-    let index = stream.thumbnails().map(|index| String::from_utf8_lossy(&index).into_owned());
-    match index {
+/// What a publisher's earlier connection, the server before its restart, or a process that died has left.
+fn resumed(begun: &mut Stills, tile: (u32, u32), now_ms: u64) -> Sheets {
+    let sheet = begun.sheet.take().map(Vec::from);
+    match begun.index.take() {
         // Tiles of another shape do not fit on the same sheets.
         Some(index) if index.trim_end().ends_with(&format!(",{},{}", tile.0, tile.1)) => {
-            let read = |number| stream.thumbnail_sheet(&sheet_name(number)).map(Vec::from);
-            Sheets::resume(tile, &index, now_ms, read)
+            Sheets::resume(tile, &index, now_ms, |_| sheet)
         }
         _ => Sheets::new(tile),
     }

@@ -7,6 +7,7 @@ use gstreamer_app::AppSink;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::ladder::log::LogLevel;
 use crate::ladder::{RungSpec, Speed};
 use crate::live::{Codec, RungEvent, SourceUnit};
 
@@ -67,10 +68,16 @@ fn profile() -> Profile {
     }
 }
 
+fn ladders_with(store: Arc<Store>, most: usize) -> EncodedLadders {
+    let options = LadderOptions { most, encoders: Vec::new(), program: None };
+    let ladders = EncodedLadders::new(store, Arc::default(), options);
+    EncodedLadders { budget: Budget::with_cores(4.0), ..ladders }
+}
+
 fn ladders(dir: &std::path::Path, most: usize) -> EncodedLadders {
     let store = Arc::new(Store::open(dir).unwrap());
     store.create("s").unwrap();
-    EncodedLadders { store, logs: Arc::default(), budget: Budget::with_cores(4.0), most }
+    ladders_with(store, most)
 }
 
 #[test]
@@ -101,7 +108,9 @@ fn every_rung_has_its_key_frames_where_the_sources_segments_begin() {
                     assert!(dts_ns == pts_ns && !data.is_empty());
                     got[usize::from(rung == "90p")].push((pts_ns, key));
                 }
-                RungEvent::Lost { rung, why } => panic!("{rung} was lost: {why}"),
+                RungEvent::Interrupted { rung, why } | RungEvent::Lost { rung, why } => {
+                    panic!("{rung} was lost: {why}")
+                }
             }
         }
     }
@@ -195,4 +204,112 @@ fn without_rungs_there_are_still_thumbnails() {
     assert!(stream.thumbnails().is_some() && stream.poster().is_some());
     drop(ladder);
     assert!(events.blocking_recv().is_none(), "nothing is encoded");
+}
+
+/// Ladders whose encoder process is a shell's; it says that it can encode when it is asked.
+fn with_process(dir: &std::path::Path, script: &str) -> EncodedLadders {
+    let store = Arc::new(Store::open(dir).unwrap());
+    store.create("s").unwrap();
+    let script = format!("case \"$0\" in --probe) echo '[\"x264\"]';; *) {script};; esac");
+    let program = EncoderProgram::new("/bin/sh", &["-c", &script]);
+    let ladders = ladders_with(store, 9);
+    let ms = std::time::Duration::from_millis;
+    let patience = Patience { pause: ms(1), deaths: 2, good: ms(60_000), stuck: ms(300) };
+    let options = LadderOptions { program: Some(program), ..ladders.options.clone() };
+    EncodedLadders { options, patience, ..ladders }
+}
+
+fn picture(n: u64, bytes: usize) -> SourceUnit {
+    let data = Bytes::from(vec![0x65; bytes]);
+    SourceUnit { dts_ns: n * FRAME, pts_ns: n * FRAME, key: true, segment: None, data }
+}
+
+/// What is told of a process that does `script` again and again, and what its log says.
+fn deaths_of(script: &str) -> (Vec<RungEvent>, Vec<String>) {
+    let dir = tempfile::tempdir().unwrap();
+    let ladders = with_process(dir.path(), script);
+    let (output, mut events) = mpsc::channel(64);
+    let setup = TrackSetup {
+        kind: TrackKind::Video,
+        codec: Codec::Avc,
+        config: Bytes::from_static(b"avcC"),
+        width: 320,
+        height: 180,
+        frame_rate: Some((25, 1)),
+        sample_rate: 0,
+        channels: 0,
+        bitrate: None,
+    };
+    let mut ladder = ladders.start("s", &setup, &profile(), output).unwrap();
+    assert_eq!(ladder.rungs().iter().map(|rung| rung.encoder.as_str()).collect::<Vec<_>>(), ["x264enc"; 2]);
+    let mut told = Vec::new();
+    for n in 0.. {
+        // More than fits into its connection: it may not read.
+        ladder.push(picture(n, 100_000));
+        match events.try_recv() {
+            Ok(event) => told.push(event),
+            Err(mpsc::error::TryRecvError::Empty) => std::thread::yield_now(),
+            Err(mpsc::error::TryRecvError::Disconnected) => break,
+        }
+    }
+    let (lines, _) = ladders.logs.of("s").lines();
+    let lines = lines.into_iter().filter(|line| line.level != LogLevel::Info);
+    (told, lines.map(|line| format!("{}: {}", line.from, line.text)).collect())
+}
+
+fn assert_given_up(told: &[RungEvent], why: &str) {
+    let names: Vec<_> = told
+        .iter()
+        .map(|event| match event {
+            RungEvent::Interrupted { rung, why: told } => {
+                assert!(told.contains(why), "{told}");
+                format!("{rung} interrupted")
+            }
+            RungEvent::Lost { rung, why: told } => {
+                assert!(told.contains(why) && told.contains("3 times"), "{told}");
+                format!("{rung} lost")
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let both = |state| [format!("48p {state}"), format!("90p {state}")];
+    assert_eq!(names, [both("interrupted"), both("interrupted"), both("lost")].concat());
+}
+
+#[test]
+fn a_process_that_crashes_again_and_again_is_given_up_and_its_words_are_in_the_log() {
+    let (told, lines) = deaths_of("echo 'boom: no such thing' >&2; kill -SEGV $$");
+    assert_given_up(&told, "signal 11 (a memory error)");
+    assert!(lines.contains(&"encoder: boom: no such thing".to_owned()), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("is not started again")), "{lines:?}");
+}
+
+#[test]
+fn a_process_that_ends_too_early_is_a_death_too() {
+    assert_given_up(&deaths_of("exit 3").0, "exit status 3");
+}
+
+#[test]
+fn a_process_that_hangs_is_ended() {
+    assert_given_up(&deaths_of("exec sleep 1000").0, "said nothing");
+}
+
+#[test]
+fn a_process_that_talks_nonsense_is_ended() {
+    // Its standard input is a socket, so it can write there.
+    let (told, _) = deaths_of("while echo nonsense; do :; done >&0 2>/dev/null; exec sleep 1000");
+    assert_given_up(&told, "the encoder process");
+}
+
+#[test]
+fn without_a_program_that_answers_the_source_is_the_only_rung() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ladders = with_process(dir.path(), "exit 0");
+    ladders.options.program = Some(EncoderProgram::new("/bin/sh", &["-c", "echo '[\"openh264\"]'"]));
+    ladders.options.encoders = vec![VideoEncoderKind::X264];
+    let (setup, _) = source(1);
+    let (output, _events) = mpsc::channel(1);
+    assert!(ladders.start("s", &setup, &profile(), output).is_none());
+    let (lines, _) = ladders.logs.of("s").lines();
+    assert!(lines[0].text.contains("x264enc"), "{lines:?}");
 }

@@ -2,72 +2,32 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
-use super::budget::Choice;
 use super::decode::LiveDecoder;
+use super::handle::{Message, QUEUE, Shared};
 use super::load::Load;
 use super::stills::LiveStills;
+use super::words::{Order, Outlet, Word};
 use crate::ladder::log::Voice;
-use crate::ladder::{LadderError, Offer, VideoEncoder, VideoEncoderKind, VideoEncoderSpec, lower_priority};
-use crate::live::{Codec, LiveLadder, RungEvent, RungPlan, RungSender, SourceUnit, TrackSetup};
+use crate::ladder::{LadderError, Offer, VideoEncoder, VideoEncoderSpec, lower_priority};
+use crate::live::SourceUnit;
 
-/// Messages that may wait for the thread: some seconds of pictures.
-const QUEUE: usize = 256;
-/// Coded bytes that may wait for it.
-const QUEUE_BYTES: usize = 32 << 20;
 /// A decoder that fails more often than this is given up.
 const DECODER_RETRIES: u32 = 5;
 /// A millisecond: times of decoded pictures may be rounded.
 const SLACK_NS: u64 = 1_000_000;
-const NICE: i32 = 5;
+/// How much encoders give way to the rest of the server.
+pub(super) const NICE: i32 = 5;
 /// A decoder that was fed for so long and gave no picture gives none.
 const BARREN: Duration = Duration::from_secs(5);
-/// How often the thread looks at what it has when nothing comes.
-const TICK: Duration = Duration::from_secs(1);
-
-enum Message {
-    Unit(SourceUnit),
-    /// A picture is there, or the ladder was dropped.
-    Wake,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    stop: AtomicBool,
-    /// Coded bytes in the queue.
-    bytes: AtomicUsize,
-    /// Units that the queue had no room for.
-    refused: AtomicUsize,
-}
-
-/// The session's handle.
-#[derive(Debug)]
-pub(super) struct Handle {
-    shared: Arc<Shared>,
-    sender: SyncSender<Message>,
-    rungs: Vec<RungPlan>,
-    /// Without rungs key frames are enough: they make thumbnails.
-    only_keys: bool,
-    /// Dropping until the next key frame, for what follows a lost unit cannot be decoded.
-    skipping: bool,
-}
-
-/// What the thread is started with.
-pub(super) struct Start {
-    pub(super) setup: TrackSetup,
-    pub(super) frame_rate: (u32, u32),
-    pub(super) kind: VideoEncoderKind,
-    pub(super) choice: Choice,
-    pub(super) output: RungSender,
-    pub(super) stills: Option<LiveStills>,
-    pub(super) voice: Voice,
-}
+/// How often the thread looks at what it has when nothing comes, and says that it is there.
+pub(super) const TICK: Duration = Duration::from_secs(1);
 
 struct Running {
     spec: VideoEncoderSpec,
@@ -83,8 +43,12 @@ struct Owed {
     last_ns: u64,
 }
 
-struct Worker {
-    start: Start,
+/// Decodes and encodes.
+pub(super) struct Worker {
+    order: Order,
+    outlet: Outlet,
+    voice: Voice,
+    stills: Option<LiveStills>,
     shared: Arc<Shared>,
     sender: SyncSender<Message>,
     decoder: Option<LiveDecoder>,
@@ -97,29 +61,25 @@ struct Worker {
     input: Load,
     last_pts: Option<u64>,
     owed: Option<Owed>,
+    said: Instant,
 }
 
-impl Handle {
-    pub(super) fn start(start: Start) -> std::io::Result<Self> {
-        let (sender, receiver) = sync_channel(QUEUE);
-        let shared = Arc::new(Shared::default());
-        let rungs: Vec<RungPlan> = start
-            .choice
-            .rungs
-            .iter()
-            .map(|rung| RungPlan {
-                name: rung.name.clone(),
-                width: rung.width,
-                height: rung.height,
-                frame_rate: start.frame_rate,
-                bandwidth: u64::from(rung.kbps) * 1000,
-            })
-            .collect();
-        let only_keys = rungs.is_empty();
-        let worker = Worker {
-            start,
-            shared: Arc::clone(&shared),
-            sender: sender.clone(),
+impl Worker {
+    pub(super) fn new(
+        mut order: Order,
+        outlet: Outlet,
+        voice: Voice,
+        shared: Arc<Shared>,
+        sender: SyncSender<Message>,
+    ) -> Self {
+        let stills = order.stills.take();
+        Self {
+            stills: stills.map(|stills| LiveStills::new(stills, Arc::clone(&outlet))),
+            order,
+            outlet,
+            voice,
+            shared,
+            sender,
             decoder: None,
             failures: 0,
             cuts: VecDeque::new(),
@@ -128,48 +88,11 @@ impl Handle {
             input: Load::default(),
             last_pts: None,
             owed: None,
-        };
-        std::thread::Builder::new().name("weir-ladder".to_owned()).spawn(move || worker.run(&receiver))?;
-        Ok(Self { shared, sender, rungs, only_keys, skipping: true })
-    }
-}
-
-impl LiveLadder for Handle {
-    fn rungs(&self) -> Vec<RungPlan> {
-        self.rungs.clone()
-    }
-
-    fn push(&mut self, unit: SourceUnit) {
-        if (self.skipping || self.only_keys) && !unit.key {
-            return;
+            said: Instant::now(),
         }
-        let size = unit.data.len();
-        let room = self.shared.bytes.load(Ordering::Relaxed) + size <= QUEUE_BYTES;
-        if room {
-            // Counted before it can be taken out.
-            self.shared.bytes.fetch_add(size, Ordering::Relaxed);
-            if self.sender.try_send(Message::Unit(unit)).is_ok() {
-                self.skipping = false;
-                return;
-            }
-            self.shared.bytes.fetch_sub(size, Ordering::Relaxed);
-        }
-        self.skipping = true;
-        self.shared.refused.fetch_add(1, Ordering::Relaxed);
     }
-}
 
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Release);
-        // When the queue is full the thread is busy, and sees the flag after what it is doing. It is not
-        // waited for: it may wait for the session that drops us.
-        let _ = self.sender.try_send(Message::Wake);
-    }
-}
-
-impl Worker {
-    fn run(mut self, receiver: &Receiver<Message>) {
+    pub(super) fn run(mut self, receiver: &Receiver<Message>) {
         lower_priority(NICE);
         let mut skipping = true;
         loop {
@@ -177,9 +100,12 @@ impl Worker {
             if self.stopped() {
                 break;
             }
+            if self.said.elapsed() >= TICK {
+                self.said = Instant::now();
+                let _ = (self.outlet)(Word::Alive);
+            }
             if let Ok(Message::Unit(unit)) = message {
-                self.shared.bytes.fetch_sub(unit.data.len(), Ordering::Relaxed);
-                let lost = self.shared.refused.swap(0, Ordering::Relaxed) as u32;
+                let lost = self.shared.taken(&unit);
                 if (!skipping || unit.key) && self.feed(&unit) {
                     skipping = false;
                 } else {
@@ -198,14 +124,14 @@ impl Worker {
                 self.decoder = None;
                 skipping = true;
                 self.failures += 1;
-                self.start.voice.warn(format!("decoding the source failed: {error}"));
+                self.voice.warn(format!("decoding the source failed: {error}"));
             }
             if self.failures > DECODER_RETRIES || self.barren() {
                 self.retire_all("the source cannot be decoded");
                 break;
             }
         }
-        if let Some(stills) = &mut self.start.stills {
+        if let Some(stills) = &mut self.stills {
             stills.finish();
         }
         // Before the encoders are stopped, so that none is waited for that waits for the session.
@@ -213,6 +139,7 @@ impl Worker {
         for rung in self.running.drain(..) {
             rung.encoder.abort();
         }
+        let _ = (self.outlet)(Word::Done);
     }
 
     fn stopped(&self) -> bool {
@@ -235,11 +162,11 @@ impl Worker {
             let sender = self.sender.clone();
             // A full queue holds messages that have the same effect.
             let wake = move || drop(sender.try_send(Message::Wake));
-            match LiveDecoder::start(&self.start.setup, NICE, &self.start.voice, wake) {
+            match LiveDecoder::start(&self.order.setup, NICE, &self.voice, wake) {
                 Ok(decoder) => self.decoder = Some(decoder),
                 Err(error) => {
                     self.failures += 1;
-                    self.start.voice.warn(error.to_string());
+                    self.voice.warn(error.to_string());
                     return false;
                 }
             }
@@ -265,7 +192,7 @@ impl Worker {
         if self.last_pts.replace(pts).is_some_and(|last| pts <= last) {
             return;
         }
-        if let Some(stills) = &mut self.start.stills {
+        if let Some(stills) = &mut self.stills {
             stills.see(pts, &buffer, &info);
         }
         if std::mem::take(&mut self.waiting) {
@@ -276,7 +203,7 @@ impl Worker {
             self.cuts.pop_front();
             key = true;
         }
-        let (num, den) = self.start.frame_rate;
+        let (num, den) = self.order.frame_rate;
         let duration = u64::from(den) * 1_000_000_000 / u64::from(num.max(1));
         let mut dead = Vec::new();
         let mut overloaded = false;
@@ -302,18 +229,18 @@ impl Worker {
     }
 
     fn start_encoders(&mut self, input: &gst_video::VideoInfo) {
-        for rung in self.start.choice.rungs.clone() {
+        for rung in self.order.rungs.clone() {
             let name = rung.name.clone();
             let spec = VideoEncoderSpec {
                 rung,
                 input: input.clone(),
-                frame_rate: self.start.frame_rate,
-                kind: self.start.kind,
-                speed: self.start.choice.speed,
+                frame_rate: self.order.frame_rate,
+                kind: self.order.kind,
+                speed: self.order.speed,
                 nice: NICE,
                 live: true,
             };
-            let voice = self.start.voice.named(&name);
+            let voice = self.voice.named(&name);
             voice.info(format!(
                 "H.264 {}x{} at {} kbit/s by {} ({:?})",
                 spec.rung.width,
@@ -337,28 +264,19 @@ impl Worker {
 
     /// Sends an encoder's units to the session.
     fn sink(&self, name: &str) -> crate::ladder::UnitSink {
-        let (shared, output, rung) = (Arc::clone(&self.shared), self.start.output.clone(), name.to_owned());
+        let (shared, outlet, rung) = (Arc::clone(&self.shared), Arc::clone(&self.outlet), name.to_owned());
         let mut known = bytes::Bytes::new();
         Box::new(move |unit| {
-            let stopped = || "the ladder was stopped".to_owned();
-            let send = |event| {
-                if shared.stop.load(Ordering::Acquire) {
-                    return Err(stopped());
-                }
-                output.blocking_send(event).map_err(|_| stopped())
+            let send = |word| {
+                let taken = !shared.stop.load(Ordering::Acquire) && outlet(word);
+                if taken { Ok(()) } else { Err("the ladder was stopped".to_owned()) }
             };
             if unit.codec_data != known {
                 known = unit.codec_data.clone();
-                send(RungEvent::Setup { rung: rung.clone(), codec: Codec::Avc, config: unit.codec_data })?;
+                send(Word::Setup { rung: rung.clone(), config: unit.codec_data })?;
             }
-            let time = unit.running_ns;
-            send(RungEvent::Unit {
-                rung: rung.clone(),
-                dts_ns: time,
-                pts_ns: time,
-                key: unit.key,
-                data: unit.data,
-            })
+            let (time_ns, key, data) = (unit.running_ns, unit.key, unit.data);
+            send(Word::Unit { rung: rung.clone(), time_ns, key, data })
         })
     }
 
@@ -388,7 +306,7 @@ impl Worker {
 
     fn retire_all(&mut self, why: &str) {
         self.waiting = false;
-        let names: Vec<String> = self.start.choice.rungs.iter().map(|rung| rung.name.clone()).collect();
+        let names: Vec<String> = self.order.rungs.iter().map(|rung| rung.name.clone()).collect();
         for rung in std::mem::take(&mut self.running) {
             rung.encoder.abort();
         }
@@ -398,10 +316,9 @@ impl Worker {
     }
 
     fn lost(&mut self, name: &str, why: &str) {
-        self.start.choice.rungs.retain(|rung| rung.name != name);
-        self.start.voice.named(name).warn(format!("the stream goes on without this rung: {why}"));
+        self.order.rungs.retain(|rung| rung.name != name);
+        self.voice.named(name).warn(format!("the stream goes on without this rung: {why}"));
         // Waits when the session is behind, as units do.
-        let _ =
-            self.start.output.blocking_send(RungEvent::Lost { rung: name.to_owned(), why: why.to_owned() });
+        let _ = (self.outlet)(Word::Lost { rung: name.to_owned(), why: why.to_owned() });
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::ladder::Profile;
+use crate::live::status::RungState;
+use crate::store::SegmentEntry;
 
 /// Gives back what it gets under another name, some pictures later.
 #[derive(Debug)]
@@ -21,7 +23,14 @@ struct Running {
 }
 
 fn plan(name: &str) -> RungPlan {
-    RungPlan { name: name.to_owned(), width: 160, height: 90, frame_rate: (25, 1), bandwidth: 200_000 }
+    RungPlan {
+        name: name.to_owned(),
+        width: 160,
+        height: 90,
+        frame_rate: (25, 1),
+        bandwidth: 200_000,
+        encoder: "fake".to_owned(),
+    }
 }
 
 impl LiveLadders for Echo {
@@ -127,4 +136,44 @@ fn a_lost_rung_costs_itself() {
     assert!(rig.stream.edge().borrow().playable());
     assert!(rig.session.told.warnings.iter().any(|text| text.contains("its encoder died")));
     assert_eq!(rig.segments("source").len(), 5);
+}
+
+#[test]
+fn an_interrupted_rung_lists_gaps_and_comes_back_where_a_segment_begins() {
+    let mut rig = Rig::with(settings(), Some(Arc::new(Echo { lag: 0, begun: Mutex::default() })));
+    rig.set_up();
+    rig.play_slowly(0.0, 5.0);
+    rig.session.rung(RungEvent::Lost { rung: "never".to_owned(), why: "no".to_owned() }).unwrap();
+    let why = "signal 11".to_owned();
+    rig.session.rung(RungEvent::Interrupted { rung: "90p".to_owned(), why }).unwrap();
+    let state = |rig: &Rig| {
+        let all = rig.session.rung_statuses();
+        let found = all.into_iter().find(|rung| rung.name == "90p").unwrap();
+        (found.state, found.restarts, found.error)
+    };
+    assert_eq!(state(&rig), (RungState::Restarting, 1, Some("signal 11".to_owned())));
+    // While its encoder is away, what the source gives is lost to it.
+    for second in 5..9 {
+        rig.play(FEED, 0.0, f64::from(second), f64::from(second + 1));
+        while rig.session.rungs().is_some_and(|rungs| rungs.try_recv().is_ok()) {}
+    }
+    let (rung, source) = (rig.segments("90p"), rig.segments("source"));
+    assert!(rung.iter().any(SegmentEntry::is_gap), "gaps are listed as they arise: {rung:?}");
+    assert_eq!(rung.last().unwrap().number, source.last().unwrap().number, "its playlist moves on");
+    // It is there again in the middle of a segment.
+    rig.play_slowly(9.0, 16.0);
+    let (rung, source) = (rig.segments("90p"), rig.segments("source"));
+    for pair in rung.windows(2) {
+        assert_eq!((pair[1].number, pair[1].start), (pair[0].number + 1, pair[0].end()), "no hole");
+    }
+    for entry in rung.iter() {
+        let same = source.iter().find(|other| other.number == entry.number).unwrap();
+        assert_eq!((entry.start, entry.discontinuity), (same.start, false), "{}", entry.number);
+    }
+    let gaps = rung.iter().filter(|entry| entry.is_gap()).count();
+    assert!((1..=3).contains(&gaps) && !rung.last().unwrap().is_gap(), "{gaps}");
+    assert_eq!(state(&rig), (RungState::Running, 1, None));
+    let lost = rig.session.rung_statuses().into_iter().find(|rung| rung.name == "never").unwrap();
+    assert_eq!((lost.state, lost.encoder.as_deref()), (RungState::Lost, Some("fake")));
+    assert!(!source.iter().any(|entry| entry.is_gap() || entry.discontinuity), "the source goes on");
 }
