@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
+use super::sidecar::{self, Sidecar};
 use super::{live, source};
 use crate::app::{App, CreateError};
 use crate::catalog::{CatalogError, Live, Made, Source, Stream, StreamKey, valid_id};
@@ -29,6 +30,8 @@ pub struct Draft {
     pub profile: Profile,
     /// Its settings as a live stream.
     pub live: Option<Live>,
+    /// Its subtitles.
+    pub subtitles: Vec<Sidecar>,
 }
 
 impl Draft {
@@ -47,8 +50,10 @@ impl Draft {
             if of_live && !is_live {
                 let name = live::FIELDS.into_iter().find(|known| known == name).unwrap_or("body");
                 errors.push(FieldError::new(name, "is for live streams; say \"mode\": \"live\""));
-            } else if !of_live && !["id", "title", "mode", "source", "profile"].contains(&name.as_str()) {
-                let known = "known are id, title, mode, source, profile, dvr_s, latency, record and takeover";
+            } else if !of_live
+                && !["id", "title", "mode", "source", "profile", "subtitles"].contains(&name.as_str())
+            {
+                let known = "known are id, title, mode, source, profile, subtitles, dvr_s, latency, record and takeover";
                 errors.push(FieldError::new(
                     "body",
                     format!("has an unknown field \"{}\"; {known}", short(name)),
@@ -94,8 +99,9 @@ impl Draft {
         if let Err(why) = profile.check() {
             errors.push(FieldError::new("profile", why));
         }
+        let subtitles = sidecar::read(body.get("subtitles"), &mut errors);
         match source {
-            Some(source) if errors.is_empty() => Ok(Self { id, title, source, profile, live }),
+            Some(source) if errors.is_empty() => Ok(Self { id, title, source, profile, live, subtitles }),
             _ => Err(Problem::fields(&errors)),
         }
     }
@@ -130,6 +136,8 @@ pub async fn publish(app: &Arc<App>, draft: Draft, key: Option<String>) -> Resul
     let id = draft.id();
     let title = draft.title.clone().filter(|title| !title.trim().is_empty()).unwrap_or_else(|| id.clone());
     let source = source::check(app, draft.source).await.map_err(|error| Problem::fields(&[error]))?;
+    let subtitles = sidecar::collect(app, draft.subtitles).await;
+    let subtitles = subtitles.map_err(|error| Problem::fields(&[error]))?;
     let mut stream = Stream::new(id, title.trim(), source, draft.profile);
     let mut stream_key = None;
     if let Some(mut live) = draft.live {
@@ -141,6 +149,10 @@ pub async fn publish(app: &Arc<App>, draft: Draft, key: Option<String>) -> Resul
         stream = stream.with_live(live);
     }
     let (stream, made) = app.create(stream, key).await.map_err(refusal)?;
+    // A repeated request has brought them before.
+    if made == Made::New {
+        sidecar::store(app, &stream.id, subtitles).await?;
+    }
     Ok(Published { stream, made, key: stream_key.filter(|_| made == Made::New) })
 }
 

@@ -5,6 +5,7 @@ mod create;
 mod events;
 mod live;
 mod packaging;
+mod sidecar;
 mod source;
 mod streams;
 mod subtitles;

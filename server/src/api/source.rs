@@ -64,7 +64,7 @@ pub async fn check(app: &App, source: Source) -> Result<Source, FieldError> {
 ///
 /// The file is opened first and its canonical path compared with the open file, so that a link that changes in
 /// between is noticed. One message for all that is not there or not allowed: it shall not tell what exists elsewhere.
-fn file_inside(roots: &[PathBuf], path: &str) -> Result<String, String> {
+pub(super) fn file_inside(roots: &[PathBuf], path: &str) -> Result<String, String> {
     if roots.is_empty() {
         return Err(
             "this server publishes no files by path; start it with --allow-path DIR, or upload the file"
@@ -100,7 +100,7 @@ fn file_inside(roots: &[PathBuf], path: &str) -> Result<String, String> {
 }
 
 /// Checks scheme, literal address and what the name resolves to now; the download checks again when it connects.
-async fn allowed_url(app: &App, text: &str) -> Result<Url, String> {
+pub(super) async fn allowed_url(app: &App, text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
     app.policy().allow_url(&url)?;
     let refused = "points to an address of this machine or a private network; start the server with \

@@ -18,7 +18,7 @@ use crate::ingest::subtitles::{MOST_BYTES, language, parse};
 use crate::store::{StreamStore, TextTrack};
 
 /// Languages that a stream may have.
-const MOST_LANGUAGES: usize = 50;
+pub(super) const MOST_LANGUAGES: usize = 50;
 
 /// `GET /api/stream/{id}/subtitles`
 pub(super) async fn list(State(app): State<Arc<App>>, StreamId(id): StreamId) -> Result<Response, Problem> {
@@ -115,7 +115,7 @@ fn tag(lang: &str) -> Result<String, Problem> {
 }
 
 /// The stream's folder; a stream that still waits for its turn or its publisher gets it now.
-async fn open(app: &App, id: &str) -> Result<Arc<StreamStore>, Problem> {
+pub(super) async fn open(app: &App, id: &str) -> Result<Arc<StreamStore>, Problem> {
     let (store, name) = (Arc::clone(&app.store), id.to_owned());
     let opened = tokio::task::spawn_blocking(move || store.get_or_create(&name)).await;
     match opened {

@@ -21,6 +21,7 @@ mod process;
 mod rtmp;
 mod rtmp_client;
 mod rtmp_codecs;
+mod stills;
 mod subtitles;
 mod support;
 mod uploads;

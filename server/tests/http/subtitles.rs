@@ -1,5 +1,7 @@
 //! Subtitles through the API.
 
+use weir_server::catalog::State;
+
 use super::support::Server;
 
 const VTT: &str = "WEBVTT\n\n00:00:01.000 --> 00:00:02.500\nGood <i>morning</i>\n";
@@ -45,4 +47,52 @@ async fn what_is_no_subtitles_is_refused_with_the_line() {
     let huge = "x".repeat((2 << 20) + 1);
     assert_eq!(server.send("PUT", &format!("{path}/en"), &[], huge).await.problem(413), "too-large");
     assert_eq!(server.get(path).await.json()["items"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn a_stream_is_made_with_its_subtitles_and_lists_them_while_on_air() {
+    let films = tempfile::tempdir().unwrap();
+    std::fs::write(films.path().join("film.de.srt"), SRT).unwrap();
+    let root = films.path().canonicalize().unwrap();
+    let server = Server::with(|config| config.roots.push(root), &[("film", State::Ready, 3, true)]).await;
+    let create = |id: &str, subtitles: serde_json::Value| {
+        let body = serde_json::json!({"id": id, "mode": "live", "subtitles": subtitles});
+        let server = &server;
+        async move { server.post_json("/api/stream/create", &body).await }
+    };
+    let given = serde_json::json!([
+        {"lang": "en-GB", "label": "English", "default": true, "text": VTT},
+        {"lang": "de", "path": "film.de.srt"},
+    ]);
+    let made = create("cam", given).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let shown = made.json()["subtitles"].clone();
+    let names: Vec<_> =
+        shown.as_array().unwrap().iter().map(|t| (&t["lang"], &t["label"], &t["end_s"])).collect();
+    let (en, de) = (("en-gb", "English", 2.5), ("de", "de", 4.0));
+    let expected =
+        [en, de].map(|(lang, label, end)| [lang.into(), label.into(), serde_json::Value::from(end)]);
+    let names: Vec<_> = names.into_iter().map(|(a, b, c)| [a.clone(), b.clone(), c.clone()]).collect();
+    assert_eq!(names, expected);
+    assert_eq!(server.get("/api/stream/cam").await.json()["subtitles"], shown, "idle, and they are there");
+
+    for (given, word) in [
+        (serde_json::json!([{"lang": "en"}]), "one of text, path and url"),
+        (
+            serde_json::json!([{"lang": "en", "text": VTT, "path": "film.de.srt"}]),
+            "one of text, path and url",
+        ),
+        (serde_json::json!([{"lang": "english_gb", "text": VTT}]), "language tag"),
+        (serde_json::json!([{"lang": "en", "text": VTT}, {"lang": "EN", "text": VTT}]), "twice"),
+        (serde_json::json!([{"lang": "en", "text": "WEBVTT\n\n00:05.000 --> 00:01.000\nx"}]), "line 3"),
+        (serde_json::json!([{"lang": "en", "path": "../secret.vtt"}]), "allowed folder"),
+        (serde_json::json!([{"lang": "en", "url": "http://127.0.0.1:9/x.vtt"}]), "private"),
+        (serde_json::json!([{"lang": "en", "colour": 1}]), "colour"),
+        (serde_json::json!("en"), "list"),
+    ] {
+        let answer = create("other", given).await;
+        assert_eq!(answer.problem(422), "invalid-fields");
+        assert!(answer.text().contains(word), "{word}: {}", answer.text());
+        assert_eq!(server.get("/api/stream/other").await.status, 404, "nothing is made");
+    }
 }
