@@ -44,7 +44,9 @@ pub struct StreamLog {
 }
 
 /// Where the lines go of a log that keeps none.
-struct Relay(Box<dyn Fn(LogLevel, &str, &str) + Send + Sync>);
+struct Relay(Box<Hear>);
+
+type Hear = dyn Fn(LogLevel, &str, &str) + Send + Sync;
 
 impl std::fmt::Debug for Relay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

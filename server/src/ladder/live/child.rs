@@ -97,7 +97,7 @@ fn outlet(socket: UnixStream) -> Outlet {
 type Ended = std::sync::mpsc::Receiver<()>;
 
 fn start(order: Order, outlet: Outlet, voice: Voice) -> std::io::Result<(Handle, Ended)> {
-    let (end, ended) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::sync_channel(1);
     let plan = order.clone();
     let work = move |shared: Arc<Shared>, sender, receiver| {
         Worker::new(order, outlet, voice, shared, sender).run(&receiver);

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use crate::ladder::VideoEncoderKind;
@@ -62,7 +62,7 @@ impl EncoderProgram {
                 return Vec::new();
             }
         };
-        let (done, waited) = channel();
+        let (done, waited) = sync_channel(1);
         let output = child.stdout.take();
         let reading = std::thread::Builder::new().name("weir-probe".to_owned()).spawn(move || {
             let mut line = String::new();
