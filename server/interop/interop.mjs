@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { browserRuns } from "./browser.mjs";
+import { everySegment } from "./segments.mjs";
 
 const root = join(import.meta.dirname, "../..");
 const target = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "debug");
@@ -26,7 +27,7 @@ function version(program, ...flags) {
 }
 
 async function startServer() {
-  if (process.env.WEIR_INTEROP_URL) return { url: process.env.WEIR_INTEROP_URL.replace(/\/$/, ""), stop() {} };
+  if (process.env.WEIR_INTEROP_URL) return { url: process.env.WEIR_INTEROP_URL.replace(/\/$/, ""), stop: async () => {} };
   const data = mkdtempSync(join(tmpdir(), "weir-interop-"));
   const child = spawn(join(target, "weir-server"), ["--listen", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--data", data, "--jobs", "2"], {
     stdio: ["ignore", "pipe", "ignore"],
@@ -37,8 +38,11 @@ async function startServer() {
   ]);
   return {
     url: line.replace("listening on ", ""),
-    stop() {
+    async stop() {
+      // It writes until it is gone.
+      const gone = new Promise((resolve) => child.once("exit", resolve));
       child.kill();
+      await gone;
       rmSync(data, { recursive: true, force: true });
     },
   };
@@ -192,10 +196,11 @@ try {
     }));
     for await (const result of browserRuns(browser.filter(wanted), chromium)) report(result);
     await commandRuns(programs(url, id, live).filter(wanted), report);
+    if (has("ffprobe") && wanted({ player: "ffprobe" })) report(await everySegment(url, id, live));
   }
 } finally {
   publisher?.kill("SIGKILL");
-  server.stop();
+  await server.stop();
 }
 const text = table(results, chromium);
 console.log(text);
