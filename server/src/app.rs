@@ -28,6 +28,7 @@ use crate::viewers::{Clock, Viewers};
 use crate::webhooks::{self, Patience, Webhooks};
 
 mod live;
+mod pull;
 
 pub use live::{Denied, PublishError};
 
@@ -68,6 +69,7 @@ pub struct App {
     pub live: LiveManager,
     /// Held while a live session is started.
     opening: tokio::sync::Mutex<()>,
+    pulls: pull::Pulls,
     jobs: JobManager,
     policy: Arc<dyn FetchPolicy>,
 }
@@ -113,6 +115,7 @@ impl App {
         let app = Arc::new(Self {
             live: LiveManager::new(Arc::clone(&store)),
             opening: tokio::sync::Mutex::default(),
+            pulls: pull::Pulls::default(),
             jobs: JobManager::new(Arc::clone(&store), options),
             viewers: Arc::new(Viewers::new(clock, gate.secret())),
             gate,
@@ -190,8 +193,9 @@ impl App {
         }
         if stream.live.is_some() {
             self.air_card(&stream).await;
+            self.pull(&stream);
         }
-        tracing::info!(stream = stream.id, source = ?stream.source, "created");
+        tracing::info!(stream = stream.id, source = crate::api::view::kind(&stream.source), "created");
         Ok((stream, made))
     }
 
@@ -228,6 +232,7 @@ impl App {
         // First the catalogue: what it does not list is not served, whatever lies on the disk.
         self.catalog.delete(id).await?;
         // Whoever publishes is sent away, and finds no stream when it comes back.
+        self.pulls.forget(id);
         self.live.leave(id).await;
         self.live.forget(id);
         self.rendered.forget(id);

@@ -16,6 +16,7 @@ use crate::catalog::{Latency, Live, Source, Stream, StreamKey};
 use crate::deliver::extract::StreamId;
 use crate::http::Problem;
 use crate::http::problem::FieldError;
+use crate::ingest::PullStatus;
 use crate::ladder::Profile;
 use crate::live::LiveStatus;
 
@@ -50,8 +51,11 @@ pub(super) fn read(body: &Map<String, Value>, source: Option<&Source>, errors: &
             errors.extend(set(&mut live, name, value).err());
         }
     }
-    if !matches!(source, None | Some(Source::Publisher | Source::TestCard { .. })) {
-        errors.push(FieldError::new("source", "a live stream comes from a publisher or a test card"));
+    if !matches!(source, None | Some(Source::Publisher | Source::TestCard { .. } | Source::Url { .. })) {
+        errors.push(FieldError::new(
+            "source",
+            "a live stream comes from a publisher, a test card or the address of an HLS playlist",
+        ));
     }
     live
 }
@@ -196,6 +200,8 @@ pub struct LiveView {
     pub enabled: bool,
     /// The session: who publishes (for admins), what arrives. Null when none was started since the server's start.
     pub session: Option<LiveStatus>,
+    /// How the pull goes, of a stream that is pulled from another server; why it does not is for admins.
+    pub pull: Option<PullStatus>,
 }
 
 impl LiveView {
@@ -206,6 +212,10 @@ impl LiveView {
         if let Some(session) = session.as_mut().filter(|_| !admin) {
             session.publisher = None;
         }
+        let mut pull = app.pull_status(&stream.id);
+        if let Some(pull) = pull.as_mut().filter(|_| !admin) {
+            pull.error = None;
+        }
         Some(Self {
             dvr_s: live.dvr_s,
             latency: live.latency,
@@ -213,6 +223,7 @@ impl LiveView {
             takeover: live.takeover,
             enabled: live.enabled,
             session,
+            pull,
         })
     }
 }

@@ -11,7 +11,7 @@ mod streams;
 mod subtitles;
 mod system;
 mod upload;
-mod view;
+pub(crate) mod view;
 mod viewers;
 mod webhooks;
 

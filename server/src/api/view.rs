@@ -186,7 +186,7 @@ pub(super) fn whole_view(app: &App, stream: &Stream, admin: bool) -> StreamView 
 }
 
 /// A source's type as the API names it.
-pub(super) fn kind(source: &Source) -> &'static str {
+pub(crate) fn kind(source: &Source) -> &'static str {
     match source {
         Source::File { .. } => "file",
         Source::Url { .. } => "url",

@@ -18,7 +18,7 @@ use crate::live::{LiveSettings, LiveState, LiveStatus, OpenError, Publisher, Pub
 /// How long a stream that was on air when the server went down waits for its publisher.
 const AFTER_RESTART: Duration = Duration::from_secs(30);
 /// How long one waits whose publisher went away, in milliseconds.
-const GRACE_MS: u32 = 10_000;
+pub(super) const GRACE_MS: u32 = 10_000;
 
 /// How long one may be connected and send nothing, in milliseconds.
 const QUIET_MS: u32 = 6_000;
@@ -127,6 +127,7 @@ impl App {
         };
         let started = self.catalog.update(&stream.id, change).await?;
         self.air_card(&started).await;
+        self.pull(&started);
         Ok(started)
     }
 
@@ -169,6 +170,7 @@ impl App {
         };
         // First nobody comes in any more, then those who are in go.
         self.catalog.update(&stream.id, shut).await?;
+        self.pulls.stop(&stream.id);
         self.live.end(&stream.id).await;
         tracing::info!(stream = stream.id, "stopped");
         self.catalog.update(&stream.id, |stream| stream.state = State::Ended).await
@@ -197,6 +199,9 @@ impl App {
     pub(super) async fn take_up_live(self: &Arc<Self>, stream: &Arc<Stream>) {
         if matches!(stream.source, Source::TestCard { .. }) && stream.state != State::Ended {
             return self.air_card(stream).await;
+        }
+        if stream.state != State::Ended {
+            self.pull(stream);
         }
         if stream.state != State::Live {
             return;

@@ -131,6 +131,14 @@ pub enum FetchError {
     /// The temporary file could not be written.
     #[error("cannot write the download to disk: {0}; check free space")]
     Disk(#[from] std::io::Error),
+    /// The body did not end within its time.
+    #[error("{url} took longer than {seconds} s; the server is too slow, or what it sends has no end")]
+    TooSlow {
+        /// What was asked for.
+        url: String,
+        /// The limit in seconds.
+        seconds: u64,
+    },
     /// [`fetch`]'s `keep_going` said stop.
     #[error("the download was cancelled")]
     Cancelled,
@@ -173,25 +181,25 @@ async fn download(
     policy: Arc<dyn FetchPolicy>,
     progress: &mut (impl FnMut(u64, Option<u64>) -> bool + Send),
 ) -> Result<u64, FetchError> {
-    check_url(policy.as_ref(), url).map_err(|why| FetchError::Forbidden { url: url.to_string(), why })?;
+    check_url(policy.as_ref(), url).map_err(|why| FetchError::Forbidden { url: shown(url), why })?;
     let limit = policy.max_bytes();
-    let client = client(Arc::clone(&policy)).map_err(|e| network(url, &e))?;
-    let response = client.get(url.clone()).send().await.map_err(|e| network(url, &e))?;
+    let client = client(Arc::clone(&policy)).map_err(|e| network(url, e))?;
+    let response = client.get(url.clone()).send().await.map_err(|e| network(url, e))?;
     if !response.status().is_success() {
-        return Err(FetchError::Status { url: url.to_string(), status: response.status().to_string() });
+        return Err(FetchError::Status { url: shown(url), status: response.status().to_string() });
     }
     let total = response.content_length();
     if total.is_some_and(|total| total > limit) {
-        return Err(FetchError::TooLarge { url: url.to_string(), limit });
+        return Err(FetchError::TooLarge { url: shown(url), limit });
     }
     let mut file = std::io::BufWriter::new(std::fs::File::create(part)?);
     let mut body = response.bytes_stream();
     let mut received = 0_u64;
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|e| network(url, &e))?;
+        let chunk = chunk.map_err(|e| network(url, e))?;
         received += chunk.len() as u64;
         if received > limit {
-            return Err(FetchError::TooLarge { url: url.to_string(), limit });
+            return Err(FetchError::TooLarge { url: shown(url), limit });
         }
         file.write_all(&chunk)?;
         if !progress(received, total) {
@@ -202,14 +210,32 @@ async fn download(
     Ok(received)
 }
 
-fn network(url: &Url, error: &reqwest::Error) -> FetchError {
+/// An address as messages show it: without user, password and query, which may hold secrets.
+pub(crate) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_fragment(None);
+    if url.query().is_some() {
+        url.set_query(Some("..."));
+    }
+    // Fails for addresses that cannot have them, which therefore have none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    let text = url.to_string();
+    match text.char_indices().nth(300) {
+        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
+        None => text,
+    }
+}
+
+fn network(url: &Url, error: reqwest::Error) -> FetchError {
+    let error = error.without_url();
     let mut why = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = std::error::Error::source(&error);
     while let Some(inner) = cause {
         why = format!("{why}: {inner}");
         cause = inner.source();
     }
-    FetchError::Network { url: url.to_string(), why }
+    FetchError::Network { url: shown(url), why }
 }
 
 /// Asks the policy about an address, with what its literal host says.
@@ -282,5 +308,8 @@ impl Resolve for GuardedResolver {
     }
 }
 
+mod get;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use get::{ByteRange, Getter, Limits};

@@ -1,6 +1,7 @@
-//! Where media comes from: a file, a download, or the test-card generator.
+//! Where media comes from: a file, a download, another server's HLS, a publisher, or the test-card generator.
 
 mod fetch;
+pub(crate) mod pull;
 pub mod rtmp;
 pub mod subtitles;
 mod testcard;
@@ -12,8 +13,9 @@ use url::Url;
 
 pub(crate) use testcard::{CardPainter, LiveCard, beep};
 
-pub(crate) use fetch::GuardedResolver;
 pub use fetch::{FetchError, FetchPolicy, PublicInternet, check_url, fetch};
+pub(crate) use fetch::{Getter, GuardedResolver, shown as fetch_shown};
+pub use pull::{PullError, PullState, PullStatus};
 
 /// A stream's source, as the catalogue keeps it. Whoever accepts one from outside validates paths and URLs
 /// against the server's policy first.

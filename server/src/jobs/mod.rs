@@ -14,7 +14,7 @@ pub(crate) use plan::encoders;
 
 pub use manager::{JobManager, JobOptions, JobState, JobStatus, StartError};
 
-use crate::ingest::FetchError;
+use crate::ingest::{FetchError, PullError};
 use crate::ladder::LadderError;
 use crate::store::StoreError;
 
@@ -29,6 +29,8 @@ enum JobError {
     Ladder(#[from] LadderError),
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Pull(#[from] PullError),
     #[error("{0}")]
     Other(String),
 }

@@ -1,7 +1,10 @@
 //! One packaging job from source to complete stream.
 
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+
+use url::Url;
 
 use super::JobError;
 use super::audio_side::AudioSide;
@@ -10,7 +13,7 @@ use super::pace::Pace;
 use super::plan::{AUDIO, Plan, SOURCE};
 use super::source_side::SourceSide;
 use super::video_side::VideoSide;
-use crate::ingest::{SourceSpec, fetch};
+use crate::ingest::{FetchPolicy, SourceSpec, fetch, pull};
 use crate::ladder::{self, Decoder, Passthrough, Profile, SourceIndex};
 use crate::store::{Store, StreamStore};
 
@@ -65,11 +68,29 @@ fn local_file(
                     report_progress(control, done, total);
                     !control.is_cancelled()
                 };
-                runtime.block_on(fetch(url, &path, Arc::clone(&options.fetch_policy), progress))?;
+                runtime.block_on(download(url, &path, &options.fetch_policy, progress))?;
             }
             Ok(Some(path))
         }
     }
+}
+
+/// Downloads a file, or what the playlist behind the address lists.
+async fn download(
+    url: &Url,
+    path: &Path,
+    policy: &Arc<dyn FetchPolicy>,
+    mut progress: impl FnMut(u64, Option<u64>) -> bool + Send,
+) -> Result<(), JobError> {
+    fetch(url, path, Arc::clone(policy), &mut progress).await?;
+    let mut head = Vec::new();
+    let cannot = |error: std::io::Error| JobError::Other(format!("cannot read {}: {error}", path.display()));
+    std::fs::File::open(path).map_err(cannot)?.take(64).read_to_end(&mut head).map_err(cannot)?;
+    if pull::is_playlist(&head) {
+        std::fs::remove_file(path).map_err(cannot)?;
+        pull::download(url, path, Arc::clone(policy), progress).await?;
+    }
+    Ok(())
 }
 
 /// Deletes what only packaging needed.

@@ -18,6 +18,7 @@ mod live_api;
 mod packaging;
 mod pages;
 mod process;
+mod pull;
 mod rtmp;
 mod rtmp_client;
 mod rtmp_codecs;

@@ -148,3 +148,64 @@ fn private_addresses_are_told_from_public_ones() {
         assert!(is_public(public.parse().unwrap()), "{public}");
     }
 }
+
+fn getter(policy: Loopback) -> Getter {
+    Getter::new(Arc::new(policy)).unwrap()
+}
+
+fn address(port: u16) -> Url {
+    Url::parse(&format!("http://user:pass@127.0.0.1:{port}/live/1.m4s?token=secret")).unwrap()
+}
+
+const OPEN: Loopback = Loopback { max_bytes: 1 << 30, refused_port: None };
+const WITHIN: Limits = Limits { bytes: 10_000, time: Duration::from_secs(20) };
+
+#[tokio::test]
+async fn small_downloads_keep_to_their_limits_and_tell_no_secrets() {
+    let good = getter(OPEN).get(&address(serve(body(9000))), None, WITHIN).await.unwrap();
+    assert_eq!(good.1.len(), 9000);
+    let mut endless = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n".to_vec();
+    endless.extend(std::iter::repeat_n(b'x', 70_000));
+    for answer in [body(70_000), endless] {
+        let error = getter(OPEN).get(&address(serve(answer)), None, WITHIN).await.unwrap_err();
+        assert!(matches!(error, FetchError::TooLarge { limit: 10_000, .. }), "{error}");
+        assert!(!error.to_string().contains("secret") && !error.to_string().contains("pass"), "{error}");
+    }
+    // A body that never ends although bytes keep coming would be the same.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let short = Limits { time: Duration::from_millis(200), ..WITHIN };
+    let error =
+        getter(OPEN).get(&address(silent.local_addr().unwrap().port()), None, short).await.unwrap_err();
+    assert!(matches!(error, FetchError::TooSlow { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_redirect_of_a_segment_is_under_the_policy_too() {
+    let secret = serve(body(10));
+    let port = serve(redirect_to(&format!("http://127.0.0.1:{secret}/")));
+    let closed = Loopback { refused_port: Some(secret), ..OPEN };
+    let error = getter(closed).get(&address(port), None, WITHIN).await.unwrap_err().to_string();
+    assert!(error.contains("redirect refused"), "{error}");
+    let (end, _) = getter(OPEN).get(&address(port), None, WITHIN).await.unwrap();
+    assert_eq!(end.port(), Some(secret), "addresses in a playlist count from where it was in the end");
+    let public = Getter::new(Arc::new(PublicInternet { max_bytes: 1000 })).unwrap();
+    let error = public.get(&address(port), None, WITHIN).await.unwrap_err();
+    assert!(matches!(error, FetchError::Forbidden { .. }), "{error}");
+    let round = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let round = serve(redirect_to(&format!("http://127.0.0.1:{round}/")));
+    assert!(getter(OPEN).get(&address(round), None, WITHIN).await.is_err());
+}
+
+#[tokio::test]
+async fn ranges_are_cut_out_of_whole_answers() {
+    let whole = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\nconnection: close\r\n\r\n0123456789".to_vec();
+    let range = |offset, length| Some(ByteRange { offset, length });
+    let port = serve(whole);
+    let (_, bytes) = getter(OPEN).get(&address(port), range(3, 4), WITHIN).await.unwrap();
+    assert_eq!(bytes.as_ref(), b"3456");
+    assert!(getter(OPEN).get(&address(port), range(8, 4), WITHIN).await.is_err(), "it is shorter");
+    let partial =
+        b"HTTP/1.1 206 Partial Content\r\ncontent-length: 4\r\nconnection: close\r\n\r\n3456".to_vec();
+    let (_, bytes) = getter(OPEN).get(&address(serve(partial)), range(3, 4), WITHIN).await.unwrap();
+    assert_eq!(bytes.as_ref(), b"3456");
+}

@@ -253,7 +253,7 @@ impl Tracks {
 }
 
 /// Sampling rate and channels of an `AudioSpecificConfig` (ISO/IEC 14496-3, 1.6.2.1).
-fn asc(config: &[u8]) -> Option<(u32, u32)> {
+pub(in crate::ingest) fn asc(config: &[u8]) -> Option<(u32, u32)> {
     const RATES: [u32; 13] = [
         96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350,
     ];
