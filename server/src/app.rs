@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::deliver::hls;
 use crate::deliver::hold::Holds;
 use crate::deliver::rendered::Rendered;
-use crate::ingest::{FetchPolicy, SourceSpec, TestCardSpec};
+use crate::ingest::{FetchPolicy, SourceSpec, TestCardSpec, exact_rate};
 use crate::jobs::{JobManager, JobOptions, JobState, JobStatus, StartError};
 use crate::ladder::{EncodedLadders, LadderOptions, StreamLogs, VideoEncoderKind};
 use crate::live::LiveManager;
@@ -370,7 +370,7 @@ impl App {
             }
             Source::TestCard { height, duration_s, frame_rate } => SourceSpec::TestCard(TestCardSpec {
                 duration_ms: (duration_s * 1000.0).round() as u64,
-                frame_rate: fraction(*frame_rate),
+                frame_rate: exact_rate(*frame_rate),
                 lines: *height,
                 ..TestCardSpec::default()
             }),
@@ -380,18 +380,6 @@ impl App {
 
 fn encoders_for_files(config: &Config) -> Vec<VideoEncoderKind> {
     if config.encoders.is_empty() { VideoEncoderKind::FILES.to_vec() } else { config.encoders.clone() }
-}
-
-/// A frame rate as people write it as an exact fraction: 29.97 is 30000/1001.
-fn fraction(rate: f64) -> (u32, u32) {
-    let whole = rate.round();
-    if (rate - whole).abs() < 0.001 {
-        (whole as u32, 1)
-    } else if (rate - whole * 1000.0 / 1001.0).abs() < 0.006 {
-        (whole as u32 * 1000, 1001)
-    } else {
-        ((rate * 1000.0).round() as u32, 1000)
-    }
 }
 
 /// Why a stream could not be made.
@@ -451,7 +439,7 @@ mod tests {
             (12.5, (12_500, 1000)),
         ];
         for (rate, expected) in rows {
-            assert_eq!(fraction(rate), expected, "{rate}");
+            assert_eq!(exact_rate(rate), expected, "{rate}");
         }
     }
 }

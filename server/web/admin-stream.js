@@ -67,10 +67,15 @@ const adminStream = (detail, id, gone) => {
     if (stream.live) facts_.push(["Window", stream.live.dvr_s ? `${ui.length(stream.live.dvr_s)}` : "everything"], ["Recording", stream.live.record ? "kept" : "not kept"], ["Latency", stream.live.latency]);
     if (live?.publisher) facts_.push(["Publisher", [live.publisher.address, live.publisher.agent].filter(Boolean).join(", ") || live.publisher.app]);
     if (live?.bitrate) facts_.push(["Arriving", ui.rate(live.bitrate)]);
-    facts.replaceChildren(...facts_.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))]));
     const state = stream.state === "live" ? (live?.state === "grace" ? "on air, waiting for its publisher" : "on air") : stream.state === "packaging" ? `packaging, ${Math.round(stream.progress * 100)} %` : stream.state;
     if (live?.discontinuities) facts_.push(["Discontinuities", live.discontinuities]);
-    const said = [...new Set([stream.error, live?.recording_failure, ...(stream.warnings ?? []), ...(live?.warnings ?? [])].filter(Boolean))];
+    const pull = stream.live?.pull;
+    if (pull) {
+      const words = { connecting: "asking the source", playing: "playing", waiting: `waiting${pull.retry_ms ? `, asks again in ${Math.max(1, Math.round(pull.retry_ms / 1000))} s` : ""}`, ended: "the source is over", stopped: "stopped" };
+      facts_.push(["Pull", words[pull.state] ?? pull.state], ["Pulled", `${pull.segments} segments${pull.lost ? `, ${pull.lost} lost` : ""}`]);
+    }
+    facts.replaceChildren(...facts_.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))]));
+    const said = [...new Set([stream.error, pull?.error, live?.recording_failure, ...(stream.warnings ?? []), ...(live?.warnings ?? [])].filter(Boolean))];
     head.replaceChildren(make("div", { class: "title" }, make("h2", {}, stream.title), make("span", { class: `state ${stream.state}` }, state)), actions, facts, ...said.map((text) => make("p", { class: "why" }, text)));
   };
 

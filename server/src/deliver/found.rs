@@ -228,8 +228,7 @@ impl Found {
 
 fn longest_seconds(rendition: &Rendition) -> u32 {
     let timescale = u64::from(rendition.info().timescale.max(1));
-    let longest = rendition.segments().iter().map(|s| s.duration).max().unwrap_or(0);
-    u32::try_from((longest + timescale / 2) / timescale).unwrap_or(u32::MAX)
+    u32::try_from((rendition.longest() + timescale / 2) / timescale).unwrap_or(u32::MAX)
 }
 
 /// 503 for a stream that has nothing to play yet.

@@ -12,12 +12,12 @@ use super::found::Found;
 use super::front::{Front, Verdict, advance_part_limit};
 use super::hls::master::{self, Variant};
 use super::hls::media::{self, MediaInput, Report};
-use super::rendered::Version;
+use super::rendered::{Documents, Version};
 use super::timing::Freshness;
 use super::{dash, hls, hold, subtitles, trick};
 use crate::app::App;
 use crate::http::{Entity, Problem};
-use crate::store::{LiveInfo, Rendition, TrackKind, Window};
+use crate::store::{LiveInfo, Rendition, TrackKind, Window, write_atomic};
 
 /// `GET /stream/{id}/hls/master.m3u8`
 pub(super) async fn multivariant(
@@ -72,6 +72,12 @@ pub(super) async fn manifest(
     let version = found.version(&renditions);
     let (generation, timing, live) = (found.generation(), found.timing(), found.store.live());
     let documents = found.documents(&app);
+    if live.is_some() && documents.with_memory(|memory| memory.periods.is_new()) {
+        let path = found.store.folder().join(dash::periods::FILE);
+        // None before the first manifest.
+        let saved = tokio::fs::read(&path).await.unwrap_or_default();
+        documents.with_memory(|memory| memory.periods.restore(&saved));
+    }
     let render = |published_ms| {
         let representations = found.representations(&renditions);
         let windows: Vec<_> = representations.iter().map(|r| (&*r.window, r.info.timescale)).collect();
@@ -96,9 +102,29 @@ pub(super) async fn manifest(
     let entity = documents.get_dated("manifest", version.clone(), now_ms, render, |text| {
         Entity::text(text, dash::CONTENT_TYPE)
     });
+    if live.is_some() {
+        remember_periods(&found, &documents).await;
+    }
     saw_playlist(&app, &id, &method, &client);
     let freshness = if version.ended { Freshness::Ended } else { Freshness::Plain };
     Ok(answer(&entity, &method, &headers, freshness, timing.target))
+}
+
+/// Keeps what clients were told of Periods, for a server that starts again. A disk that does not take it costs no viewer
+/// anything now.
+async fn remember_periods(found: &Found, documents: &Documents) {
+    let Some(text) = documents.with_memory(|memory| memory.periods.to_save()) else { return };
+    let path = found.store.folder().join(dash::periods::FILE);
+    let written = tokio::task::spawn_blocking(move || write_atomic(&path, &text)).await;
+    match written {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(stream = found.stream.id, %error, "the manifest's Periods are not kept")
+        }
+        Err(error) => {
+            tracing::error!(stream = found.stream.id, %error, "keeping the manifest's Periods failed")
+        }
+    }
 }
 
 /// `index.m3u8` of a rendition.

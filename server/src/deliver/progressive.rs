@@ -1,6 +1,7 @@
 //! `/stream/{id}` for everything that is not a browser: one fragmented MP4 that follows the packaging, of a live stream from
 //! the newest key frame on.
 
+mod fragment;
 mod track;
 
 use std::collections::VecDeque;
@@ -19,7 +20,7 @@ use super::found::Found;
 use crate::app::App;
 use crate::catalog::State;
 use crate::http::Problem;
-use crate::package::{muxed_init, with_sequence};
+use crate::package::muxed_init;
 use crate::store::{Edge, Rendition, StreamStore, TrackKind};
 use crate::viewers::{Presence, Protocol};
 use track::{Step, Track, newest_start};
@@ -70,6 +71,7 @@ pub async fn progressive(
             app: Arc::clone(app),
             store: Arc::clone(&found.store),
             edge,
+            begin_ns: tracks.iter().map(Track::position).min().unwrap_or(0),
             tracks,
             sequence: 0,
             ready: VecDeque::from([init]),
@@ -121,6 +123,9 @@ struct Sender {
     store: Arc<StreamStore>,
     edge: watch::Receiver<Edge>,
     tracks: Vec<Track>,
+    /// The stream's time that is 0 for who reads: a player that is told to play ten seconds does not look for them at the
+    /// stream's own beginning.
+    begin_ns: u128,
     sequence: u32,
     ready: VecDeque<Bytes>,
     _presence: Option<Presence>,
@@ -157,10 +162,10 @@ impl Sender {
                     }
                 }
                 step @ (Step::Segment(_) | Step::Part(_) | Step::Rest(_)) => {
+                    let earlier = track.ticks_at(self.begin_ns);
                     for fragment in track.take(step, &self.store).await? {
                         self.sequence += 1;
-                        let pieces = with_sequence(&fragment, self.sequence).map_err(io::Error::other)?;
-                        self.ready.extend(pieces);
+                        self.ready.extend(fragment::moved(&fragment, self.sequence, earlier)?);
                     }
                 }
                 // Another codec needs another init segment, which one file cannot have: it ends here.

@@ -110,3 +110,15 @@ impl TestCardSpec {
         ((height * 8 + 4) / 9 * 2, height)
     }
 }
+
+/// A frame rate as people write it as an exact fraction: 29.97 is 30000/1001.
+pub(crate) fn exact_rate(rate: f64) -> (u32, u32) {
+    let whole = rate.round();
+    if (rate - whole).abs() < 0.001 {
+        (whole as u32, 1)
+    } else if (rate - whole * 1000.0 / 1001.0).abs() < 0.006 {
+        (whole as u32 * 1000, 1001)
+    } else {
+        ((rate * 1000.0).round() as u32, 1000)
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,28 @@ pub struct Rendition {
     pub(super) disk: Arc<RenditionDisk>,
     pub(super) state: RwLock<State>,
     pub(super) changes: watch::Sender<u64>,
+    /// What was measured of the segments that were listed last.
+    measured: Mutex<Option<Measures>>,
+}
+
+/// What takes a walk over all listed segments, and is therefore kept with them.
+#[derive(Debug, Clone)]
+struct Measures {
+    of: Arc<[SegmentEntry]>,
+    average: Option<u64>,
+    peak: Option<u64>,
+    longest: u64,
+}
+
+impl Measures {
+    fn take(of: Arc<[SegmentEntry]>, timescale: u32) -> Self {
+        let ticks: u64 = of.iter().map(|s| s.duration).sum();
+        let bytes: u64 = of.iter().map(|s| s.bytes).sum();
+        let longest = of.iter().map(|s| s.duration).max().unwrap_or(0);
+        let full = of.iter().filter(|s| s.duration * 2 >= longest);
+        let peak = full.filter_map(|s| rate(s.bytes, s.duration, timescale)).max();
+        Self { average: rate(bytes, ticks, timescale), peak, longest, of }
+    }
 }
 
 impl Rendition {
@@ -158,23 +180,30 @@ impl Rendition {
     /// Measured average bitrate of the listed segments in bit/s; `None` before the first.
     #[must_use]
     pub fn average_bandwidth(&self) -> Option<u64> {
-        let segments = self.segments();
-        let ticks: u64 = segments.iter().map(|s| s.duration).sum();
-        let bytes: u64 = segments.iter().map(|s| s.bytes).sum();
-        rate(bytes, ticks, self.info.timescale)
+        self.measures().average
     }
 
     /// Highest bitrate of any listed segment in bit/s (RFC 8216bis, peak segment bit rate); `None` before
     /// the first. A last segment of less than half the longest one's duration does not count.
     #[must_use]
     pub fn peak_bandwidth(&self) -> Option<u64> {
+        self.measures().peak
+    }
+
+    /// Duration of the longest listed segment in ticks; 0 before the first.
+    #[must_use]
+    pub fn longest(&self) -> u64 {
+        self.measures().longest
+    }
+
+    /// Walks the listed segments once, however often it is asked for while they stay the same.
+    fn measures(&self) -> Measures {
         let segments = self.segments();
-        let longest = segments.iter().map(|s| s.duration).max()?;
-        segments
-            .iter()
-            .filter(|s| s.duration * 2 >= longest)
-            .filter_map(|s| rate(s.bytes, s.duration, self.info.timescale))
-            .max()
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*measured {
+            Some(known) if Arc::ptr_eq(&known.of, &segments) => known.clone(),
+            _ => measured.insert(Measures::take(segments, self.info.timescale)).clone(),
+        }
     }
 
     /// Where a segment's file is, whether or not it is there yet.
@@ -237,6 +266,7 @@ impl Rendition {
             disk: Arc::new(RenditionDisk::new(folder, journal, through)),
             state: RwLock::new(state),
             changes: watch::Sender::default(),
+            measured: Mutex::default(),
         })
     }
 
@@ -287,4 +317,48 @@ pub(super) fn find(entries: &[SegmentEntry], number: u32) -> Option<SegmentEntry
 fn rate(bytes: u64, ticks: u64, timescale: u32) -> Option<u64> {
     let bits = u128::from(bytes) * 8 * u128::from(timescale);
     bits.checked_div(u128::from(ticks)).and_then(|r| u64::try_from(r).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_recording_is_walked_once_and_not_at_every_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let info = RenditionInfo {
+            name: "720p".to_owned(),
+            kind: TrackKind::Video,
+            codecs: "avc1.64001f".to_owned(),
+            width: 1280,
+            height: 720,
+            frame_rate: (25, 1),
+            sample_rate: 0,
+            channels: 0,
+            bandwidth: 2_800_000,
+            timescale: 1000,
+        };
+        let rendition = Rendition::create(folder.path(), info, Bytes::from_static(b"init"), false).unwrap();
+        let entries: Vec<_> = (1..=3600)
+            .map(|n| SegmentEntry::plain(n, u64::from(n - 1) * 4000, 4000, 1000 + u64::from(n % 7)))
+            .collect();
+        rendition.change(|state| {
+            state.window = Arc::new(Window { segments: entries.as_slice().into(), ..Window::default() });
+        });
+        let first = rendition.measures();
+        assert_eq!((first.longest, first.peak, first.average), (4000, Some(2012), Some(2005)));
+        for _ in 0..1000 {
+            let again = (rendition.average_bandwidth(), rendition.peak_bandwidth(), rendition.longest());
+            assert_eq!(again, (first.average, first.peak, first.longest));
+        }
+        assert!(Arc::ptr_eq(&rendition.measures().of, &first.of), "what was measured first is still in use");
+        let kept = rendition.measured.lock().unwrap().as_ref().map(|known| Arc::strong_count(&known.of));
+        assert_eq!(kept, Some(3), "the window, what is kept, and `first`: nothing was copied");
+        rendition.append(SegmentEntry::plain(3601, 14_400_000, 6000, 9000), b"x", false).unwrap();
+        assert_eq!(
+            (rendition.longest(), rendition.peak_bandwidth()),
+            (6000, Some(12_000)),
+            "until there is more"
+        );
+    }
 }

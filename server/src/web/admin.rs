@@ -25,7 +25,14 @@ const BODY: &str = r##"<noscript><p class="empty">The admin page needs JavaScrip
 
 /// `GET /admin`
 pub(super) async fn page() -> Response {
-    let scripts =
-        ["ui.js", "admin-api.js", "admin-create.js", "admin-stream.js", "admin-webhooks.js", "admin.js"];
+    let scripts = [
+        "ui.js",
+        "admin-api.js",
+        "admin-upload.js",
+        "admin-create.js",
+        "admin-stream.js",
+        "admin-webhooks.js",
+        "admin.js",
+    ];
     super::page(frame("Admin - Weir", "", BODY, &scripts))
 }

@@ -68,7 +68,7 @@ async fn a_low_latency_manifest_says_all_that_a_player_needs() {
     assert!(mpd.attribute("mediaPresentationDuration").is_none());
     // The order of the schema: a validating reader wants it.
     let children: Vec<_> = mpd.children().filter(Node::is_element).map(|n| n.tag_name().name()).collect();
-    assert_eq!(children, ["ServiceDescription", "Period", "UTCTiming"]);
+    assert_eq!(children, ["ServiceDescription", "Period", "UTCTiming", "UTCTiming"]);
     let latency = all(&document, "Latency")[0];
     assert_eq!(
         ["target", "min", "max"].map(|name| latency.attribute(name).unwrap()),

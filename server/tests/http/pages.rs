@@ -160,7 +160,7 @@ async fn scripts_put_text_in_as_text() {
     // Titles, user agents, log lines and answers of receivers come from strangers.
     let scripts =
         ["ui.js", "list.js", "watch.js", "player.js", "report.js", "scrub.js", "admin.js", "apidoc.js"];
-    let more = ["admin-api.js", "admin-create.js", "admin-stream.js", "admin-webhooks.js"];
+    let more = ["admin-api.js", "admin-upload.js", "admin-create.js", "admin-stream.js", "admin-webhooks.js"];
     for name in scripts.iter().chain(&more) {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("web").join(name);
         let text = std::fs::read_to_string(path).unwrap();

@@ -7,7 +7,7 @@ use crate::deliver::text::{date_time, decimal};
 use crate::store::SegmentEntry;
 use crate::store::TrackKind;
 
-use super::manifest::{ManifestInput, Representation};
+use super::manifest::{ManifestInput, Representation, utc_timing};
 use super::periods::{Anchor, Run, runs, ticks};
 
 /// Families of codecs: players switch inside one only, so each has a set of its own. The place is the set's id, which
@@ -112,13 +112,16 @@ fn representation(
         }
     }
     let offset = ticks(anchor.start_ms, info.timescale);
+    // The clock by its own element: without it players take the time for NTP's.
     if input.low_latency()
-        && let Some(wall_ms) = anchor.wall_ms
+        && let (Some(wall_ms), Some(dynamic)) = (anchor.wall_ms, input.dynamic)
     {
         let _ = writeln!(
             text,
-            "        <ProducerReferenceTime id=\"0\" type=\"encoder\" wallClockTime=\"{}\" presentationTime=\"{offset}\"/>",
-            date_time(wall_ms)
+            "        <ProducerReferenceTime id=\"0\" type=\"encoder\" wallClockTime=\"{}\" presentationTime=\"{offset}\">\n          \
+             {}\n        </ProducerReferenceTime>",
+            date_time(wall_ms),
+            utc_timing(dynamic.id)
         );
     }
     let _ = write!(

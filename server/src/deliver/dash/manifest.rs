@@ -65,7 +65,7 @@ impl ManifestInput<'_> {
 }
 
 /// Where a client takes the time from: the stream's own clock, by which its segments are available.
-fn utc_timing(id: &str) -> String {
+pub(super) fn utc_timing(id: &str) -> String {
     format!("<UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-iso:2014\" value=\"/api/time?stream={id}\"/>")
 }
 
@@ -114,6 +114,12 @@ pub fn manifest(input: &ManifestInput<'_>) -> String {
     }
     if let Some(dynamic) = input.dynamic {
         let _ = writeln!(text, "  {}", utc_timing(dynamic.id));
+        // For clients that reach nothing but the manifest: as exact as the manifest is fresh.
+        let _ = writeln!(
+            text,
+            "  <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:direct:2014\" value=\"{}\"/>",
+            date_time(dynamic.published_ms)
+        );
     }
     text.push_str("</MPD>\n");
     text

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::store::{OpenSegment, SegmentEntry, Window};
 
 /// One run's segments in one rendition.
@@ -66,7 +68,7 @@ pub fn runs(window: &Window, with_open: bool) -> Vec<Run<'_>> {
 }
 
 /// Where a Period begins, as it was first seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
     /// `Period@start` in milliseconds of the stream's timeline.
     pub start_ms: u64,
@@ -76,7 +78,16 @@ pub struct Anchor {
 
 /// The Periods that clients have been told of, by ordinal.
 #[derive(Debug, Default)]
-pub struct Anchors(BTreeMap<u64, Anchor>);
+pub struct Anchors {
+    known: BTreeMap<u64, Anchor>,
+    /// What an earlier process told clients was looked for.
+    restored: bool,
+    /// Something is known that is not on the disk.
+    unsaved: bool,
+}
+
+/// Where they are kept in a stream's folder.
+pub const FILE: &str = "periods.json";
 
 impl Anchors {
     /// Takes note of the runs that there are now, forgets those that are gone, and gives the Periods to list.
@@ -97,14 +108,37 @@ impl Anchors {
                     .or_insert(anchor);
             }
         }
-        self.0.retain(|ordinal, _| seen.contains_key(ordinal));
+        let before = self.known.len();
+        self.known.retain(|ordinal, _| seen.contains_key(ordinal));
+        self.unsaved |= self.known.len() != before;
         for (ordinal, now) in seen {
             // The timeline's zero is where the first run began, listed or not.
             let first =
                 Anchor { start_ms: 0, wall_ms: now.wall_ms.map(|wall| wall.saturating_sub(now.start_ms)) };
-            self.0.entry(ordinal).or_insert(if ordinal == 0 { first } else { now });
+            self.unsaved |= !self.known.contains_key(&ordinal);
+            self.known.entry(ordinal).or_insert(if ordinal == 0 { first } else { now });
         }
-        self.0.clone()
+        self.known.clone()
+    }
+
+    /// Whether what an earlier process knew is still to be [restored](Self::restore).
+    pub fn is_new(&self) -> bool {
+        !self.restored
+    }
+
+    /// Takes up what an earlier process [saved](Self::to_save). What does not parse is as good as nothing; what is known
+    /// already stays.
+    pub fn restore(&mut self, saved: &[u8]) {
+        self.restored = true;
+        let saved: BTreeMap<u64, Anchor> = serde_json::from_slice(saved).unwrap_or_default();
+        for (ordinal, anchor) in saved {
+            self.known.entry(ordinal).or_insert(anchor);
+        }
+    }
+
+    /// What to keep for the next process, where it changed since this was last asked for.
+    pub fn to_save(&mut self) -> Option<Vec<u8>> {
+        std::mem::take(&mut self.unsaved).then(|| serde_json::to_vec(&self.known).unwrap_or_default())
     }
 }
 
@@ -165,6 +199,24 @@ mod tests {
             [(1, 10_000)],
             "as good as can be known"
         );
+    }
+
+    #[test]
+    fn a_period_keeps_its_start_over_a_restart() {
+        let mut anchors = Anchors::default();
+        let told = anchors.update(&[(&window(1..=6, &[4], 0), 90_000)], true);
+        let saved = anchors.to_save().unwrap();
+        anchors.update(&[(&window(2..=7, &[4], 0), 90_000)], true);
+        assert_eq!(anchors.to_save(), None, "nothing new to keep");
+        let mut next = Anchors::default();
+        assert!(next.is_new());
+        next.restore(&saved);
+        let again = next.update(&[(&window(6..=11, &[4, 9], 1), 90_000)], true);
+        assert_eq!((again[&1], again[&2].start_ms), (told[&1], 16_000));
+        assert!(!again.contains_key(&0) && next.to_save().is_some(), "what is gone is forgotten");
+        let mut torn = Anchors::default();
+        torn.restore(&saved[..saved.len() / 2]);
+        assert_eq!(torn.update(&[(&window(6..=11, &[4], 1), 90_000)], true)[&1].start_ms, 10_000);
     }
 
     #[test]

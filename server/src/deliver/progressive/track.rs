@@ -85,6 +85,12 @@ impl Track {
         nanoseconds(self.ticks, self.rendition.info().timescale)
     }
 
+    /// A time of the stream in the rendition's ticks.
+    pub(super) fn ticks_at(&self, ns: u128) -> u64 {
+        let ticks = ns * u128::from(self.rendition.info().timescale) / 1_000_000_000;
+        u64::try_from(ticks).unwrap_or(u64::MAX)
+    }
+
     pub(super) fn step(&mut self) -> Step {
         let window = self.rendition.window();
         let mut finished = self.rendition.segment(self.segment);

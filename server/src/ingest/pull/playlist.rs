@@ -105,8 +105,8 @@ pub(super) fn parse(base: &Url, body: &[u8]) -> Result<Playlist, PullError> {
     }
 }
 
-/// The text without what the parser trips over: a byte order mark, blanks around lines, and a target duration with
-/// decimals.
+/// The text without what the parser trips over: a byte order mark, blanks around lines, a target duration with decimals,
+/// and the end of encryption, which it takes for wrong without an IV.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 1);
     for line in text.trim_start_matches('\u{feff}').lines() {
@@ -119,6 +119,9 @@ fn plain(text: &str) -> String {
                 ));
             }
             None => out.push_str(line),
+        }
+        if line.starts_with("#EXT-X-KEY:") && line.contains("METHOD=NONE") && !line.contains("IV=") {
+            out.push_str(",IV=0x0");
         }
         out.push('\n');
     }

@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::amf::Value;
 use super::clock::{Clock, Stamp};
 use super::flv::{self, Content, Tag, TagCodec};
+use crate::ingest::exact_rate;
 use crate::live::{Codec, LiveEvent, LiveUnit, TrackSetup};
 use crate::store::TrackKind;
 
@@ -73,7 +74,7 @@ impl Tracks {
         self.hints = Hints {
             width: pixels("width"),
             height: pixels("height"),
-            frame_rate: rate.map(fraction),
+            frame_rate: rate.map(exact_rate),
             video_bitrate: kbps("videodatarate"),
             audio_bitrate: kbps("audiodatarate"),
             encoder: data.get("encoder").and_then(Value::text).map(super::session::plain),
@@ -322,18 +323,6 @@ fn without_delimiter(mut data: Bytes) -> Option<Bytes> {
         data = data.get(length..).map(|_| data.slice(length..))?;
     }
     None
-}
-
-/// A frame rate as an exact fraction: 29.97 is 30000/1001.
-fn fraction(rate: f64) -> (u32, u32) {
-    let whole = rate.round();
-    if (rate - whole).abs() < 0.001 {
-        (whole as u32, 1)
-    } else if (rate - whole * 1000.0 / 1001.0).abs() < 0.006 {
-        (whole as u32 * 1000, 1001)
-    } else {
-        ((rate * 1000.0).round() as u32, 1000)
-    }
 }
 
 #[cfg(test)]
