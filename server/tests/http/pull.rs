@@ -103,7 +103,7 @@ async fn source() -> (SocketAddr, Answers) {
                         _ => return,
                     }
                 }
-                let path = String::from_utf8_lossy(&head).split(' ').nth(1).unwrap_or("").to_owned();
+                let path = String::from_utf8_lossy(&head).split([' ', '?']).nth(1).unwrap_or("").to_owned();
                 let answer = table.lock().unwrap().get(&path).cloned();
                 let (status, body) = answer.unwrap_or((404, Bytes::new()));
                 if status == 0 {
@@ -212,7 +212,7 @@ async fn bad_sources_fail_with_a_reason_and_stop_at_once_when_told() {
     let rows = [
         ("loop", "lists variants again"),
         ("none", "404"),
-        ("garbage", "no segment"),
+        ("garbage", "neither"),
         ("gone", "404"),
         ("html", "neither"),
         ("file", "file"),

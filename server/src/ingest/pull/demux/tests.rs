@@ -175,7 +175,7 @@ fn transport(first: u64) -> Vec<u8> {
 #[test]
 fn transport_streams_become_units_over_the_wrap_of_their_clock() {
     let mut demuxer = Demuxer::new(ALL);
-    let found = demuxer.segment(None, &transport((1 << 33) - 3600).into(), 0).unwrap();
+    let found = demuxer.segment(None, &transport((1 << 33) - 3662).into(), 0).unwrap();
     let [video, sound] = &setups(&found)[..] else { panic!("{found:?}") };
     assert_eq!(video.config.get(..19), avcc().get(..19), "the parameter sets of the first picture");
     assert!(VideoConfig::from_avcc(0, 0, &video.config).is_ok());
@@ -198,7 +198,7 @@ fn transport_streams_become_units_over_the_wrap_of_their_clock() {
         ]
     );
     assert_eq!(units[0].4, [0, 0, 0, 4, 0x65, 1, 2, 3], "no delimiter, no parameter sets, no trailing zero");
-    let next = demuxer.segment(None, &transport(1 << 33).into(), 0).unwrap();
+    let next = demuxer.segment(None, &transport((1 << 33) - 62).into(), 0).unwrap();
     assert_eq!(setups(&next), []);
     let LiveEvent::Unit(first) = &next[0].event else { panic!("{next:?}") };
     assert_eq!(first.dts_ns / 1_000_000 - base, 40);
