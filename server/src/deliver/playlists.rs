@@ -119,10 +119,10 @@ async fn remember_periods(found: &Found, documents: &Documents) {
     match written {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::warn!(stream = found.stream.id, %error, "the manifest's Periods are not kept")
+            tracing::warn!(stream = found.stream.id, %error, "the manifest's Periods are not kept");
         }
         Err(error) => {
-            tracing::error!(stream = found.stream.id, %error, "keeping the manifest's Periods failed")
+            tracing::error!(stream = found.stream.id, %error, "keeping the manifest's Periods failed");
         }
     }
 }

@@ -236,7 +236,7 @@ impl Mp4 {
     /// Writes what has come together; all of it at the `end`.
     fn flush(&mut self, end: bool) -> Result<(), PullError> {
         if !self.begun {
-            let init = self.init().map_err(unusable)?;
+            let init = self.init().map_err(|error| unusable(&error))?;
             self.file.write_all(&init)?;
             self.begun = true;
         }
@@ -250,7 +250,8 @@ impl Mp4 {
             let units: Vec<LiveUnit> = out.pending.drain(..out.pending.len() - keep).collect();
             let next = out.pending.first().map(|unit| unit.dts_ns);
             self.sequence = self.sequence.wrapping_add(1).max(1);
-            let bytes = fragment(out.number, self.sequence, out.timescale, &units, next).map_err(unusable)?;
+            let bytes = fragment(out.number, self.sequence, out.timescale, &units, next)
+                .map_err(|error| unusable(&error))?;
             self.file.write_all(&bytes)?;
         }
         Ok(())
@@ -296,7 +297,7 @@ impl Mp4 {
     }
 }
 
-fn unusable(error: PackageError) -> PullError {
+fn unusable(error: &PackageError) -> PullError {
     PullError::Segment { url: "of the recording".to_owned(), why: error.to_string() }
 }
 

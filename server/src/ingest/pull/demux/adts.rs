@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::DemuxError;
-use super::ts::Unwrap;
+use super::ts::{Output, Unwrap};
 use crate::live::{Codec, LiveUnit, TrackSetup};
 use crate::store::TrackKind;
 
@@ -118,10 +118,7 @@ impl Frames {
 }
 
 /// The set-ups and units of a segment of ADTS frames behind an ID3 tag, which says their time.
-pub(super) fn packed(
-    bytes: &[u8],
-    clock: &mut Unwrap,
-) -> Result<(Vec<(i64, TrackSetup)>, Vec<LiveUnit>), DemuxError> {
+pub(super) fn packed(bytes: &[u8], clock: &mut Unwrap) -> Result<Output, DemuxError> {
     let wrong = |why: &str| DemuxError::Malformed("AAC segment", why.to_owned());
     let (mut rest, mut stamp) = (bytes, None);
     while rest.starts_with(b"ID3") {

@@ -81,7 +81,7 @@ pub(super) struct Init {
 impl Init {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, DemuxError> {
         let moov = child(bytes, b"moov").ok_or_else(|| wrong("its init segment has no moov box"))?;
-        let movie = child(moov, b"mvhd").and_then(|mvhd| scale(mvhd)).unwrap_or(1000);
+        let movie = child(moov, b"mvhd").and_then(scale).unwrap_or(1000);
         let (mut tracks, mut others) = (Vec::new(), Vec::new());
         for (_, trak, _) in boxes(moov).filter(|(kind, ..)| kind == b"trak").take(16) {
             match track(moov, trak, movie) {

@@ -72,7 +72,8 @@ fn stamp(bytes: &[u8]) -> Option<u64> {
     Some((a >> 1 & 7) << 30 | b << 22 | (c >> 1) << 15 | d << 7 | e >> 1)
 }
 
-type Output = (Vec<(i64, TrackSetup)>, Vec<LiveUnit>);
+/// Set-ups with their times, and units.
+pub(super) type Output = (Vec<(i64, TrackSetup)>, Vec<LiveUnit>);
 
 /// The set-ups and units of a segment. Without `pictures` only the sound's time counts for the clock.
 pub(super) fn segment(bytes: &[u8], pictures: bool, clock: &mut Unwrap) -> Result<Output, DemuxError> {
