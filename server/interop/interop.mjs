@@ -103,7 +103,9 @@ function programs(url, id, live) {
       read: (text) => spread(text, /at ([\d.]+)/g) });
   }
   rows.push({ player: "GStreamer hlsdemux2", form: "HLS", program: "gst-play-1.0", from: hls, rank: "hlsdemux2:512,hlsdemux:0", endless: true });
-  rows.push({ player: "GStreamer dashdemux2", form: "DASH", program: "gst-play-1.0", from: dash, rank: "dashdemux2:512,dashdemux:0", endless: true });
+  rows.push({ player: "GStreamer dashdemux2", form: "DASH", program: "gst-play-1.0", from: dash, rank: "dashdemux2:512,dashdemux:0", endless: true,
+    // GStreamer 1.22 shows nothing of DASH before 30 s are buffered, which live come no faster than they happen.
+    patience: live ? 30 : 0 });
   for (const [form, from] of [["HLS", hls], ["DASH", dash]]) {
     rows.push({ player: "weir", form, program: join(target, "weir"),
       flags: ["play", from, "--headless", "--events", "-", "--duration", `${SECONDS}`], read: weirSeconds });
@@ -127,7 +129,7 @@ async function gstreamer(row) {
   process.env.GST_PLUGIN_FEATURE_RANK = row.rank;
   const begun = Date.now();
   const flags = ["--no-interactive", "--videosink=fakevideosink", "--audiosink=fakeaudiosink", "--use-playbin3", row.from];
-  const { text } = await run("gst-play-1.0", flags, SECONDS + 6);
+  const { text } = await run("gst-play-1.0", flags, SECONDS + 6 + (row.patience ?? 0));
   if (saved === undefined) delete process.env.GST_PLUGIN_FEATURE_RANK;
   else process.env.GST_PLUGIN_FEATURE_RANK = saved;
   const seconds = spread(text.replace(/(\d+):(\d+):([\d.]+) \//g, (_, h, m, s) => `at ${h * 3600 + m * 60 + Number(s)} /`), /at ([\d.]+) \//g);

@@ -1,12 +1,12 @@
-// Uploads in pieces (tus 1.0): a line that breaks costs seconds, and a page that was closed goes on when it gets the same file again.
+// Uploads in pieces (tus 1.0): a line that breaks costs seconds, and a page that was loaded again goes on when it gets the same file again.
 "use strict";
 const adminUpload = (() => {
   const PIECE = 8 * 1024 * 1024;
   const PATIENCE = 120_000; // ms without a byte that got through
   const store = (key) => ({
-    get: () => { try { return localStorage.getItem(key); } catch { return null; } },
-    set: (value) => { try { localStorage.setItem(key, value); } catch { /* it starts anew then */ } },
-    clear: () => { try { localStorage.removeItem(key); } catch { /* nothing was kept */ } },
+    get: () => { try { return sessionStorage.getItem(key); } catch { return null; } },
+    set: (value) => { try { sessionStorage.setItem(key, value); } catch { /* it starts anew then */ } },
+    clear: () => { try { sessionStorage.removeItem(key); } catch { /* nothing was kept */ } },
   });
   const headers = (more) => {
     const token = sessionStorage.getItem("weir-token");

@@ -200,9 +200,8 @@ impl App {
         if matches!(stream.source, Source::TestCard { .. }) && stream.state != State::Ended {
             return self.air_card(stream).await;
         }
-        if stream.state != State::Ended {
-            self.pull(stream);
-        }
+        // Also one that ended while its source was away; not one whose source was over, which is stopped.
+        self.pull(stream);
         if stream.state != State::Live {
             return;
         }

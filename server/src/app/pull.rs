@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::App;
-use crate::catalog::{Source, Stream};
+use crate::catalog::{CatalogError, Source, Stream};
 use crate::ingest::Getter;
 use crate::ingest::fetch_shown;
 use crate::ingest::pull::{End, PullError, PullState, PullStatus, Session};
@@ -120,6 +120,7 @@ impl Puller {
                 Ok(End::Source) => {
                     self.voice.info(format!("the source {} is over", fetch_shown(&self.url)));
                     self.app.live.end(&self.id).await;
+                    self.over().await;
                     return self.told.send_modify(|told| told.state = PullState::Ended);
                 }
                 // Sent away, or the stream was stopped: the next round tells.
@@ -140,6 +141,19 @@ impl Puller {
                 told.retry_ms = Some(next.as_millis() as u64);
             });
             tokio::time::sleep(next).await;
+        }
+    }
+
+    /// Nobody shall ask again, not after a restart either, until the stream is started.
+    async fn over(&self) {
+        let shut = |stream: &mut Stream| {
+            if let Some(live) = &mut stream.live {
+                live.enabled = false;
+            }
+        };
+        match self.app.catalog.update(&self.id, shut).await {
+            Ok(_) | Err(CatalogError::Missing(_)) => {}
+            Err(error) => tracing::error!(stream = self.id, %error, "cannot store that a pull is over"),
         }
     }
 

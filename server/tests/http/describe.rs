@@ -32,6 +32,11 @@ fn routed() -> Vec<String> {
             Some(rest) => rest.split('"').next().unwrap().replace("{*", "{"),
             None => "/create".to_owned(),
         })
+        // One route for both protocols' files.
+        .flat_map(|path| match path.split_once("{protocol}") {
+            Some((before, after)) => ["hls", "dash"].map(|name| format!("{before}{name}{after}")).to_vec(),
+            None => vec![path],
+        })
         .collect();
     paths.sort();
     paths

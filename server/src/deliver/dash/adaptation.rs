@@ -59,11 +59,12 @@ pub(super) fn sets(text: &mut String, input: &ManifestInput<'_>, ordinal: u64, a
         let _ = write!(
             text,
             "    <AdaptationSet id=\"{}\" contentType=\"text\" mimeType=\"text/vtt\" lang=\"{}\">\n      \
-             <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"subtitle\"/>\n      \
+             <Label>{}</Label>\n      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"subtitle\"/>\n      \
              <Representation id=\"{}\" bandwidth=\"1000\">\n        <BaseURL>{}/{}</BaseURL>\n      \
              </Representation>\n    </AdaptationSet>\n",
             TEXT_ID + index,
             escaped(&subtitles.language),
+            escaped(&subtitles.label),
             subtitles.name,
             subtitles.name,
             subtitles.file
