@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -51,6 +51,8 @@ pub struct App {
     pub feed: Feed,
     /// Who is told what happens.
     pub webhooks: Arc<Webhooks>,
+    /// What happened, as they are told.
+    pub(crate) watcher: Mutex<webhooks::watch::Watcher>,
     /// Who may write.
     pub gate: Gate,
     /// Playlists as they were last rendered.
@@ -132,6 +134,7 @@ impl App {
             settings,
             reloader: OnceLock::new(),
             webhooks,
+            watcher: Mutex::default(),
             feed: Feed::default(),
         });
         app.live.set_ladders(Arc::new(ladders));
@@ -300,8 +303,9 @@ impl App {
 
     /// Stops jobs and live streams; what they finished stays and is continued at the next start, unless the settings
     /// have live streams end with the server.
-    pub async fn stop_jobs(&self) {
+    pub async fn stop_jobs(self: &Arc<Self>) {
         self.stop_live_streams().await;
+        webhooks::watch::look(self).await;
         let jobs = self.jobs.clone();
         if tokio::task::spawn_blocking(move || jobs.shutdown()).await.is_err() {
             tracing::error!("stopping the packaging jobs failed");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::cmcd::{Cmcd, ObjectType, PlayerState};
 use super::spread::{Histogram, Spread};
@@ -135,7 +135,7 @@ fn millis(time: Duration) -> u32 {
 }
 
 /// What all sessions of a stream told together.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct StreamQoe {
     pub(super) startup_ms: Histogram,
     pub(super) bitrate_kbps: Histogram,
@@ -169,13 +169,35 @@ impl StreamQoe {
         }
     }
 
+    /// Adds what a session told since the server's start that has been counted before it.
+    pub(super) fn add_to(&mut self, session: &SessionQoe) {
+        if !session.reported {
+            return;
+        }
+        self.stalls += u64::from(session.stalls());
+        self.stalled_ms += session.stalled_ms();
+        self.dropped += u64::from(session.dropped);
+        self.kbit += session.kbit;
+        self.media_ms += session.media_ms;
+    }
+
+    /// What an earlier run of the server saved, or nothing when it cannot be.
+    pub(super) fn checked(self) -> Self {
+        let sane = self.startup_ms.is_sane() && self.bitrate_kbps.is_sane() && self.kbit.is_finite();
+        if sane { self } else { Self::default() }
+    }
+
     /// With the sessions that go on.
-    pub(super) fn report<'a>(&self, current: impl Iterator<Item = &'a SessionQoe>) -> Qoe {
+    pub(super) fn report<'a>(&self, current: impl Iterator<Item = (&'a SessionQoe, bool)>) -> Qoe {
         let mut all = self.clone();
         let (mut reporting, mut buffer, mut throughput, mut latency) =
             (0, Histogram::default(), Histogram::default(), Histogram::default());
-        for session in current.filter(|session| session.reported) {
-            all.add(session);
+        for (session, again) in current.filter(|(session, _)| session.reported) {
+            if again {
+                all.add_to(session)
+            } else {
+                all.add(session)
+            }
             reporting += 1;
             let put = |into: &mut Histogram, value: Option<u32>| value.into_iter().for_each(|v| into.add(v));
             put(&mut buffer, session.buffer_ms);
@@ -205,7 +227,7 @@ impl StreamQoe {
     }
 }
 
-/// Quality of experience of a stream's sessions since the server started, as far as players tell it by CMCD.
+/// Quality of experience of a stream's sessions since the stream was made, as far as players tell it by CMCD.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Qoe {
     /// Sessions that told anything, past and current.
@@ -296,7 +318,7 @@ mod tests {
         stream.add(&told(&[(0, "ot=v,br=1000,bl=4000,msd=500")]));
         stream.add(&SessionQoe::default());
         let now = told(&[(0, "ot=v,br=3000,bl=8000,mtp=9000,msd=2000,bs")]);
-        let qoe = stream.report([&now].into_iter());
+        let qoe = stream.report([(&now, false)].into_iter());
         assert_eq!((qoe.sessions, qoe.reporting, qoe.stalls.count), (2, 1, 1));
         assert!((qoe.stalls.sessions_share - 0.5).abs() < 1e-9);
         assert_eq!(qoe.mean_bitrate_kbps, Some(2000));

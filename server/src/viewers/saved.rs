@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::qoe::StreamQoe;
 use super::session::StreamSessions;
 use super::{Method, Viewers};
 use crate::catalog::unix_ms;
@@ -43,6 +44,9 @@ pub(super) struct SavedStream {
     named: Vec<String>,
     #[serde(default)]
     guessed: Vec<String>,
+    /// What players told, current sessions included.
+    #[serde(default)]
+    qoe: StreamQoe,
 }
 
 impl Saved {
@@ -84,6 +88,7 @@ impl SavedStream {
             self.peak,
             self.total,
             Duration::from_millis(self.watched_ms),
+            self.qoe.checked(),
             keys.filter_map(|key| u128::from_str_radix(&key, 16).ok()),
         );
     }
@@ -123,6 +128,7 @@ impl Viewers {
                         saved_ms: if guessed.is_empty() { 0 } else { unix_ms() },
                         named,
                         guessed,
+                        qoe: sessions.quality_so_far(),
                     };
                     (id.clone(), saved)
                 })
@@ -195,6 +201,52 @@ mod tests {
         second.media("a", &guest(3), Protocol::Hls);
         let count = second.count("a");
         assert_eq!((count.current, count.peak, count.total), (2, 2, 3));
+    }
+
+    #[test]
+    fn what_players_told_survives_and_nobody_is_counted_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = |n: u8, list: &str| {
+            let mut who = Who::from_address(IpAddr::from([192, 0, 2, n]), "mpv");
+            who.cmcd = Some(super::super::cmcd::Cmcd::parse(list));
+            who
+        };
+        let (clock, first) = viewers();
+        first.open_from("a", Duration::from_secs(4), 77);
+        first.media("a", &told(1, "sid=\"one\",ot=v,br=1000,d=2000,msd=500"), Protocol::Hls);
+        clock.advance(Duration::from_secs(60));
+        // The first one is gone; this one goes on over the restart.
+        first.media("a", &told(2, "sid=\"two\",ot=v,br=3000,d=2000,msd=1500,bs"), Protocol::Hls);
+        let before = first.quality("a");
+        assert_eq!((before.sessions, before.reporting, before.stalls.count), (2, 1, 1));
+        first.save().write(folder.path()).unwrap();
+
+        let (_, second) = viewers();
+        second.restore(Saved::read(folder.path()).unwrap());
+        second.open_from("a", Duration::from_secs(4), 77);
+        let after = second.quality("a");
+        assert_eq!((after.startup_ms, after.bitrate_kbps), (before.startup_ms, before.bitrate_kbps));
+        assert_eq!((after.mean_bitrate_kbps, after.stalls), (before.mean_bitrate_kbps, before.stalls));
+        assert_eq!((after.sessions, after.reporting), (2, 0));
+        second.media("a", &told(2, "sid=\"two\",ot=v,br=3000,d=2000,bs"), Protocol::Hls);
+        second.media("a", &told(3, "sid=\"three\",ot=v,br=3000,d=2000"), Protocol::Hls);
+        let after = second.quality("a");
+        assert_eq!((after.sessions, after.reporting, after.stalls.count), (3, 2, 2));
+        assert_eq!(after.mean_bitrate_kbps, Some(2500));
+        assert_eq!(second.count("a").total, 3);
+    }
+
+    #[test]
+    fn figures_that_were_tampered_with_count_as_none() {
+        let (_, first) = viewers();
+        first.open_from("a", Duration::from_secs(4), 77);
+        let mut saved = serde_json::to_value(first.save()).unwrap();
+        saved["streams"]["a"]["qoe"]["startup_ms"]["counts"] = serde_json::json!([1, 2, 3]);
+        saved["streams"]["a"]["qoe"]["sessions"] = serde_json::json!(9);
+        let (_, second) = viewers();
+        second.restore(serde_json::from_value(saved).unwrap());
+        second.open_from("a", Duration::from_secs(4), 77);
+        assert_eq!(second.quality("a").sessions, 0);
     }
 
     #[test]

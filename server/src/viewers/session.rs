@@ -32,6 +32,8 @@ pub(super) struct Session {
     /// Open connections that hold it present.
     pins: u32,
     pub(super) qoe: SessionQoe,
+    /// It goes on from before a restart of the server.
+    pub(super) again: bool,
 }
 
 #[derive(Debug)]
@@ -79,9 +81,10 @@ impl StreamSessions {
         peak: u64,
         total: u64,
         watched: Duration,
+        qoe: StreamQoe,
         keys: impl Iterator<Item = u128>,
     ) {
-        (self.peak, self.total, self.watched) = (peak, total, watched);
+        (self.peak, self.total, self.watched, self.qoe) = (peak, total, watched, qoe);
         self.resumed = keys.take(MOST_REMEMBERED).collect();
     }
 
@@ -111,6 +114,7 @@ impl StreamSessions {
             if self.sessions.len() >= MOST_SESSIONS {
                 return;
             }
+            let again = self.resumed.remove(&key);
             let session = Session {
                 first: now,
                 last: now,
@@ -121,10 +125,11 @@ impl StreamSessions {
                 agent: shortened(&who.agent).into(),
                 pins: 0,
                 qoe: SessionQoe::default(),
+                again,
             };
             self.sessions.insert(key, session);
             // Someone who comes back from a long pause with the same session id is not a new viewer.
-            if !self.ended.contains(&key) && !self.resumed.remove(&key) {
+            if !self.ended.contains(&key) && !again {
                 self.total += 1;
             }
             self.peak = self.peak.max(self.sessions.len() as u64);
@@ -218,13 +223,22 @@ impl StreamSessions {
         self.watched + current.sum::<Duration>()
     }
 
+    /// With what the current sessions told so far.
+    pub(super) fn quality_so_far(&self) -> StreamQoe {
+        let mut all = self.qoe.clone();
+        for session in self.sessions.values() {
+            if session.again { all.add_to(&session.qoe) } else { all.add(&session.qoe) }
+        }
+        all
+    }
+
     pub(super) fn totals(&self) -> (u64, u64) {
         (self.peak, self.total)
     }
 
     pub(super) fn quality(&mut self, now: Duration) -> Qoe {
         self.sweep(now);
-        self.qoe.report(self.sessions.values().map(|session| &session.qoe))
+        self.qoe.report(self.sessions.values().map(|session| (&session.qoe, session.again)))
     }
 
     /// Ends one session now.
@@ -244,7 +258,11 @@ impl StreamSessions {
 
     fn over(&mut self, key: u128, session: &Session) {
         self.watched += session.last.saturating_sub(session.first);
-        self.qoe.add(&session.qoe);
+        if session.again {
+            self.qoe.add_to(&session.qoe);
+        } else {
+            self.qoe.add(&session.qoe);
+        }
         // A guess may be somebody else the next time; only told identities come back as themselves.
         if session.method != Method::Heuristic && self.ended.insert(key) {
             self.ended_order.push_back(key);

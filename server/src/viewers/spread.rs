@@ -1,6 +1,6 @@
 //! Distributions in fixed space: how a figure lies over many sessions.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Buckets an octave: neighbours lie within 9 % of each other.
 const PER_OCTAVE: usize = 8;
@@ -9,7 +9,7 @@ const OCTAVES: usize = 27;
 const BUCKETS: usize = PER_OCTAVE * OCTAVES + 1;
 
 /// Counts of values in buckets whose bounds grow by the eighth root of two.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Histogram {
     /// Empty until the first value: most streams have none.
     counts: Vec<u32>,
@@ -40,6 +40,12 @@ impl Histogram {
             self.count += 1;
             self.sum += f64::from(value);
         }
+    }
+
+    /// Whether it may have been made here: what was read from a file is not taken at its word.
+    pub(super) fn is_sane(&self) -> bool {
+        let counted: u64 = self.counts.iter().map(|count| u64::from(*count)).sum();
+        [0, BUCKETS].contains(&self.counts.len()) && counted == self.count && self.sum.is_finite()
     }
 
     pub(super) fn count(&self) -> u64 {

@@ -3,10 +3,12 @@
 //! A delivery is a `POST` of a JSON object with `Weir-Event`, `Weir-Delivery` (the same at each attempt) and
 //! `Weir-Signature: t=SECONDS,v1=HEX`, where `HEX` is HMAC-SHA-256 of `SECONDS.BODY` under the webhook's secret.
 //! Addresses are judged as those of sources are: private ones only where the settings allow them. Redirects are not
-//! followed. What waits is bounded, in memory, and lost with the process.
+//! followed. A webhook's events are delivered one after the other, in the order in which they happened, each at least
+//! once. What waits is bounded and survives the process: see `outbox.rs`.
 
 mod log;
 mod model;
+mod outbox;
 mod send;
 mod store;
 pub mod watch;
@@ -17,23 +19,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::catalog::unix_ms;
 use crate::deliver::dash::date_time;
 use crate::ingest::{FetchPolicy, check_url};
+use crate::viewers::hmac_sha256;
 use log::Log;
 pub use model::{Delivery, DeliveryState, Event, EventKind, HookSetting, HookView};
+use outbox::{Outbox, Waiting};
 use send::Sender;
 
 /// Webhooks that there may be, those of the settings not counted.
 const MOST_HOOKS: usize = 32;
 /// Deliveries of one webhook that may wait.
 const MOST_WAITING: usize = 256;
-/// Requests of one webhook at the same time.
-const PARALLEL: usize = 4;
 
 /// When a delivery is tried again, and how long an attempt may take.
 #[derive(Debug, Clone)]
@@ -90,21 +92,50 @@ struct Hook {
     setting: HookSetting,
     from_settings: bool,
     log: Arc<Mutex<Log>>,
-    slots: Arc<Semaphore>,
+    outbox: Arc<Mutex<Outbox>>,
+    /// Address and secret as they are now.
+    target: Arc<Mutex<(String, String)>>,
+    /// Has what waits tried again at once.
+    nudge: Arc<Notify>,
     gone: CancellationToken,
 }
 
 impl Hook {
-    fn new(setting: HookSetting, from_settings: bool, stop: &CancellationToken) -> Self {
+    /// With what an earlier run of the server left in `folder`.
+    fn new(setting: HookSetting, from_settings: bool, folder: PathBuf, stop: &CancellationToken) -> Self {
+        let outbox = Outbox::open(folder, MOST_WAITING);
+        let mut log = Log::default();
+        for waiting in outbox.iter() {
+            let kind = EventKind::parse(&waiting.event).map_or(PING, EventKind::name);
+            log.begin(&waiting.id, kind, waiting.created_at.clone(), MOST_WAITING);
+        }
         Self {
+            target: Arc::new(Mutex::new((setting.url.clone(), setting.secret.clone()))),
             setting,
             from_settings,
-            log: Arc::default(),
-            slots: Arc::new(Semaphore::new(PARALLEL)),
+            log: Arc::new(Mutex::new(log)),
+            outbox: Arc::new(Mutex::new(outbox)),
+            nudge: Arc::default(),
             gone: stop.child_token(),
         }
     }
+
+    /// It was changed: what waits goes where it points now.
+    fn retarget(&self) {
+        let target = (self.setting.url.clone(), self.setting.secret.clone());
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
+        self.nudge.notify_waiters();
+    }
+
+    /// It is removed with all that it had still to deliver.
+    fn remove(&self) {
+        self.gone.cancel();
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
+
+/// Name of the event that only tries a webhook.
+const PING: &str = "ping";
 
 /// The webhooks and what they are still to be told.
 #[derive(Debug)]
@@ -130,10 +161,17 @@ impl Webhooks {
         stop: CancellationToken,
     ) -> anyhow::Result<Arc<Self>> {
         let kept = store::read(&path)?;
-        let hooks = kept.into_iter().map(|(id, setting)| (id, Hook::new(setting, false, &stop))).collect();
         let sender = Sender::new(Arc::clone(&policy), patience.attempt)?;
-        let all = Arc::new(Self { hooks: Mutex::new(hooks), path, policy, sender, patience, stop });
+        let all = Arc::new(Self { hooks: Mutex::default(), path, policy, sender, patience, stop });
+        all.with(|hooks| {
+            for (id, setting) in kept {
+                let hook = Hook::new(setting, false, all.folder(&id), &all.stop);
+                all.deliver(&hook);
+                hooks.insert(id, hook);
+            }
+        });
         all.apply(settings);
+        all.with(|hooks| outbox::remove_others(&all.folder(""), |id| hooks.contains_key(id)));
         Ok(all)
     }
 
@@ -143,7 +181,7 @@ impl Webhooks {
             hooks.retain(|_, hook| {
                 let stays = !hook.from_settings || settings.contains(&hook.setting);
                 if !stays {
-                    hook.gone.cancel();
+                    hook.remove();
                 }
                 stays
             });
@@ -151,7 +189,11 @@ impl Webhooks {
                 if let Err(error) = self.check(setting) {
                     tracing::error!(url = setting.url, "a webhook of the settings is not used: {error}");
                 } else if !hooks.values().any(|hook| hook.from_settings && hook.setting == *setting) {
-                    hooks.insert(new_id(), Hook::new(setting.clone(), true, &self.stop));
+                    // The same at each start of the server, so that it finds what it had still to deliver.
+                    let id = settings_id(setting);
+                    let hook = Hook::new(setting.clone(), true, self.folder(&id), &self.stop);
+                    self.deliver(&hook);
+                    hooks.insert(id, hook);
                 }
             }
         });
@@ -181,7 +223,7 @@ impl Webhooks {
                 return Err(HookError::Full);
             }
             let id = new_id();
-            hooks.insert(id.clone(), Hook::new(setting, false, &self.stop));
+            hooks.insert(id.clone(), Hook::new(setting, false, self.folder(&id), &self.stop));
             if let Err(error) = self.keep(hooks) {
                 hooks.remove(&id);
                 return Err(error);
@@ -190,7 +232,7 @@ impl Webhooks {
         })
     }
 
-    /// Changes one; blocks on the disk. What it has still to deliver goes on as it was begun.
+    /// Changes one; blocks on the disk. What it has still to deliver goes to where it points then, at once.
     ///
     /// # Errors
     /// See [`HookError`].
@@ -210,7 +252,9 @@ impl Webhooks {
                 own(hooks, id)?.setting = before;
                 return Err(error);
             }
-            hooks.get(id).map(|hook| view(id, hook)).ok_or(HookError::Missing)
+            let hook = hooks.get(id).ok_or(HookError::Missing)?;
+            hook.retarget();
+            Ok(view(id, hook))
         })
     }
 
@@ -226,7 +270,7 @@ impl Webhooks {
                 hooks.insert(id.to_owned(), gone);
                 return Err(error);
             }
-            gone.gone.cancel();
+            gone.remove();
             Ok(())
         })
     }
@@ -242,23 +286,24 @@ impl Webhooks {
         Ok(log.newest_first())
     }
 
-    /// Sends a `ping` to one, to try it.
+    /// Sends a `ping` to one, to try it: behind what waits, which is tried again at once. Blocks on the disk.
     ///
     /// # Errors
     /// [`HookError::Missing`], [`HookError::Off`]
-    pub fn ping(self: &Arc<Self>, id: &str) -> Result<(), HookError> {
+    pub fn ping(&self, id: &str) -> Result<(), HookError> {
         self.with(|hooks| {
             let hook = hooks.get(id).ok_or(HookError::Missing)?;
             if !hook.setting.enabled {
                 return Err(HookError::Off);
             }
-            self.start(hook, "ping", None, &json!({}));
+            self.start(hook, PING, None, &json!({}));
+            hook.nudge.notify_waiters();
             Ok(())
         })
     }
 
-    /// Tells everybody who wants to know. Never waits: what finds no room is dropped and logged as such.
-    pub fn tell(self: &Arc<Self>, event: &Event) {
+    /// Tells everybody who wants to know; blocks on the disk. What finds no room is dropped and logged as such.
+    pub fn tell(&self, event: &Event) {
         self.with(|hooks| {
             for hook in hooks.values().filter(|hook| hook.setting.wants(event.kind)) {
                 self.start(hook, event.kind.name(), Some(&event.stream), &event.data);
@@ -272,7 +317,7 @@ impl Webhooks {
         let body = json!({"id": id, "type": kind, "created_at": created_at, "stream": stream, "data": data});
         let room = {
             let mut log = hook.log.lock().unwrap_or_else(PoisonError::into_inner);
-            log.begin(&id, kind, created_at, MOST_WAITING)
+            log.begin(&id, kind, created_at.clone(), MOST_WAITING)
         };
         if !room {
             tracing::warn!(
@@ -282,22 +327,39 @@ impl Webhooks {
             );
             return;
         }
-        let delivery = send::Attempt {
-            id,
-            kind,
-            url: hook.setting.url.clone(),
-            secret: hook.setting.secret.clone(),
-            body: body.to_string().into(),
+        let body = body.to_string();
+        let waiting = Waiting { id, event: kind.to_owned(), created_at, body };
+        hook.outbox.lock().unwrap_or_else(PoisonError::into_inner).push(waiting);
+        self.deliver(hook);
+    }
+
+    /// Starts to deliver what waits, unless somebody does already.
+    fn deliver(&self, hook: &Hook) {
+        {
+            let mut outbox = hook.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+            if outbox.busy || outbox.first().is_none() || self.stop.is_cancelled() {
+                return;
+            }
+            outbox.busy = true;
+        }
+        let courier = send::Courier {
+            target: Arc::clone(&hook.target),
+            outbox: Arc::clone(&hook.outbox),
             log: Arc::clone(&hook.log),
-            slots: Arc::clone(&hook.slots),
+            nudge: Arc::clone(&hook.nudge),
         };
         let (sender, patience, gone) = (self.sender.clone(), self.patience.clone(), hook.gone.clone());
         tokio::spawn(async move {
             tokio::select! {
+                // What was not settled is on the disk, for the next start.
                 () = gone.cancelled() => {}
-                () = delivery.run(&sender, &patience) => {}
+                () = courier.run(&sender, &patience) => {}
             }
         });
+    }
+
+    fn folder(&self, id: &str) -> PathBuf {
+        self.path.with_file_name("outbox").join(id)
     }
 
     fn check(&self, setting: &HookSetting) -> Result<(), HookError> {
@@ -341,6 +403,14 @@ pub fn new_secret() -> String {
 
 fn new_id() -> String {
     uuid::Uuid::new_v4().simple().to_string()
+}
+
+/// The id of a webhook of the settings, which have none: the same for the same setting.
+fn settings_id(setting: &HookSetting) -> String {
+    let events: Vec<_> = setting.events.iter().map(|event| event.name()).collect();
+    let parts = [setting.url.as_bytes(), b"\0", events.join(",").as_bytes()].concat();
+    let digest = hmac_sha256(setting.secret.as_bytes(), &[&parts]);
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn own<'a>(hooks: &'a mut BTreeMap<String, Hook>, id: &str) -> Result<&'a mut Hook, HookError> {

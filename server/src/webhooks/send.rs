@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use tokio::sync::Semaphore;
+use tokio::sync::Notify;
 use url::Url;
 
 use super::Patience;
 use super::log::Log;
 use super::model::DeliveryState;
+use super::outbox::{Outbox, Waiting};
 use crate::catalog::unix_ms;
 use crate::deliver::dash::date_time;
 use crate::ingest::{FetchPolicy, GuardedResolver, check_url};
@@ -61,7 +62,7 @@ impl Sender {
             .client
             .post(url)
             .header(CONTENT_TYPE, "application/json")
-            .header("weir-event", attempt.kind)
+            .header("weir-event", &attempt.kind)
             .header("weir-delivery", &attempt.id)
             .header("weir-signature", signature(&attempt.secret, at, &attempt.body))
             .body(attempt.body.clone())
@@ -90,45 +91,93 @@ pub(super) fn signature(secret: &str, at: u64, body: &[u8]) -> String {
     format!("t={at},v1={hex}")
 }
 
-/// One delivery with all that its attempts need.
-pub(super) struct Attempt {
-    pub(super) id: String,
-    pub(super) kind: &'static str,
-    pub(super) url: String,
-    pub(super) secret: String,
-    pub(super) body: Bytes,
-    pub(super) log: Arc<Mutex<Log>>,
-    pub(super) slots: Arc<Semaphore>,
+/// What one request needs.
+struct Attempt {
+    id: String,
+    kind: String,
+    url: String,
+    secret: String,
+    body: Bytes,
 }
 
-impl Attempt {
-    /// Tries until it is taken or patience ends.
+/// Delivers one webhook's events, one after the other.
+pub(super) struct Courier {
+    pub(super) target: Arc<Mutex<(String, String)>>,
+    pub(super) outbox: Arc<Mutex<Outbox>>,
+    pub(super) log: Arc<Mutex<Log>>,
+    pub(super) nudge: Arc<Notify>,
+}
+
+impl Courier {
+    /// Goes on until nothing waits.
     pub(super) async fn run(&self, sender: &Sender, patience: &Patience) {
+        loop {
+            let next = {
+                let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+                let next = outbox.first();
+                // Under the lock: whoever adds one from here on starts the next courier.
+                outbox.busy = next.is_some();
+                next
+            };
+            let Some(waiting) = next else { return };
+            self.settle(&waiting, sender, patience).await;
+            let outbox = Arc::clone(&self.outbox);
+            let pop = move || outbox.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            if tokio::task::spawn_blocking(pop).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Tries until it is taken or patience ends.
+    async fn settle(&self, waiting: &Waiting, sender: &Sender, patience: &Patience) {
         let mut waits = patience.waits.iter();
         loop {
-            let result = {
-                let Ok(_slot) = self.slots.acquire().await else { return };
-                sender.post(self).await
-            };
-            let failure = match result {
-                Ok(status) => return self.note(DeliveryState::Delivered, Some(status), None, None),
+            let (url, secret) = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let (id, kind) = (waiting.id.clone(), waiting.event.clone());
+            let attempt = Attempt { id, kind, url, secret, body: waiting.body.clone().into() };
+            let failure = match sender.post(&attempt).await {
+                Ok(status) => {
+                    return self.note(&waiting.id, DeliveryState::Delivered, Some(status), None, None);
+                }
                 Err(failure) => failure,
             };
             let wait = waits.next().filter(|_| !failure.hopeless);
             let Some(wait) = wait else {
-                tracing::warn!(url = self.url, event = self.kind, "a webhook is not told: {}", failure.why);
-                return self.note(DeliveryState::Failed, failure.status, Some(failure.why), None);
+                tracing::warn!(
+                    url = attempt.url,
+                    event = waiting.event,
+                    "a webhook is not told: {}",
+                    failure.why
+                );
+                return self.note(
+                    &waiting.id,
+                    DeliveryState::Failed,
+                    failure.status,
+                    Some(failure.why),
+                    None,
+                );
             };
             let wait = failure.wish.map_or(*wait, |wish| wish.min(LONGEST_WISH).max(*wait));
             let next = date_time(unix_ms().saturating_add(wait.as_millis() as u64));
-            self.note(DeliveryState::Waiting, failure.status, Some(failure.why), Some(next));
-            tokio::time::sleep(wait).await;
+            self.note(&waiting.id, DeliveryState::Waiting, failure.status, Some(failure.why), Some(next));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.nudge.notified() => {}
+            }
         }
     }
 
-    fn note(&self, state: DeliveryState, status: Option<u16>, error: Option<String>, next: Option<String>) {
+    fn note(
+        &self,
+        id: &str,
+        state: DeliveryState,
+        status: Option<u16>,
+        error: Option<String>,
+        next: Option<String>,
+    ) {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.note(&self.id, state, status, error, next);
+        log.note(id, state, status, error, next);
     }
 }
 

@@ -245,3 +245,86 @@ async fn there_are_only_so_many() {
     }
     assert!(matches!(hooks.add(hook("https://example.org/more".into())), Err(HookError::Full)));
 }
+
+/// The numbers of the events that came, in order.
+async fn numbers(requests: &mut mpsc::Receiver<Came>, count: usize) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    while numbers.len() < count {
+        let (_, body) = tokio::time::timeout(PATIENCE, requests.recv()).await.expect("it is told").unwrap();
+        numbers.push(serde_json::from_slice::<Value>(&body).unwrap()["data"]["n"].as_u64().unwrap());
+    }
+    numbers
+}
+
+fn numbered(n: u64) -> Event {
+    Event { data: json!({"n": n}), ..event(EventKind::Started) }
+}
+
+#[tokio::test]
+async fn what_waits_when_the_server_stops_is_delivered_after_its_start_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let from_file = HookSetting { secret: "fedcba9876543210".into(), ..hook(format!("http://{free}/file")) };
+    let (first_id, id) = {
+        let patience = Patience { waits: vec![Duration::from_secs(3600)], attempt: PATIENCE };
+        let stop = CancellationToken::new();
+        let path = folder.path().join("webhooks.json");
+        let settings = std::slice::from_ref(&from_file);
+        let first = Webhooks::open(path, Arc::new(Anywhere), settings, patience, stop.clone()).unwrap();
+        let id = first.add(hook(format!("http://{free}/"))).unwrap().id;
+        for n in 0..20 {
+            first.tell(&numbered(n));
+        }
+        while first.deliveries(&id).unwrap().iter().all(|delivery| delivery.attempts == 0) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        stop.cancel();
+        // Told at the very end: nobody delivers any more.
+        first.tell(&numbered(20));
+        (first.deliveries(&id).unwrap().last().unwrap().id.clone(), id)
+    };
+    // A webhook that is gone leaves nothing.
+    std::fs::create_dir_all(folder.path().join("outbox/gone")).unwrap();
+    let patience = Patience { waits: vec![Duration::from_millis(100); 200], attempt: PATIENCE };
+    let (path, settings) = (folder.path().join("webhooks.json"), std::slice::from_ref(&from_file));
+    let second =
+        Webhooks::open(path, Arc::new(Anywhere), settings, patience, CancellationToken::new()).unwrap();
+    assert!(!folder.path().join("outbox/gone").exists());
+    let listed = second.list();
+    assert_eq!(listed.iter().filter(|hook| hook.from_settings).count(), 1);
+    assert!(listed.iter().all(|hook| hook.waiting > 0), "{listed:?}");
+    let (address, mut requests) = receiver(&["200 OK"]).await;
+    second
+        .change(&id, |setting| {
+            setting.url = format!("http://{address}/");
+            Ok(())
+        })
+        .unwrap();
+    let log = settled(&second, &id).await;
+    assert!(log.len() == 21 && log.iter().all(|d| d.state == DeliveryState::Delivered), "{log:?}");
+    assert_eq!(numbers(&mut requests, 21).await, (0..=20).collect::<Vec<_>>());
+    assert_eq!(log.last().unwrap().id, first_id, "under the same ids");
+    assert_eq!(std::fs::read_dir(folder.path().join("outbox").join(&id)).unwrap().count(), 0);
+    second.remove(&id).unwrap();
+    assert!(!folder.path().join("outbox").join(&id).exists());
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_also_on_the_disk_and_rubbish_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let path = folder.path().join("webhooks.json");
+    let hooks = Webhooks::open(path, Arc::new(Anywhere), &[], Patience::default(), stop).unwrap();
+    let id = hooks.add(hook("https://example.org/".into())).unwrap().id;
+    for n in 0..MOST_WAITING as u64 + 10 {
+        hooks.tell(&numbered(n));
+    }
+    let box_of = folder.path().join("outbox").join(&id);
+    assert_eq!(std::fs::read_dir(&box_of).unwrap().count(), MOST_WAITING);
+    assert_eq!(hooks.get(&id).unwrap().failed, 10, "the rest is told as dropped");
+    std::fs::write(box_of.join("0000000000000003.json"), b"{").unwrap();
+    std::fs::write(box_of.join("notes.txt"), b"x").unwrap();
+    let again = open(folder.path(), Arc::new(PublicInternet { max_bytes: 0 }), &[]);
+    assert_eq!(again.deliveries(&id).unwrap().len(), MOST_WAITING - 1);
+}

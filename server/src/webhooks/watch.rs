@@ -1,7 +1,7 @@
 //! Sees from the catalogue and the counter what happened, and tells it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -131,18 +131,11 @@ fn event(kind: EventKind, seen: &Seen, more: Value) -> Event {
 
 /// Watches until the server stops. Also empties the count of a live stream that is over.
 pub async fn run(app: Arc<App>) {
-    let mut watcher = Watcher::default();
-    let start = tokio::time::Instant::now();
     let mut states = app.catalog.changes();
     let mut settings = app.settings.changes();
     loop {
         states.borrow_and_update();
-        for event in watcher.look(start.elapsed(), look_at(&app)) {
-            if event.kind == EventKind::Ended {
-                app.viewers.end(&event.stream);
-            }
-            app.webhooks.tell(&event);
-        }
+        look(&app).await;
         tokio::select! {
             () = app.stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
@@ -152,6 +145,24 @@ pub async fn run(app: Arc<App>) {
                 app.webhooks.apply(&webhooks);
             }
         }
+    }
+}
+
+/// Looks once and tells what happened; also after [`run`], for what a stop of the server ends. What cannot be
+/// delivered any more waits for the next start.
+pub async fn look(app: &Arc<App>) {
+    let app = Arc::clone(app);
+    let work = move || {
+        let mut watcher = app.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        for event in watcher.look(app.started.elapsed(), look_at(&app)) {
+            if event.kind == EventKind::Ended {
+                app.viewers.end(&event.stream);
+            }
+            app.webhooks.tell(&event);
+        }
+    };
+    if let Err(error) = tokio::task::spawn_blocking(work).await {
+        tracing::error!(%error, "telling the webhooks failed");
     }
 }
 
