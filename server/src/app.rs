@@ -67,6 +67,8 @@ pub struct App {
     pub logs: Arc<StreamLogs>,
     /// Where publishers connect by RTMP, once that listens.
     rtmp: OnceLock<SocketAddr>,
+    /// The same over TLS.
+    rtmps: OnceLock<SocketAddr>,
     /// Live sessions.
     pub live: LiveManager,
     /// Held while a live session is started.
@@ -128,6 +130,7 @@ impl App {
             stop,
             started: Instant::now(),
             rtmp: OnceLock::new(),
+            rtmps: OnceLock::new(),
             logs,
             policy,
             config,

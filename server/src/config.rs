@@ -2,13 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::http::{Limits, TlsFiles};
-use crate::ingest::rtmp::RtmpListen;
+use crate::ingest::rtmp::{RtmpLimits, RtmpListen};
 use crate::ladder::{EncoderProgram, VideoEncoderKind};
 use crate::webhooks::HookSetting;
 
@@ -25,6 +26,21 @@ pub struct Options {
     /// Address where encoders publish by RTMP, or `off` [default: port 1935 beside --listen, if it is free]
     #[arg(long, env = "WEIR_RTMP", value_name = "ADDR:PORT")]
     pub rtmp: Option<RtmpListen>,
+    /// Address where encoders publish by RTMP over TLS; needs --tls-cert and --tls-key
+    #[arg(long, env = "WEIR_RTMPS", value_name = "ADDR:PORT")]
+    pub rtmps: Option<SocketAddr>,
+    /// Publishers' connections at the same time [default: 512]
+    #[arg(long, env = "WEIR_RTMP_MAX_CONNECTIONS", value_name = "N")]
+    pub rtmp_max_connections: Option<usize>,
+    /// Publishers' connections at the same time from one address (IPv6: one /64) [default: 32]
+    #[arg(long, env = "WEIR_RTMP_MAX_CONNECTIONS_PER_IP", value_name = "N")]
+    pub rtmp_max_connections_per_ip: Option<usize>,
+    /// Seconds after which a publisher that sends not a byte is cut off [default: 60]
+    #[arg(long, env = "WEIR_RTMP_IDLE_S", value_name = "SECONDS")]
+    pub rtmp_idle_s: Option<u32>,
+    /// Wrong stream keys that one address may try in a minute [default: 10]
+    #[arg(long, env = "WEIR_RTMP_WRONG_KEYS", value_name = "N")]
+    pub rtmp_wrong_keys: Option<u32>,
     /// Folder whose video files may be published by path; may be given several times
     #[arg(long = "allow-path", env = "WEIR_ALLOW_PATH", value_name = "DIR", value_delimiter = ':')]
     pub allow_path: Vec<PathBuf>,
@@ -140,6 +156,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where encoders publish by RTMP.
     pub rtmp: RtmpListen,
+    /// Where they do so over TLS.
+    pub rtmps: Option<SocketAddr>,
+    /// What their connections may cost.
+    pub rtmp_limits: RtmpLimits,
     /// Folders whose files may be published, canonical.
     pub roots: Vec<PathBuf>,
     /// Whether sources may come from addresses that are not public.
@@ -199,6 +219,13 @@ impl Options {
             data: self.data.or(other.data),
             listen: self.listen.or(other.listen),
             rtmp: self.rtmp.or(other.rtmp),
+            rtmps: self.rtmps.or(other.rtmps),
+            rtmp_max_connections: self.rtmp_max_connections.or(other.rtmp_max_connections),
+            rtmp_max_connections_per_ip: self
+                .rtmp_max_connections_per_ip
+                .or(other.rtmp_max_connections_per_ip),
+            rtmp_idle_s: self.rtmp_idle_s.or(other.rtmp_idle_s),
+            rtmp_wrong_keys: self.rtmp_wrong_keys.or(other.rtmp_wrong_keys),
             allow_path: list(self.allow_path, other.allow_path),
             allow_private_sources: self.allow_private_sources || other.allow_private_sources,
             token: self.token.or(other.token),
@@ -251,6 +278,7 @@ impl Options {
             tls.is_some() || self.redirect_http.is_none(),
             "redirect-http sends people to HTTPS, which needs tls-cert and tls-key"
         );
+        anyhow::ensure!(tls.is_some() || self.rtmps.is_none(), "rtmps needs tls-cert and tls-key");
         let positive = |name: &str, value: Option<usize>, default: usize| {
             let value = value.unwrap_or(default);
             anyhow::ensure!(value > 0, "{name} must be at least 1");
@@ -261,11 +289,27 @@ impl Options {
             anyhow::ensure!(token.len() >= 16, "the token must have at least 16 characters");
         }
         let limits = Limits::default();
+        let rtmp = RtmpLimits::default();
+        let idle = self.rtmp_idle_s.map_or(rtmp.idle, |s| Duration::from_secs(s.into()));
+        anyhow::ensure!(idle >= Duration::from_secs(1), "rtmp-idle-s must be at least 1");
+        let rtmp_limits = RtmpLimits {
+            connections: positive("rtmp-max-connections", self.rtmp_max_connections, rtmp.connections)?,
+            per_address: positive(
+                "rtmp-max-connections-per-ip",
+                self.rtmp_max_connections_per_ip,
+                rtmp.per_address,
+            )?,
+            idle,
+            wrong_keys: self.rtmp_wrong_keys.unwrap_or(rtmp.wrong_keys).max(1),
+            ..rtmp
+        };
         let listen = self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         Ok(Config {
             data: self.data.unwrap_or_else(|| PathBuf::from("data")),
             listen,
             rtmp: self.rtmp.unwrap_or_else(|| RtmpListen::beside(listen.ip())),
+            rtmps: self.rtmps,
+            rtmp_limits,
             roots,
             allow_private_sources: self.allow_private_sources,
             token: self.token,
@@ -313,6 +357,15 @@ mod tests {
     }
 
     #[test]
+    fn what_publishers_may_cost_is_set() {
+        let file = "rtmp-max-connections = 3\nrtmp-idle-s = 20\nrtmp-wrong-keys = 2";
+        let config = toml::from_str::<Options>(file).unwrap().resolve().unwrap();
+        let limits = config.rtmp_limits;
+        assert_eq!((limits.connections, limits.per_address, limits.wrong_keys), (3, 32, 2));
+        assert_eq!(limits.idle, Duration::from_secs(20));
+    }
+
+    #[test]
     fn webhooks_come_from_the_file() {
         let text = "[[webhook]]\nurl = \"https://example.org/in\"\nsecret = \"0123456789abcdef\"\n\
                     events = [\"stream.started\", \"viewer.peak\"]";
@@ -334,6 +387,10 @@ mod tests {
         assert!(error.contains("jobs"), "{error}");
         let missing = Options { allow_path: vec!["/no/such/folder".into()], ..Options::default() };
         assert!(missing.resolve().unwrap_err().to_string().contains("/no/such/folder"));
+        let idle = Options { rtmp_idle_s: Some(0), ..Options::default() };
+        assert!(idle.resolve().unwrap_err().to_string().contains("rtmp-idle-s"));
+        let bare = Options { rtmps: Some(([127, 0, 0, 1], 1936).into()), ..Options::default() };
+        assert!(bare.resolve().unwrap_err().to_string().contains("tls-cert"));
         let half = Options { tls_cert: Some("a.pem".into()), ..Options::default() };
         assert!(half.resolve().unwrap_err().to_string().contains("tls-key"));
         let alone = Options { redirect_http: Some(([127, 0, 0, 1], 80).into()), ..Options::default() };

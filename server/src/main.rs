@@ -135,7 +135,16 @@ async fn serve(
         Some(address) => Some(bind(address, limits, "--redirect-http").await?),
         None => None,
     };
-    let rtmp = bind_rtmp(config.rtmp).await?;
+    let rtmp = bind_rtmp(config.rtmp, config.rtmp_limits).await?;
+    let rtmps = match (config.rtmps, &tls) {
+        (Some(address), Some(tls)) => {
+            let bound = RtmpServer::bind(address, config.rtmp_limits).await;
+            let bound =
+                bound.with_context(|| format!("cannot listen on {address} for RTMPS; --rtmps changes it"))?;
+            Some(bound.with_tls(Arc::clone(tls)))
+        }
+        _ => None,
+    };
     let app = App::open(config, Arc::new(SystemClock::default())).await?;
     let reloader = Reloader { options, file, caps: listener.caps(), tls: tls.clone(), set_log };
     app.reloader.set(reloader).map_err(|_| anyhow::anyhow!("the settings' reader was set twice"))?;
@@ -169,6 +178,10 @@ async fn serve(
         tracing::info!(address = %rtmp.address(), "publishers are taken by RTMP");
         tokio::spawn(rtmp.serve(Arc::clone(&app), app.stop.clone()));
     }
+    if let Some(rtmps) = rtmps {
+        tracing::info!(address = %rtmps.address(), "publishers are taken by RTMPS");
+        tokio::spawn(rtmps.serve(Arc::clone(&app), app.stop.clone()));
+    }
     let stopping = Arc::clone(&app);
     let jobs = tokio::spawn(async move {
         stopping.stop.cancelled().await;
@@ -190,9 +203,9 @@ async fn bind(address: SocketAddr, limits: Limits, flag: &str) -> anyhow::Result
     })
 }
 
-async fn bind_rtmp(listen: RtmpListen) -> anyhow::Result<Option<RtmpServer>> {
+async fn bind_rtmp(listen: RtmpListen, limits: RtmpLimits) -> anyhow::Result<Option<RtmpServer>> {
     let Some(address) = listen.address() else { return Ok(None) };
-    match RtmpServer::bind(address, RtmpLimits::default()).await {
+    match RtmpServer::bind(address, limits).await {
         Ok(server) => Ok(Some(server)),
         Err(error) if matches!(listen, RtmpListen::Usual(_)) => {
             tracing::warn!(%address, %error, "nobody can publish by RTMP: cannot listen there; --rtmp chooses an address");

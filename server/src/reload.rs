@@ -48,6 +48,8 @@ impl Settings {
             data,
             listen,
             rtmp,
+            rtmps,
+            rtmp_limits,
             roots,
             allow_private_sources,
             token,
@@ -71,6 +73,8 @@ impl Settings {
         compare(Changes::at_start, "data", *data == old.data);
         compare(Changes::at_start, "listen", *listen == old.listen);
         compare(Changes::at_start, "rtmp", *rtmp == old.rtmp);
+        compare(Changes::at_start, "rtmps", *rtmps == old.rtmps);
+        compare(Changes::at_start, "rtmp-...", *rtmp_limits == old.rtmp_limits);
         compare(Changes::at_once, "allow-path", *roots == old.roots);
         compare(
             Changes::at_once,
@@ -101,6 +105,8 @@ impl Settings {
             data: old.data.clone(),
             listen: old.listen,
             rtmp: old.rtmp,
+            rtmps: old.rtmps,
+            rtmp_limits: old.rtmp_limits,
             jobs: old.jobs,
             live_rungs: old.live_rungs,
             encoders: old.encoders.clone(),

@@ -235,11 +235,18 @@ pub(super) fn with_ingest(app: &App, stream: &Stream, headers: &HeaderMap, key: 
         return body;
     };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
-    if let Some(server) = app.rtmp_url(host) {
-        let mut ingest = json!({"rtmp": server});
-        if let Some(key) = key {
-            ingest["rtmp_with_key"] = format!("{server}/{}", key.reveal()).into();
+    let mut ingest = json!({});
+    for (name, with_key, server) in
+        [("rtmp", "rtmp_with_key", app.rtmp_url(host)), ("rtmps", "rtmps_with_key", app.rtmps_url(host))]
+    {
+        if let Some(server) = server {
+            if let Some(key) = key {
+                ingest[with_key] = format!("{server}/{}", key.reveal()).into();
+            }
+            ingest[name] = server.into();
         }
+    }
+    if ingest != json!({}) {
         members.insert("ingest".into(), ingest);
     }
     if let Some(key) = key {

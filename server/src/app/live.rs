@@ -281,16 +281,18 @@ impl App {
     /// Where publishers connect by RTMP: `rtmp://host[:port]/live`. A listener on every address is named as the
     /// request named this server.
     pub fn rtmp_url(&self, host: &str) -> Option<String> {
-        let address = self.rtmp.get()?;
-        let name = if address.ip().is_unspecified() { host_name(host) } else { literal(*address) };
-        let port = if address.port() == 1935 { String::new() } else { format!(":{}", address.port()) };
-        Some(format!("rtmp://{name}{port}/{}", crate::ingest::rtmp::APP))
+        self.rtmp.get().map(|address| ingest_url("rtmp", *address, 1935, host))
     }
 
-    /// Tells where RTMP listens. Only the first time counts.
-    pub fn set_rtmp_address(&self, address: SocketAddr) {
+    /// Where they do so over TLS: `rtmps://host[:port]/live`.
+    pub fn rtmps_url(&self, host: &str) -> Option<String> {
+        self.rtmps.get().map(|address| ingest_url("rtmps", *address, 443, host))
+    }
+
+    /// Tells where RTMP listens, in the clear or with `tls`. Only the first time counts.
+    pub fn set_rtmp_address(&self, address: SocketAddr, tls: bool) {
         // A second listener of the same server would be one too many, and the first is as good.
-        let _ = self.rtmp.set(address);
+        let _ = if tls { &self.rtmps } else { &self.rtmp }.set(address);
     }
 }
 
@@ -306,6 +308,14 @@ fn settings(stream: &Stream) -> Option<LiveSettings> {
         profile: stream.profile.clone(),
         takeover: live.takeover,
     })
+}
+
+fn ingest_url(scheme: &str, address: SocketAddr, usual: u16, host: &str) -> String {
+    // A certificate is for a name, as the request has it.
+    let named = address.ip().is_unspecified() || scheme == "rtmps";
+    let name = if named { host_name(host) } else { literal(address) };
+    let port = if address.port() == usual { String::new() } else { format!(":{}", address.port()) };
+    format!("{scheme}://{name}{port}/{}", crate::ingest::rtmp::APP)
 }
 
 fn literal(address: SocketAddr) -> String {

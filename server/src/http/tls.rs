@@ -100,6 +100,13 @@ impl Tls {
         Ok(Arc::new(Self { current, config: Arc::new(config), source: Mutex::new((files, stamp)) }))
     }
 
+    /// The same certificate for a protocol that HTTP's names are not offered in.
+    pub(crate) fn plain_acceptor(&self) -> TlsAcceptor {
+        let mut config = ServerConfig::clone(&self.config);
+        config.alpn_protocols.clear();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
     /// What handshakes are done with.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.config))

@@ -291,11 +291,13 @@ impl DiskThread {
         let mut growing = disk.growing.lock().unwrap_or_else(PoisonError::into_inner);
         match op {
             DiskOp::Begin(open) => {
+                leave_room(&disk.folder)?;
                 *growing = Some(create(&open_path(&disk.folder, open.number))?);
                 disk.journal().begin(&open)
             }
             DiskOp::Chunk { number, bytes, duration } => {
                 let Some(file) = growing.as_mut() else { return Ok(()) };
+                leave_room(&disk.folder)?;
                 let path = open_path(&disk.folder, number);
                 self.writer.append(file, &path, &bytes).map_err(|e| StoreError::io("write to", &path, e))?;
                 disk.journal().chunk(bytes.len() as u64, duration)
@@ -361,6 +363,7 @@ impl DiskThread {
             }
             let (from, to) =
                 (open_path(&disk.folder, entry.number), segment_path(&disk.folder, entry.number));
+            leave_room(&disk.folder)?;
             let mut file = create(&from)?;
             self.writer.append(&mut file, &from, &bytes).map_err(|e| StoreError::io("write to", &from, e))?;
             std::fs::rename(&from, &to).map_err(|e| StoreError::io("rename", &from, e))?;
@@ -383,6 +386,19 @@ impl DiskThread {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Room in bytes that recordings leave: so that on a full disk streams can still be deleted.
+const LEFT: u64 = 2 << 20;
+
+fn leave_room(folder: &Path) -> Result<(), StoreError> {
+    // A file system that does not tell is taken as one with room.
+    let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    if disk.f_bavail.saturating_mul(disk.f_frsize) >= LEFT {
+        return Ok(());
+    }
+    let why = format!("no space left but the last {} MiB, which the catalogue needs", LEFT >> 20);
+    Err(StoreError::io("record in", folder, io::Error::new(io::ErrorKind::StorageFull, why)))
 }
 
 fn create(path: &Path) -> Result<File, StoreError> {

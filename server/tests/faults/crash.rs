@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::mutate::Random;
 use super::process::{Process, until};
+use super::publishers::rtmp_address;
 use super::rtmp_client::RtmpClient;
 use super::support::uris;
 
@@ -89,13 +90,6 @@ fn twenty_kills_during_ingest_lose_nothing_that_was_listed() {
     }
 }
 
-/// Where the newest start of the server takes publishers.
-fn rtmp_address(folder: &Path) -> std::net::SocketAddr {
-    let log = std::fs::read_to_string(folder.join("log")).unwrap();
-    let line = log.lines().rfind(|line| line.contains("taken by RTMP")).expect("RTMP is told");
-    line.split("address=").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap()
-}
-
 /// What a rendition of the stream lists.
 struct Shown {
     /// Seconds of whole segments and of the parts behind them.
@@ -154,7 +148,7 @@ async fn twenty_kills_during_a_live_recording_lose_one_part_each_at_most() {
     let mut had = 0.0;
     for round in 0..20 {
         // The same key is good after every restart.
-        let (mut publisher, status) = RtmpClient::publish(rtmp_address(folder.path()), &key).await;
+        let (mut publisher, status) = RtmpClient::publish(rtmp_address(folder.path(), "RTMP"), &key).await;
         assert_eq!(status, "NetStream.Publish.Start", "round {round}");
         let sending = tokio::spawn(async move {
             publisher.configure().await;

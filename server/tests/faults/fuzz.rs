@@ -358,15 +358,16 @@ fn cmcd_lists() {
 #[test]
 fn uploaded_files() {
     let folder = tempfile::tempdir().unwrap();
-    let mut server = Process::start(&folder.path().join("data"), &["--jobs", "16"]);
-    let card = r#"{"id": "card", "source": {"type": "testcard", "height": 48, "duration_s": 2}}"#;
+    let mut server = Process::start(&folder.path().join("data"), &["--jobs", "48"]);
+    let card =
+        r#"{"id": "card", "source": {"type": "testcard", "height": 48, "duration_s": 1, "frame_rate": 5}}"#;
     assert_eq!(server.send("POST", "/api/stream/create", "", card).status, 201);
     until("the seed is ready", || server.get("/api/stream/card").json()["state"] == "ready");
     let whole = server.get("/stream/card").body;
     // The boxes in front are what parsers read; media behind them is mostly noise to a mutation.
     let head = whole[..whole.len().min(2500)].to_vec();
     let (mut number, mut open) = (0, Vec::new());
-    fuzz_within(LONGEST_FILE, 16, std::slice::from_ref(&head), |bytes| {
+    fuzz_within(LONGEST_FILE, 48, std::slice::from_ref(&head), |bytes| {
         number += 1;
         let mut file = bytes.to_vec();
         file.extend_from_slice(&whole[head.len()..]);
@@ -378,7 +379,7 @@ fn uploaded_files() {
             json!({"id": format!("f{number}"), "source": {"type": "upload", "upload": upload}}).to_string();
         assert_eq!(server.send("POST", "/api/stream/create", "", &body).status, 201);
         open.push(number);
-        if open.len() >= 16 {
+        if open.len() >= 48 {
             finish(&mut server, &mut open);
         }
     });

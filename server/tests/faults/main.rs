@@ -20,6 +20,7 @@ mod fuzz;
 mod hostile;
 mod mutate;
 mod process;
+mod publishers;
 mod reload;
 #[path = "../http/rtmp_client.rs"]
 mod rtmp_client;

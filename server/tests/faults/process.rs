@@ -68,13 +68,17 @@ impl Process {
 
     /// With headers that say themselves how long the body is.
     pub fn send_raw(&self, method: &str, path: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
-        let body = body.as_ref();
-        let mut socket = TcpStream::connect(&self.address).unwrap();
+        Self::ask(&self.address, method, path, headers, body.as_ref())
+    }
+
+    /// The same from a thread that has only the address.
+    pub fn ask(address: &str, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
+        let mut socket = TcpStream::connect(address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n\
              {headers}\r\n",
-            self.address
+            address
         );
         // A refusal may come before everything is taken, and with a reset behind it.
         let _ = socket.write_all(&[request.as_bytes(), body].concat());

@@ -8,6 +8,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::process::{Process, until};
+use super::publishers;
+use super::rtmp_client::RtmpClient;
 use super::support::PATIENCE;
 
 #[test]
@@ -74,4 +76,36 @@ fn the_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
     server.signal(Signal::TERM);
     assert_eq!(next(), "STOPPING=1");
     assert!(server.wait(Duration::from_secs(10)).0.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn webhooks_of_the_settings_come_and_go_with_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weir.toml");
+    std::fs::write(&file, "allow-private-sources = true\n").unwrap();
+    let data = folder.path().join("data");
+    let server = publishers::start(&data, &["--config", file.to_str().unwrap()]);
+    let key = publishers::camera(&server, "");
+    let hooks = || server.get("/api/webhooks").json()["items"].as_array().unwrap().len();
+    assert_eq!(hooks(), 0);
+    let (address, came) = super::stop::receiver();
+    let text = format!(
+        "allow-private-sources = true\n[[webhook]]\nurl = \"http://{address}/\"\nsecret = \"0123456789abcdef\"\n\
+         events = [\"stream.started\"]\n"
+    );
+    std::fs::write(&file, &text).unwrap();
+    server.signal(Signal::HUP);
+    until("it is there", || hooks() == 1);
+    let (mut client, _) = RtmpClient::publish(publishers::rtmp_address(folder.path(), "RTMP"), &key).await;
+    client.configure().await;
+    client.play(0, 3000).await;
+    let (kind, body) = came.recv_timeout(PATIENCE).expect("it is told");
+    assert_eq!((kind.as_str(), &body["stream"]), ("stream.started", &serde_json::json!("cam")));
+    // Wrong settings change nothing; the right ones without it take it away.
+    std::fs::write(&file, text.replace("stream.started", "stream.startled")).unwrap();
+    assert_eq!(server.send("POST", "/api/reload", "", "").problem(422), "settings-not-right");
+    assert_eq!(hooks(), 1);
+    std::fs::write(&file, "allow-private-sources = true\n").unwrap();
+    server.signal(Signal::HUP);
+    until("it is gone", || hooks() == 0);
 }

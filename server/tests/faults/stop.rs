@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::process::{Process, until};
+use super::publishers;
 use super::support::{Answer, PATIENCE, uris};
 
 fn card(server: &Process, id: &str, height: u32, seconds: u32) {
@@ -115,4 +116,85 @@ fn a_second_signal_ends_it_at_once() {
     let (status, _) = server.wait(Duration::from_secs(12));
     assert_eq!(status.code(), Some(130));
     assert!(start.elapsed() < Duration::from_secs(4), "it did not wait for the upload");
+}
+
+/// Takes requests on a thread of its own; gives each one's event name and body.
+pub fn receiver() -> (std::net::SocketAddr, std::sync::mpsc::Receiver<(String, serde_json::Value)>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (address, receive(listener))
+}
+
+fn receive(listener: std::net::TcpListener) -> std::sync::mpsc::Receiver<(String, serde_json::Value)> {
+    let (told, came) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            let (mut all, mut some) = (Vec::new(), [0; 4096]);
+            let body = loop {
+                let read = socket.read(&mut some).unwrap_or(0);
+                all.extend_from_slice(&some[..read]);
+                let text = String::from_utf8_lossy(&all);
+                if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                    let head = head.to_ascii_lowercase();
+                    let length = head.split("content-length: ").nth(1).unwrap().lines().next().unwrap();
+                    if body.len() >= length.parse::<usize>().unwrap() {
+                        break body.to_owned();
+                    }
+                }
+                assert!(read > 0, "a whole request");
+            };
+            let _ = socket.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+            let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+            if told.send((body["type"].as_str().unwrap().to_owned(), body)).is_err() {
+                return;
+            }
+        }
+    });
+    came
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_that_ends_live_streams_tells_viewers_at_once_and_webhooks_after_the_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let flags = ["--on-stop", "endlist", "--allow-private-sources"];
+    let mut server = publishers::start(&data, &flags);
+    let key = publishers::camera(&server, r#", "record": true, "dvr_s": 0"#);
+    // Nobody listens there yet.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let hook = format!(r#"{{"url": "http://{address}/"}}"#);
+    assert_eq!(server.send("POST", "/api/webhooks", "", &hook).status, 201);
+    let rtmp = publishers::rtmp_address(folder.path(), "RTMP");
+    let (mut client, _) = super::rtmp_client::RtmpClient::publish(rtmp, &key).await;
+    client.configure().await;
+    client.play(0, 7000).await;
+    let playlist = "/stream/cam/hls/source/index.m3u8";
+    until("three segments are listed", || uris(&server.get(playlist).text()).len() >= 3);
+    until("it is known to be on air", || server.get("/api/stream/cam").json()["state"] == "live");
+    // One viewer waits for what does not come any more.
+    let to = server.address.clone();
+    let waiter =
+        std::thread::spawn(move || Process::ask(&to, "GET", &format!("{playlist}?_HLS_msn=5"), "", b""));
+    until("the webhook has been tried", || {
+        let hooks = server.get("/api/webhooks").json();
+        hooks["items"][0]["waiting"].as_u64().unwrap_or(0) >= 1
+    });
+    server.signal(Signal::TERM);
+    let (status, _) = server.wait(Duration::from_secs(12));
+    assert!(status.success(), "{status}");
+    let answer = waiter.join().unwrap();
+    assert!(
+        answer.status == 503 || answer.text().contains("#EXT-X-ENDLIST"),
+        "{}: {}",
+        answer.status,
+        answer.text()
+    );
+    let came = receive(std::net::TcpListener::bind(address).unwrap());
+    let server = publishers::start(&data, &flags);
+    assert_eq!(server.get("/api/stream/cam").json()["state"], "ended");
+    let text = server.get(playlist).text();
+    assert!(text.contains("#EXT-X-ENDLIST") && uris(&text).len() == 4, "{text}");
+    let told: Vec<String> = (0..3).map(|_| came.recv_timeout(PATIENCE).expect("it is told").0).collect();
+    assert_eq!(told, ["stream.started", "stream.ended", "recording.ready"]);
 }

@@ -18,7 +18,7 @@ async fn post(server: &Server, path: &str) -> Answer {
 #[tokio::test]
 async fn a_live_stream_is_made_with_a_key_that_is_shown_once() {
     let server = Server::with(|_| {}, &[]).await;
-    server.app.set_rtmp_address(([127, 0, 0, 1], 21_101).into());
+    server.app.set_rtmp_address(([127, 0, 0, 1], 21_101).into(), false);
     let made =
         server.post_json("/api/stream/create", &json!({"id": "cam", "mode": "live", "dvr_s": 60})).await;
     assert_eq!((made.status, made.header("location")), (201, Some("/api/stream/cam")));
@@ -136,7 +136,7 @@ async fn streams_are_stopped_started_and_given_other_keys() {
 #[tokio::test]
 async fn strangers_see_no_addresses_to_publish_to() {
     let server = Server::with(|config| config.token = Some("0123456789abcdef".into()), &[]).await;
-    server.app.set_rtmp_address(([0, 0, 0, 0], 1935).into());
+    server.app.set_rtmp_address(([0, 0, 0, 0], 1935).into(), false);
     let admin = ("Authorization", "Bearer 0123456789abcdef");
     let headers = [admin, ("Content-Type", "application/json"), ("Host", "media.example.org:8080")];
     let made = server.send("POST", "/api/stream/create", &headers, r#"{"id": "cam", "mode": "live"}"#).await;
@@ -147,4 +147,25 @@ async fn strangers_see_no_addresses_to_publish_to() {
     for action in ["start", "stop", "kick", "rotate-key"] {
         assert_eq!(post(&server, &format!("/api/stream/cam/{action}")).await.problem(401), "token-needed");
     }
+}
+
+#[tokio::test]
+async fn the_test_card_comes_back_after_a_kick_and_stays_away_after_a_stop() {
+    let server = Server::with(|_| {}, &[]).await;
+    let body = json!({"id": "card", "mode": "live", "source": {"type": "testcard", "height": 96}});
+    let made = server.post_json("/api/stream/create", &body).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let until = async |what: &str, is: &dyn Fn(&weir_server::live::LiveStatus) -> bool| {
+        let mut status = server.app.live.watch("card").expect("a session");
+        let wait = status.wait_for(|status| is(status));
+        let reached = tokio::time::timeout(super::support::PATIENCE * 2, wait).await;
+        assert!(matches!(reached, Ok(Ok(_))), "never {what}: {:?}", server.app.live.status("card"));
+    };
+    until("on air", &|now| now.units > 20).await;
+    let kicked = server.send("POST", "/api/stream/card/kick", &[], "").await;
+    assert_eq!(kicked.json(), json!({"kicked": true}));
+    until("back", &|now| now.discontinuities == 1 && now.publisher.is_some()).await;
+    let stopped = server.send("POST", "/api/stream/card/stop", &[], "").await;
+    assert_eq!(stopped.json()["state"], "ended");
+    assert!(server.app.live.status("card").unwrap().publisher.is_none());
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use weir_server::ingest::rtmp::amf::{self, Value};
 use weir_server::ingest::rtmp::chunk::{self, ChunkReader, Message};
@@ -20,9 +20,14 @@ pub const ASC: &[u8] = &[0x11, 0x90];
 /// What is written in one chunk.
 const CHUNK: u32 = 60_000;
 
+/// What the conversation is held over.
+pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
+
 /// A connection to the server.
 pub struct RtmpClient {
-    socket: TcpStream,
+    socket: Box<dyn Socket>,
     reader: ChunkReader,
     input: BytesMut,
 }
@@ -30,7 +35,11 @@ pub struct RtmpClient {
 impl RtmpClient {
     /// Connects and shakes hands.
     pub async fn connect(address: SocketAddr) -> Self {
-        let mut socket = TcpStream::connect(address).await.unwrap();
+        Self::over(Box::new(TcpStream::connect(address).await.unwrap())).await
+    }
+
+    /// Shakes hands.
+    async fn over(mut socket: Box<dyn Socket>) -> Self {
         let mut hello = vec![3];
         hello.resize(1 + 1536, 7);
         socket.write_all(&hello).await.unwrap();
@@ -45,7 +54,12 @@ impl RtmpClient {
 
     /// Connects and asks to publish; gives the client and the status that answers.
     pub async fn publish(address: SocketAddr, key: &str) -> (Self, String) {
-        let mut client = Self::connect(address).await;
+        Self::publish_over(Box::new(TcpStream::connect(address).await.unwrap()), key).await
+    }
+
+    /// The same over a connection that is there already.
+    pub async fn publish_over(socket: Box<dyn Socket>, key: &str) -> (Self, String) {
+        let mut client = Self::over(socket).await;
         let object = Value::object([("app", "live".into()), ("flashVer", "test/1".into())]);
         client.command(0, &["connect".into(), 1.0.into(), object]).await;
         client.command(0, &["createStream".into(), 2.0.into(), Value::Null]).await;

@@ -4,8 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -46,9 +45,14 @@ struct OnAir {
 /// Why the conversation goes no further although nothing is wrong.
 type Why = &'static str;
 
+/// What a connection is held over: TCP, or TLS on it.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
+
 pub(super) struct Connection<'a> {
     shared: &'a Shared,
-    socket: TcpStream,
+    socket: Box<dyn Socket>,
     peer: SocketAddr,
     session: Session,
     input: BytesMut,
@@ -58,7 +62,7 @@ pub(super) struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    pub(super) fn new(shared: &'a Shared, socket: TcpStream, peer: SocketAddr) -> Self {
+    pub(super) fn new(shared: &'a Shared, socket: Box<dyn Socket>, peer: SocketAddr) -> Self {
         Self {
             shared,
             socket,

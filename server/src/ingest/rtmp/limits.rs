@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const MOST_ADDRESSES: usize = 4096;
 
 /// What RTMP connections may cost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RtmpLimits {
     /// Connections at the same time.
     pub connections: usize,
