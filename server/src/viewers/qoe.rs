@@ -194,9 +194,9 @@ impl StreamQoe {
             (0, Histogram::default(), Histogram::default(), Histogram::default());
         for (session, again) in current.filter(|(session, _)| session.reported) {
             if again {
-                all.add_to(session)
+                all.add_to(session);
             } else {
-                all.add(session)
+                all.add(session);
             }
             reporting += 1;
             let put = |into: &mut Histogram, value: Option<u32>| value.into_iter().for_each(|v| into.add(v));

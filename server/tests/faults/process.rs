@@ -76,9 +76,8 @@ impl Process {
         let mut socket = TcpStream::connect(address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-             {headers}\r\n",
-            address
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             {headers}\r\n"
         );
         // A refusal may come before everything is taken, and with a reset behind it.
         let _ = socket.write_all(&[request.as_bytes(), body].concat());

@@ -126,7 +126,7 @@ pub fn receiver() -> (std::net::SocketAddr, std::sync::mpsc::Receiver<(String, s
 }
 
 fn receive(listener: std::net::TcpListener) -> std::sync::mpsc::Receiver<(String, serde_json::Value)> {
-    let (told, came) = std::sync::mpsc::channel();
+    let (told, came) = std::sync::mpsc::sync_channel(64);
     std::thread::spawn(move || {
         for socket in listener.incoming() {
             let mut socket = socket.unwrap();
