@@ -99,6 +99,7 @@ impl App {
             fetch_policy: Arc::clone(&policy),
             logs: Arc::clone(&logs),
             encoders: encoders_for_files(&config),
+            program: config.encoder_program.clone(),
             ..JobOptions::default()
         };
         let gate = Gate::open(&config)?;

@@ -69,8 +69,8 @@ pub struct Options {
     #[arg(long, env = "WEIR_ENCODER", value_name = "ELEMENT", value_delimiter = ',')]
     #[serde(deserialize_with = "elements")]
     pub encoder: Vec<VideoEncoderKind>,
-    /// Where live streams are encoded: `process`, each in a process of its own, so that an encoder that crashes costs
-    /// its rungs; or `server`, in the server itself [default: process]
+    /// Where streams are decoded and encoded: `process`, each in a process of its own, so that a crash costs its rungs
+    /// or its job; or `server`, in the server itself [default: process]
     #[arg(long, env = "WEIR_ENCODE_IN", value_name = "PLACE")]
     pub encode_in: Option<EncodeIn>,
     /// Connections at the same time [default: 10000]
@@ -120,7 +120,7 @@ pub enum OnStop {
     Retry,
 }
 
-/// Where live streams are encoded.
+/// Where streams are decoded and encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EncodeIn {
@@ -176,7 +176,7 @@ pub struct Config {
     pub live_rungs: usize,
     /// The H.264 encoders that may be used, best first; empty leaves it to the server.
     pub encoders: Vec<VideoEncoderKind>,
-    /// Where live streams are encoded.
+    /// Where streams are decoded and encoded.
     pub encode_in: EncodeIn,
     /// The program that encodes in processes of its own; set by the program, for a library has none.
     pub encoder_program: Option<EncoderProgram>,

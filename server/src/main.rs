@@ -19,6 +19,7 @@ use weir_server::catalog::{Source, Stream};
 use weir_server::config::{Config, EncodeIn, LogFormat, Options};
 use weir_server::http::{Limits, Listener, Tls, redirect};
 use weir_server::ingest::rtmp::{RtmpLimits, RtmpListen, RtmpServer};
+use weir_server::jobs::package_for_parent;
 use weir_server::ladder::{EncoderProgram, Profile, encode_for_parent, probe_for_parent};
 use weir_server::reload::{Reloader, SetLog};
 use weir_server::router::Site;
@@ -51,6 +52,9 @@ enum Command {
         /// Only says which encoders work
         #[arg(long)]
         probe: bool,
+        /// Packages a file instead of a live stream
+        #[arg(long)]
+        package: bool,
     },
 }
 
@@ -67,8 +71,11 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    if let Some(Command::Encoder { probe }) = cli.command {
-        return Ok(if probe { probe_for_parent() } else { encode_for_parent() }?);
+    match cli.command {
+        Some(Command::Encoder { probe: true, .. }) => return Ok(probe_for_parent()?),
+        Some(Command::Encoder { package: true, .. }) => return Ok(package_for_parent()?),
+        Some(Command::Encoder { .. }) => return Ok(encode_for_parent()?),
+        Some(Command::CheckConfig) | None => {}
     }
     let file = cli.config.as_deref().map(Options::read).transpose()?.unwrap_or_default();
     let mut config = cli.options.clone().or(file).resolve()?;

@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::JobError;
 use super::manager::JobControl;
 use super::pace::Pace;
+use super::place::Place;
 use super::plan::Plan;
 use super::writer::{Track, TrackWriter};
 use crate::ingest::beep;
 use crate::ladder::{AudioEncoder, AudioEncoderKind, Decoder, Next, SampleGrid, Timeline};
-use crate::store::StreamStore;
 
 /// What both kinds of source need to drive the encoder.
 #[derive(Debug)]
 pub(super) struct AudioSide<'a> {
     pub(super) plan: Plan,
     pub(super) kind: AudioEncoderKind,
-    pub(super) stream: &'a Arc<StreamStore>,
+    pub(super) stream: &'a Arc<dyn Place>,
     pub(super) control: &'a JobControl,
     pub(super) pace: &'a Pace<'a>,
     pub(super) nice: i32,

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::run;
 use crate::ingest::{FetchPolicy, PublicInternet, SourceSpec};
-use crate::ladder::{Profile, StreamLogs, VideoEncoderKind, Voice};
+use crate::ladder::{EncoderProgram, Profile, StreamLogs, VideoEncoderKind, Voice};
 use crate::store::Store;
 
 /// Where a job is.
@@ -40,7 +40,7 @@ impl JobState {
 }
 
 /// A job's progress.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobStatus {
     /// Where it is.
     pub state: JobState,
@@ -75,6 +75,8 @@ pub struct JobOptions {
     pub logs: Arc<StreamLogs>,
     /// The encoders that may be used, best first.
     pub encoders: Vec<VideoEncoderKind>,
+    /// How packaging processes are started; without it, jobs run in this process, and may take it along.
+    pub program: Option<EncoderProgram>,
 }
 
 impl Default for JobOptions {
@@ -86,6 +88,7 @@ impl Default for JobOptions {
             fetch_policy: Arc::new(PublicInternet { max_bytes: 20 << 30 }),
             logs: Arc::default(),
             encoders: VideoEncoderKind::FILES.to_vec(),
+            program: None,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Packaging in the background: a queue, a bounded number of workers, progress, cancelling, resuming.
 
 mod audio_side;
+mod child;
 mod manager;
 mod pace;
+mod place;
 mod plan;
+mod process;
 mod run;
 mod source_side;
 mod stills;
@@ -12,6 +15,7 @@ mod writer;
 
 pub(crate) use plan::encoders;
 
+pub use child::package_for_parent;
 pub use manager::{JobManager, JobOptions, JobState, JobStatus, StartError};
 
 use crate::ingest::{FetchError, PullError};

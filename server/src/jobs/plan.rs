@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::JobError;
+use super::place::Place;
 use crate::ingest::{SourceSpec, TestCardSpec};
 use crate::ladder::{AudioEncoderKind, MediaInfo, Profile, Rung, SourceIndex, Timeline, VideoEncoderKind};
 use crate::package::VideoCodec;
@@ -58,7 +59,7 @@ const FILE: &str = "plan.json";
 
 impl Plan {
     /// The plan of an earlier run for the same source.
-    pub(super) fn load(stream: &StreamStore, source: &SourceSpec) -> Result<Option<Self>, JobError> {
+    pub(super) fn load(stream: &dyn Place, source: &SourceSpec) -> Result<Option<Self>, JobError> {
         let path = stream.folder().join(FILE);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
@@ -67,7 +68,7 @@ impl Plan {
         };
         match serde_json::from_slice::<Self>(&text) {
             Ok(plan) if plan.source == *source => Ok(Some(plan)),
-            _ if stream.renditions().iter().all(|r| r.is_empty()) => Ok(None),
+            _ if stream.is_empty() => Ok(None),
             _ => Err(JobError::Other(
                 "the stream's segments come from another source; delete the stream and create it again"
                     .to_owned(),
@@ -75,7 +76,7 @@ impl Plan {
         }
     }
 
-    pub(super) fn save(&self, stream: &StreamStore) -> Result<(), JobError> {
+    pub(super) fn save(&self, stream: &dyn Place) -> Result<(), JobError> {
         let text = serde_json::to_vec_pretty(self).map_err(|e| JobError::Other(e.to_string()))?;
         Ok(write_atomic(&stream.folder().join(FILE), &text)?)
     }

@@ -10,11 +10,13 @@ use super::JobError;
 use super::audio_side::AudioSide;
 use super::manager::{JobControl, JobOptions, JobState};
 use super::pace::Pace;
+use super::place::Place;
 use super::plan::{AUDIO, Plan, SOURCE};
+use super::process;
 use super::source_side::SourceSide;
 use super::video_side::VideoSide;
 use crate::ingest::{FetchPolicy, SourceSpec, fetch, pull};
-use crate::ladder::{self, Decoder, Passthrough, Profile, SourceIndex};
+use crate::ladder::{self, Decoder, Passthrough, Profile, SourceIndex, VideoEncoderKind};
 use crate::store::{Store, StreamStore};
 
 /// Name of a downloaded source in the stream's folder.
@@ -30,13 +32,22 @@ pub(super) fn run(
     ladder::lower_priority(options.nice);
     let stream = store.get_or_create(&control.id)?;
     if !stream.is_complete() {
-        ladder::init()?;
         let path = local_file(&stream, options, control, source)?;
         control.update(|status| {
             status.state = JobState::Packaging;
             status.progress = 0.0;
         });
-        package(&stream, options, control, source, path.as_ref(), profile)?;
+        match &options.program {
+            Some(program) => {
+                process::package(program, &stream, options, control, (source, path.as_ref()), profile)?;
+            }
+            None => {
+                ladder::init()?;
+                let place: Arc<dyn Place> = Arc::<StreamStore>::clone(&stream);
+                let (encoders, nice) = (options.encoders.as_slice(), options.nice);
+                package(&place, control, &Work { source, path: path.as_ref(), profile, encoders, nice })?;
+            }
+        }
         stream.complete()?;
     }
     tidy(&stream, source);
@@ -107,25 +118,36 @@ fn tidy(stream: &StreamStore, source: &SourceSpec) {
     }
 }
 
-fn package(
-    stream: &Arc<StreamStore>,
-    options: &JobOptions,
+/// What a job packages, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Work<'a> {
+    pub(super) source: &'a SourceSpec,
+    /// Where the source lies; none for a test card.
+    pub(super) path: Option<&'a PathBuf>,
+    pub(super) profile: &'a Profile,
+    pub(super) encoders: &'a [VideoEncoderKind],
+    /// Nice value of its threads.
+    pub(super) nice: i32,
+}
+
+/// Packages in this process.
+pub(super) fn package(
+    stream: &Arc<dyn Place>,
     control: &JobControl,
-    source: &SourceSpec,
-    path: Option<&PathBuf>,
-    profile: &Profile,
+    work: &Work<'_>,
 ) -> Result<(), JobError> {
+    let Work { source, path, profile, encoders, nice } = *work;
     let stop = || control.is_cancelled();
     let voice = control.voice.named("source");
-    let plan = match (Plan::load(stream, source)?, source, path) {
+    let plan = match (Plan::load(stream.as_ref(), source)?, source, path) {
         (Some(plan), ..) => plan,
-        (None, SourceSpec::TestCard(card), _) => Plan::for_card(card, profile, &options.encoders)?,
+        (None, SourceSpec::TestCard(card), _) => Plan::for_card(card, profile, encoders)?,
         (None, _, Some(path)) => {
-            let info = ladder::probe(path, options.nice, &voice, &stop)?;
+            let info = ladder::probe(path, nice, &voice, &stop)?;
             voice.info(info.to_string());
-            let mut plan = Plan::for_file(source, profile, &info, &options.encoders)?;
+            let mut plan = Plan::for_file(source, profile, &info, encoders)?;
             if info.video.is_some() && profile.passthrough != Passthrough::Never {
-                let index = SourceIndex::scan(path, options.nice, &voice, &stop)?;
+                let index = SourceIndex::scan(path, nice, &voice, &stop)?;
                 match index.and_then(|index| plan.pass_through(&index)) {
                     Ok(()) => {}
                     Err(why) if profile.passthrough == Passthrough::Always => {
@@ -140,12 +162,12 @@ fn package(
         }
         (None, _, None) => return Err(JobError::Other("the source has no file".to_owned())),
     };
-    plan.save(stream)?;
+    plan.save(stream.as_ref())?;
     let names = plan.names();
-    stream.expect_renditions(&names)?;
+    stream.expect(&names)?;
     control.update(|status| status.duration_s = plan.duration_ns.map(|ns| ns as f64 / 1e9));
     // Everything before this is finished on every rendition.
-    let done = |name: &String| stream.rendition(name).map_or(0, |r| r.len() as u64);
+    let done = |name: &String| stream.stored(name);
     let first_segment = names.iter().map(done).min().unwrap_or(0);
     if first_segment > 0 {
         tracing::info!(stream = stream.id(), first_segment, "resuming");
@@ -155,7 +177,7 @@ fn package(
     let timeline = plan.timeline();
     let decoder = match path {
         Some(path) => {
-            let decoder = Decoder::open(path, options.nice, &voice, &stop)?;
+            let decoder = Decoder::open(path, nice, &voice, &stop)?;
             if first_segment > 0 {
                 // A second earlier: the encoder wants the sound just before the boundary too.
                 let from = timeline.segment_ns(first_segment) as i64 + plan.origin_ns - 1_000_000_000;
@@ -175,7 +197,7 @@ fn package(
         stream,
         control,
         pace: &pace,
-        nice: options.nice,
+        nice,
         first_segment,
     });
     let source_side = plan.source_rung.clone().zip(path).map(|(rung, path)| SourceSide {
@@ -185,11 +207,11 @@ fn package(
         stream,
         control,
         pace: &pace,
-        nice: options.nice,
+        nice,
         first_segment,
     });
     let plan = Mutex::new(plan);
-    let video = VideoSide { plan: &plan, stream, control, pace: &pace, nice: options.nice, first_segment };
+    let video = VideoSide { plan: &plan, stream, control, pace: &pace, nice, first_segment };
     let run_video = || match (has_video, &decoder, source) {
         (true, Some(decoder), _) => video.run_file(decoder),
         (true, None, SourceSpec::TestCard(card)) => video.run_card(card),
@@ -210,12 +232,12 @@ fn package(
         let sound = std::thread::Builder::new()
             .name(format!("weir-{AUDIO}"))
             .spawn_scoped(scope, || {
-                ladder::lower_priority(options.nice);
+                ladder::lower_priority(nice);
                 guard(run_audio())
             })
             .map_err(|e| JobError::Other(format!("cannot start a thread: {e}")))?;
         let own = std::thread::Builder::new().name(format!("weir-{SOURCE}")).spawn_scoped(scope, || {
-            ladder::lower_priority(options.nice);
+            ladder::lower_priority(nice);
             guard(source_side.as_ref().map_or(Ok(()), SourceSide::run))
         });
         if own.is_err() {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::JobError;
 use super::manager::JobControl;
 use super::pace::Pace;
+use super::place::Place;
 use super::plan::{Plan, SOURCE, SourceRung};
 use crate::ladder::{NextUnit, SOURCE_TIMESCALE, SourceFormat, SourceSample, UnitReader, source_ticks};
 use crate::package::{Sample, VIDEO_TRACK, VideoCodec, VideoConfig, media_segment, video_init_delayed};
-use crate::store::{RenditionInfo, StreamStore, TrackKind};
+use crate::store::{RenditionInfo, TrackKind};
 
 /// Segments that this rung may be ahead of the encoded ones.
 const LEAD: u64 = 2;
@@ -20,7 +21,7 @@ pub(super) struct SourceSide<'a> {
     pub(super) plan: Plan,
     pub(super) rung: SourceRung,
     pub(super) path: &'a Path,
-    pub(super) stream: &'a Arc<StreamStore>,
+    pub(super) stream: &'a Arc<dyn Place>,
     pub(super) control: &'a JobControl,
     pub(super) pace: &'a Pace<'a>,
     pub(super) nice: i32,
@@ -36,7 +37,7 @@ impl SourceSide<'_> {
         let gone = || JobError::Other("the source's video cannot be read any more".to_owned());
         let reader = UnitReader::open(self.path, self.nice, &voice, &stop)?.ok_or_else(gone)?;
         // What an earlier run stored may be more than what is there on every rung.
-        let stored = self.stream.rendition(SOURCE).map_or(0, |rendition| rendition.len()) as u64;
+        let stored = self.stream.stored(SOURCE);
         let mut segment = self.first_segment.max(stored);
         let Some(first) = self.cut(segment) else { return Ok(()) };
         if segment > 0 {
@@ -122,7 +123,7 @@ impl SourceSide<'_> {
             info.height,
             info.bandwidth / 1000
         ));
-        self.stream.add_rendition(info, video_init_delayed(&config, SOURCE_TIMESCALE, self.rung.delay))?;
+        self.stream.add(info, video_init_delayed(&config, SOURCE_TIMESCALE, self.rung.delay))?;
         Ok(())
     }
 
@@ -134,7 +135,7 @@ impl SourceSide<'_> {
         let (start, samples) = samples(units, end_ns, self.rung.delay);
         let duration = samples.iter().map(|sample| u64::from(sample.duration)).sum();
         let bytes = media_segment(VIDEO_TRACK, number, start, &samples).map_err(|e| other(e.to_string()))?;
-        Ok(self.stream.append_segment(SOURCE, number, start, duration, bytes)?)
+        Ok(self.stream.append(SOURCE, number, start, duration, bytes)?)
     }
 }
 

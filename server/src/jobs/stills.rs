@@ -3,13 +3,14 @@
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
+use super::place::Place;
 use super::plan::Plan;
 use crate::ladder::{Rgb, Sheets, interval_ms, poster_jpeg, tile_size};
-use crate::store::{StoreError, StreamStore};
+use crate::store::StoreError;
 
 /// Takes from the pictures of a job what the poster and the thumbnails need.
 pub(super) struct Stills<'a> {
-    stream: &'a StreamStore,
+    stream: &'a dyn Place,
     plan: &'a Plan,
     /// As the stream is shown.
     size: (u32, u32),
@@ -22,22 +23,23 @@ pub(super) struct Stills<'a> {
 }
 
 impl<'a> Stills<'a> {
-    pub(super) fn new(stream: &'a StreamStore, plan: &'a Plan, first_segment: u64) -> Self {
+    pub(super) fn new(stream: &'a dyn Place, plan: &'a Plan, first_segment: u64) -> Self {
         let timeline = plan.timeline();
         let later = plan.duration_ns.map(|ns| timeline.frame_at(ns / 10)).filter(|n| *n > 0);
         let size = plan.shown.or(plan.rungs.last().map(|rung| (rung.width, rung.height))).unwrap_or((16, 9));
         let interval_ms = interval_ms(plan.duration_ns.map(|ns| ns / 1_000_000));
         let from_ms = timeline.frame_ns(timeline.first_frame(first_segment)) / 1_000_000;
         let tile = tile_size(size);
-        let sheets = match stream.thumbnails() {
+        let kept = stream.stills();
+        let sheets = match kept.index {
             Some(index) if first_segment > 0 => {
-                let read = |number| stream.thumbnail_sheet(&crate::store::sheet_name(number)).map(Vec::from);
-                Sheets::resume(tile, &String::from_utf8_lossy(&index), from_ms, read)
+                let index = String::from_utf8_lossy(&index);
+                Sheets::resume(tile, &index, from_ms, |_| kept.sheet.map(Vec::from))
             }
             _ => Sheets::new(tile),
         };
         let next_ms = from_ms.div_ceil(interval_ms) * interval_ms;
-        Self { stream, plan, size, later, missing: stream.poster().is_none(), sheets, interval_ms, next_ms }
+        Self { stream, plan, size, later, missing: !kept.poster, sheets, interval_ms, next_ms }
     }
 
     /// Looks at frame `n`.
@@ -66,8 +68,7 @@ impl<'a> Stills<'a> {
 
     fn write(&self, sheet: Option<(u32, Vec<u8>, String)>) {
         let Some((number, jpeg, index)) = sheet else { return };
-        let stored = self.stream.put_thumbnail_sheet(number, &jpeg);
-        self.tell(stored.and_then(|()| self.stream.put_thumbnails(&index)));
+        self.tell(self.stream.put_sheet(number, &jpeg, &index));
     }
 
     /// A picture that cannot be stored is not worth the stream.

@@ -8,18 +8,18 @@ use gstreamer_video as gst_video;
 use super::JobError;
 use super::manager::JobControl;
 use super::pace::Pace;
+use super::place::Place;
 use super::plan::Plan;
 use super::stills::Stills;
 use super::writer::{Track, TrackWriter};
 use crate::ingest::{CardPainter, TestCardSpec};
 use crate::ladder::{Decoder, FrameGrid, LadderError, Next, Rung, Timeline, VideoEncoder, VideoEncoderSpec};
-use crate::store::StreamStore;
 
 /// What both kinds of source need to drive the encoders.
 #[derive(Debug)]
 pub(super) struct VideoSide<'a> {
     pub(super) plan: &'a Mutex<Plan>,
-    pub(super) stream: &'a Arc<StreamStore>,
+    pub(super) stream: &'a Arc<dyn Place>,
     pub(super) control: &'a JobControl,
     pub(super) pace: &'a Pace<'a>,
     pub(super) nice: i32,
@@ -62,7 +62,7 @@ impl VideoSide<'_> {
             live: Vec::new(),
         };
         let mut grid = FrameGrid::new(timeline.clone(), timeline.first_frame(self.first_segment));
-        let mut stills = Stills::new(self.stream, &plan, self.first_segment);
+        let mut stills = Stills::new(self.stream.as_ref(), &plan, self.first_segment);
         let mut error = None;
         let mut started = false;
         loop {
@@ -129,7 +129,7 @@ impl VideoSide<'_> {
             has_source: plan.source_rung.is_some(),
             live: Vec::new(),
         };
-        let mut stills = Stills::new(self.stream, &plan, self.first_segment);
+        let mut stills = Stills::new(self.stream.as_ref(), &plan, self.first_segment);
         let mut painters = Vec::new();
         for (place, rung) in plan.active_rungs() {
             let (info, painter) = CardPainter::for_rung(card, place, &rung).map_err(JobError::Other)?;
@@ -256,8 +256,8 @@ impl Rungs<'_> {
             plan.retired.push(name.to_owned());
             plan.clone()
         };
-        plan.save(self.side.stream)?;
-        self.side.stream.retire_rendition(name)?;
+        plan.save(self.side.stream.as_ref())?;
+        self.side.stream.retire(name)?;
         self.side.control.update(|status| status.warnings.push(why.to_string()));
         Ok(())
     }

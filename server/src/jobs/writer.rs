@@ -6,8 +6,9 @@ use crate::ladder::{EncodedUnit, Rung, Timeline};
 use crate::package::{
     AUDIO_TRACK, AudioConfig, Sample, VIDEO_TRACK, VideoConfig, audio_init, media_segment, video_init,
 };
-use crate::store::{RenditionInfo, StreamStore, TrackKind};
+use crate::store::{RenditionInfo, TrackKind};
 
+use super::place::Place;
 use super::plan::AUDIO;
 
 /// What kind of units come.
@@ -20,7 +21,7 @@ pub(super) enum Track {
 /// One rendition's writer.
 #[derive(Debug)]
 pub(super) struct TrackWriter {
-    stream: Arc<StreamStore>,
+    stream: Arc<dyn Place>,
     timeline: Timeline,
     track: Track,
     name: String,
@@ -36,12 +37,12 @@ pub(super) struct TrackWriter {
 }
 
 impl TrackWriter {
-    pub(super) fn new(stream: &Arc<StreamStore>, timeline: Timeline, track: Track) -> Self {
+    pub(super) fn new(stream: &Arc<dyn Place>, timeline: Timeline, track: Track) -> Self {
         let name = match &track {
             Track::Video(rung, _) => rung.name.clone(),
             Track::Audio { .. } => AUDIO.to_owned(),
         };
-        let stored = stream.rendition(&name).map_or(0, |rendition| rendition.len() as u64);
+        let stored = stream.stored(&name);
         Self {
             stream: Arc::clone(stream),
             timeline,
@@ -120,7 +121,7 @@ impl TrackWriter {
             Track::Audio { .. } => AUDIO_TRACK,
         };
         let bytes = media_segment(track, number, start, samples).map_err(|e| e.to_string())?;
-        self.stream.append_segment(&self.name, number, start, duration, bytes).map_err(|e| e.to_string())
+        self.stream.append(&self.name, number, start, duration, bytes).map_err(|e| e.to_string())
     }
 
     /// The encoder's set-up is known with its first unit.
@@ -165,7 +166,7 @@ impl TrackWriter {
                 (info, audio_init(&config))
             }
         };
-        if let Err(error) = self.stream.add_rendition(info, init) {
+        if let Err(error) = self.stream.add(info, init) {
             self.failure = Some(error.to_string());
             return Err(error.to_string());
         }

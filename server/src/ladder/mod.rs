@@ -18,6 +18,7 @@ mod profile;
 mod thumbs;
 mod timeline;
 mod units;
+pub(crate) mod wire;
 
 pub use encode::VideoEncoderKind;
 pub use live::{
@@ -33,6 +34,7 @@ pub(crate) use decode::{Decoder, MediaInfo, Next, probe};
 pub(crate) use encode::{Offer, VideoEncoder, VideoEncoderSpec};
 pub(crate) use grid::{FrameGrid, SampleGrid};
 pub(crate) use index::{SOURCE_TIMESCALE, SourceIndex, source_ticks};
+pub(crate) use live::{cause_of_death, die_with_parent};
 pub(crate) use log::Voice;
 pub(crate) use picture::{Rgb, poster_jpeg};
 pub(crate) use pipeline::lower_priority;

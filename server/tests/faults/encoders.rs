@@ -10,6 +10,8 @@ use gstreamer_app::AppSink;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::sync::mpsc;
+use weir_server::ingest::{SourceSpec, TestCardSpec};
+use weir_server::jobs::{JobManager, JobOptions};
 use weir_server::ladder::{
     EncodedLadders, EncoderProgram, LadderOptions, Profile, RungSpec, Speed, StreamLogs,
 };
@@ -97,6 +99,69 @@ fn a_killed_encoder_is_started_again_and_the_source_has_no_gap() {
         std::fs::read_to_string(format!("/proc/{encoder}/comm"))
             .map_or(true, |name| name.trim() != "weir-encoder")
     });
+}
+
+#[test]
+fn a_killed_packaging_process_is_replaced_by_one_that_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(&folder.path().join("data"), &[]);
+    let body = r#"{"id": "card", "source": {"type": "testcard", "height": 180, "duration_s": 120},
+        "profile": {"speed": "ultrafast", "rungs": [{"lines": 90, "kbps": 150}]}}"#;
+    assert_eq!(server.send("POST", "/api/stream/create", "", body).status, 201);
+    let stream = || server.get("/api/stream/card").json();
+    let segments =
+        || stream()["renditions"].as_array().unwrap().iter().map(|r| r["segments"].as_u64().unwrap()).min();
+    let mut killed = Vec::new();
+    for _ in 0..2 {
+        let before = segments().unwrap_or(0);
+        until("it moves on", || stream()["state"] == "ready" || segments().unwrap_or(0) > before);
+        let Some(id) = encoders(server.child.id()).into_iter().find(|id| !killed.contains(id)) else { break };
+        kill(id);
+        killed.push(id);
+    }
+    assert!(!killed.is_empty(), "it was done at once: {}", stream());
+    let begun = Instant::now();
+    while stream()["state"] != "ready" {
+        assert!(stream()["state"] != "failed" && begun.elapsed() < Duration::from_secs(120), "{}", stream());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let whole = stream();
+    for rendition in whole["renditions"].as_array().unwrap() {
+        assert_eq!(rendition["segments"], 30, "{rendition}");
+        assert!(rendition["encoder"].as_str().is_some_and(|element| element.contains("enc")), "{rendition}");
+    }
+    assert!((whole["duration_s"].as_f64().unwrap() - 120.0).abs() < 0.1, "{whole}");
+    let log = server.get("/api/stream/card/log").text();
+    assert!(
+        log.contains("signal 9") && log.contains("another one goes on") && log.contains("resuming"),
+        "{log}"
+    );
+    for path in ["poster.jpg", "thumbnails.vtt"] {
+        assert_eq!(server.get(&format!("/stream/card/{path}")).status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_kills_every_process_fails_and_says_how() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("crash");
+    std::fs::write(&program, "#!/bin/sh\necho 'no such box' >&2\nkill -SEGV $$\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let store = Arc::new(Store::open(&folder.path().join("data")).unwrap());
+    let logs = Arc::new(StreamLogs::default());
+    let program = Some(EncoderProgram::at(program.to_str().unwrap()));
+    let jobs =
+        JobManager::new(store, JobOptions { program, logs: Arc::clone(&logs), ..JobOptions::default() });
+    let source =
+        SourceSpec::TestCard(TestCardSpec { duration_ms: 2000, lines: 90, ..TestCardSpec::default() });
+    let mut status = jobs.start("card", source, Profile::default()).unwrap();
+    let over =
+        tokio::time::timeout(Duration::from_secs(60), status.wait_for(|status| status.state.is_over()));
+    let error = over.await.unwrap().unwrap().error.clone().unwrap();
+    assert!(error.contains("signal 11") && error.contains("2 times"), "{error}");
+    let (lines, _) = logs.of("card").lines();
+    assert!(lines.iter().any(|line| line.from == "encoder" && line.text == "no such box"), "{lines:?}");
 }
 
 /// H.264, a key frame every 25 pictures, a segment with each.

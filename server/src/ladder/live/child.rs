@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::handle::{Handle, Shared};
-use super::wire::FrameReader;
 use super::words::{Order, Outlet, Task, Word};
 use super::worker::{NICE, Worker};
 use crate::ladder::log::{StreamLog, Voice};
+use crate::ladder::wire::FrameReader;
 use crate::ladder::{LadderError, VideoEncoderKind, lower_priority};
 use crate::live::LiveLadder as _;
 
@@ -74,7 +74,7 @@ pub fn probe_for_parent() -> Result<(), EncoderError> {
     Ok(())
 }
 
-fn die_with_parent() {
+pub(crate) fn die_with_parent() {
     // The end of the connection says the same, to a process that is well.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let _ = rustix::thread::set_name(c"weir-encoder");

@@ -14,17 +14,18 @@ mod stills;
 mod supervisor;
 #[cfg(test)]
 mod tests;
-mod wire;
 mod words;
 mod worker;
 
 use std::sync::{Arc, OnceLock};
 
 use budget::{Budget, Choice};
+pub(crate) use child::die_with_parent;
 pub use child::{EncoderError, encode_for_parent, probe_for_parent};
 use desk::Desk;
 use handle::Handle;
 pub use program::EncoderProgram;
+pub(crate) use supervisor::cause_of_death;
 use supervisor::{Patience, Supervisor};
 use words::{Order, Outlet};
 use worker::Worker;

@@ -38,7 +38,7 @@ impl EncoderProgram {
     }
 
     /// A command that is to get its input and output.
-    pub(super) fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command.arg0("weir-server").args(&self.arguments);
         // It needs no settings, and above all no token.

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use super::desk::Desk;
 use super::handle::{Message, Shared};
 use super::program::EncoderProgram;
-use super::wire::FrameReader;
 use super::words::{Order, Task, Word};
 use super::worker::TICK;
+use crate::ladder::wire::FrameReader;
 use crate::live::RungEvent;
 
 /// How long a process gets to end by itself.
@@ -181,7 +181,7 @@ impl Supervisor {
                 "the encoder process has said nothing for {} s and was ended",
                 self.patience.stuck.as_secs()
             )),
-            (_, Ok(status), _) => End::Died(format!("the encoder process {}", cause(status))),
+            (_, Ok(status), _) => End::Died(format!("the encoder process {}", cause_of_death(status))),
             (_, Err(error), _) => End::Died(format!("the encoder process was lost: {error}")),
         }
     }
@@ -286,7 +286,8 @@ impl Supervisor {
     }
 }
 
-fn cause(status: ExitStatus) -> String {
+/// How a process ended: "was ended by signal 11 (a memory error)".
+pub(crate) fn cause_of_death(status: ExitStatus) -> String {
     let name = |signal| match signal {
         4 => " (illegal instruction)",
         6 => " (it aborted)",

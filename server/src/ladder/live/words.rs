@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::wire::{self, Frame, Malformed};
 use crate::ladder::log::LogLevel;
+use crate::ladder::wire::{self, Frame, Malformed};
 use crate::ladder::{Rung, Speed, VideoEncoderKind};
 use crate::live::{Codec, SourceUnit, TrackSetup};
 use crate::store::TrackKind;
@@ -229,8 +229,8 @@ impl Word {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::FrameReader;
     use super::*;
+    use crate::ladder::wire::FrameReader;
 
     fn frame(out: &[u8]) -> Frame {
         FrameReader::new(out).next().unwrap().unwrap()

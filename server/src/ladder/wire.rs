@@ -1,4 +1,4 @@
-//! Frames between the server and an encoder process: a length, a kind, and fields that each say their length.
+//! Frames between the server and the processes that encode for it: a length, a kind, and fields that each say their length.
 //!
 //! Neither side believes the other: a frame is bounded, a field that does not fit is an error, and an error ends the
 //! connection.
@@ -7,8 +7,8 @@ use std::io::{self, Read};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-/// Longest frame in bytes: one access unit of anything that is taken in, and what goes with it.
-pub(super) const LONGEST: usize = 48 << 20;
+/// Longest frame in bytes: ten seconds of a film at 200 Mbit/s, and what goes with it.
+pub(crate) const LONGEST: usize = 256 << 20;
 /// Most fields of a frame.
 const FIELDS: usize = 8;
 /// What is read at once.
@@ -17,7 +17,7 @@ const CHUNK: usize = 64 << 10;
 /// What the other side sent is no frame, or not the one that it says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the other side sent what is no frame: {0}")]
-pub(super) struct Malformed(pub(super) &'static str);
+pub(crate) struct Malformed(pub(crate) &'static str);
 
 impl From<Malformed> for io::Error {
     fn from(error: Malformed) -> Self {
@@ -26,7 +26,7 @@ impl From<Malformed> for io::Error {
 }
 
 /// Puts a frame into `out`.
-pub(super) fn write(out: &mut Vec<u8>, kind: u8, fields: &[&[u8]]) {
+pub(crate) fn write(out: &mut Vec<u8>, kind: u8, fields: &[&[u8]]) {
     let length = 2 + fields.iter().map(|field| 4 + field.len()).sum::<usize>();
     out.reserve(4 + length);
     out.extend_from_slice(&(length as u32).to_le_bytes());
@@ -39,14 +39,14 @@ pub(super) fn write(out: &mut Vec<u8>, kind: u8, fields: &[&[u8]]) {
 
 /// A frame's fields, taken one after the other.
 #[derive(Debug)]
-pub(super) struct Frame {
-    pub(super) kind: u8,
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
     rest: Bytes,
     fields: usize,
 }
 
 impl Frame {
-    pub(super) fn bytes(&mut self) -> Result<Bytes, Malformed> {
+    pub(crate) fn bytes(&mut self) -> Result<Bytes, Malformed> {
         self.fields = self.fields.checked_sub(1).ok_or(Malformed("a field is missing"))?;
         let length = self.rest.try_get_u32_le().map_err(|_| Malformed("a field has no length"))? as usize;
         if length > self.rest.len() {
@@ -56,39 +56,39 @@ impl Frame {
     }
 
     /// A text of at most `longest` characters; what follows is cut off.
-    pub(super) fn text(&mut self, longest: usize) -> Result<String, Malformed> {
+    pub(crate) fn text(&mut self, longest: usize) -> Result<String, Malformed> {
         Ok(String::from_utf8_lossy(&self.bytes()?).chars().take(longest).collect())
     }
 
-    pub(super) fn number(&mut self) -> Result<u64, Malformed> {
+    pub(crate) fn number(&mut self) -> Result<u64, Malformed> {
         let bytes = self.bytes()?;
         let bytes = bytes.as_ref().try_into().map_err(|_| Malformed("a number has not eight bytes"))?;
         Ok(u64::from_le_bytes(bytes))
     }
 
-    pub(super) fn small(&mut self) -> Result<u32, Malformed> {
+    pub(crate) fn small(&mut self) -> Result<u32, Malformed> {
         u32::try_from(self.number()?).map_err(|_| Malformed("a number is too large"))
     }
 
-    pub(super) fn flag(&mut self) -> Result<bool, Malformed> {
+    pub(crate) fn flag(&mut self) -> Result<bool, Malformed> {
         Ok(self.number()? != 0)
     }
 }
 
 /// Reads frames.
 #[derive(Debug)]
-pub(super) struct FrameReader<R> {
+pub(crate) struct FrameReader<R> {
     input: R,
     buffer: BytesMut,
 }
 
 impl<R: Read> FrameReader<R> {
-    pub(super) fn new(input: R) -> Self {
+    pub(crate) fn new(input: R) -> Self {
         Self { input, buffer: BytesMut::new() }
     }
 
     /// The next frame, waiting for it; `None` at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<Frame>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<Frame>> {
         loop {
             if let Some(frame) = parse(&mut self.buffer)? {
                 return Ok(Some(frame));
