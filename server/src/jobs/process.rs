@@ -1,6 +1,6 @@
 //! The server's side of a packaging process: starts it, stores what it sends, and tries again when it dies.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -15,7 +15,7 @@ use super::manager::{JobControl, JobOptions, JobStatus};
 use super::place::{Place as _, kind};
 use crate::ingest::SourceSpec;
 use crate::ladder::wire::{Frame, FrameReader, Malformed};
-use crate::ladder::{EncoderProgram, LogLevel, Profile, cause_of_death};
+use crate::ladder::{EncoderProgram, LastWords, LogLevel, Profile, cause_of_death};
 use crate::store::{RenditionInfo, StreamStore};
 
 /// How often it is looked whether the job was cancelled.
@@ -26,8 +26,6 @@ const END: Duration = Duration::from_secs(8);
 const DEATHS: u32 = 2;
 /// Longest text that is believed, in characters.
 const TEXT: usize = 1000;
-/// Longest line of standard error that is kept, in bytes.
-const LONGEST_LINE: u64 = 2000;
 
 enum End {
     Done,
@@ -89,27 +87,18 @@ fn one_life(
     let mut child = command.spawn().map_err(start)?;
     // Their end of the connection is in it.
     drop(command);
-    if let Some(errors) = child.stderr.take() {
-        let voice = control.voice.named("encoder");
-        let keep = move || {
-            let mut errors = BufReader::new(errors);
-            let mut line = Vec::new();
-            while matches!((&mut errors).take(LONGEST_LINE).read_until(b'\n', &mut line), Ok(1..)) {
-                voice.warn(String::from_utf8_lossy(&line).trim());
-                line.clear();
-            }
-        };
-        // Without it, what the process says is lost, and nothing else.
-        let _ = std::thread::Builder::new().name("weir-enc-err".to_owned()).spawn(keep);
-    }
-    let sent = ours.write_all(&order.write(&stream.stills()));
-    let end = sent.and_then(|()| ours.set_read_timeout(Some(TICK))).map_err(start).and_then(|()| {
+    let errors = LastWords::of(&mut child, control.voice.named("encoder"));
+    let limits = ours.set_write_timeout(Some(END)).and_then(|()| ours.set_read_timeout(Some(TICK)));
+    let end = limits.map_err(start).and_then(|()| {
+        // One that has died already is told by the end of its words.
+        let _ = ours.write_all(&order.write(&stream.stills()));
         let reader = FrameReader::new(ours.try_clone().map_err(start)?);
         take_all(reader, &ours, stream, control)
     });
     let _ = ours.shutdown(Shutdown::Both);
     let _ = child.kill();
     let status = child.wait();
+    errors.wait();
     match (end, status) {
         (Ok(None), Ok(status)) => Ok(End::Died(cause_of_death(status))),
         (Ok(None), Err(error)) => Ok(End::Died(format!("was lost: {error}"))),

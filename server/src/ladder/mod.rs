@@ -34,7 +34,7 @@ pub(crate) use decode::{Decoder, MediaInfo, Next, probe};
 pub(crate) use encode::{Offer, VideoEncoder, VideoEncoderSpec};
 pub(crate) use grid::{FrameGrid, SampleGrid};
 pub(crate) use index::{SOURCE_TIMESCALE, SourceIndex, source_ticks};
-pub(crate) use live::{cause_of_death, die_with_parent};
+pub(crate) use live::{LastWords, cause_of_death, die_with_parent};
 pub(crate) use log::Voice;
 pub(crate) use picture::{Rgb, poster_jpeg};
 pub(crate) use pipeline::lower_priority;

@@ -25,6 +25,7 @@ pub use child::{EncoderError, encode_for_parent, probe_for_parent};
 use desk::Desk;
 use handle::Handle;
 pub use program::EncoderProgram;
+pub(crate) use program::LastWords;
 pub(crate) use supervisor::cause_of_death;
 use supervisor::{Patience, Supervisor};
 use words::{Order, Outlet};

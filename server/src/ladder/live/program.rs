@@ -1,16 +1,55 @@
 //! The program that encoder processes run: this server's own, under another sub-command.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::mpsc::sync_channel;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use crate::ladder::VideoEncoderKind;
+use crate::ladder::log::Voice;
 
 /// How long a trial of all encoders may take: a busy machine, a slow driver.
 const TRIAL: Duration = Duration::from_secs(30);
+
+/// Longest line of a process's standard error that is kept, in bytes.
+const LONGEST_LINE: u64 = 2000;
+/// How long its last words are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What a process says on standard error, line by line on its way to the stream's log.
+pub(crate) struct LastWords(Option<Receiver<()>>);
+
+impl LastWords {
+    /// Begins to listen, if the child's standard error is there to be read.
+    pub(crate) fn of(child: &mut Child, voice: Voice) -> Self {
+        let Some(errors) = child.stderr.take() else { return Self(None) };
+        let (end, ended) = sync_channel(1);
+        let keep = move || {
+            let mut errors = BufReader::new(errors);
+            let mut line = Vec::new();
+            while matches!((&mut errors).take(LONGEST_LINE).read_until(b'\n', &mut line), Ok(1..)) {
+                let text = String::from_utf8_lossy(&line).trim().to_owned();
+                if !text.is_empty() {
+                    voice.warn(text);
+                }
+                line.clear();
+            }
+            let _ = end.send(());
+        };
+        // Without the thread, what the process says is lost, and nothing else.
+        let started = std::thread::Builder::new().name("weir-enc-err".to_owned()).spawn(keep);
+        Self(started.is_ok().then_some(ended))
+    }
+
+    /// Waits a little for what a process has said that is no more.
+    pub(crate) fn wait(self) {
+        if let Some(ended) = self.0 {
+            let _ = ended.recv_timeout(LAST_WORDS);
+        }
+    }
+}
 
 /// How encoder processes are started.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! The server's side of an encoder process: starts it, feeds it, takes its words, and starts it again when it dies.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::desk::Desk;
 use super::handle::{Message, Shared};
-use super::program::EncoderProgram;
+use super::program::{EncoderProgram, LastWords};
 use super::words::{Order, Task, Word};
 use super::worker::TICK;
 use crate::ladder::wire::FrameReader;
@@ -21,8 +21,6 @@ use crate::live::RungEvent;
 
 /// How long a process gets to end by itself.
 const END: Duration = Duration::from_secs(8);
-/// Longest line of its standard error that is kept.
-const LONGEST_LINE: u64 = 2000;
 
 /// When a process that died is started again.
 #[derive(Debug, Clone, Copy)]
@@ -156,10 +154,10 @@ impl Supervisor {
             done: AtomicBool::new(false),
             lost: Mutex::default(),
         });
+        let errors = LastWords::of(&mut child, self.desk.voice.named("encoder"));
         let (closed, wait_closed) = sync_channel(1);
-        let fed = self
-            .listen(&mut child, &socket, &heard, closed)
-            .and_then(|()| self.feed(&mut socket, receiver, &heard));
+        let fed =
+            self.listen(&socket, &heard, closed).and_then(|()| self.feed(&mut socket, receiver, &heard));
         let _ = socket.shutdown(Shutdown::Write);
         // It ends when its connection does, unless it is stuck; then there is nothing to wait for.
         let stuck = heard.is_stuck();
@@ -168,6 +166,7 @@ impl Supervisor {
         }
         let _ = child.kill();
         let status = child.wait();
+        errors.wait();
         if stuck {
             let _ = wait_closed.recv_timeout(END);
         }
@@ -196,29 +195,8 @@ impl Supervisor {
         Ok((command.spawn()?, ours))
     }
 
-    /// Starts the threads that take what it says.
-    fn listen(
-        &self,
-        child: &mut Child,
-        socket: &UnixStream,
-        heard: &Arc<Heard>,
-        closed: SyncSender<()>,
-    ) -> io::Result<()> {
-        if let Some(errors) = child.stderr.take() {
-            let voice = self.desk.voice.named("encoder");
-            let keep = move || {
-                let mut errors = BufReader::new(errors);
-                let mut line = Vec::new();
-                while matches!((&mut errors).take(LONGEST_LINE).read_until(b'\n', &mut line), Ok(1..)) {
-                    let text = String::from_utf8_lossy(&line).trim().to_owned();
-                    if !text.is_empty() {
-                        voice.warn(text);
-                    }
-                    line.clear();
-                }
-            };
-            std::thread::Builder::new().name("weir-enc-err".to_owned()).spawn(keep)?;
-        }
+    /// Starts the thread that takes its words.
+    fn listen(&self, socket: &UnixStream, heard: &Arc<Heard>, closed: SyncSender<()>) -> io::Result<()> {
         let mut reader = FrameReader::new(socket.try_clone()?);
         let (desk, shared) = (Arc::clone(&self.desk), Arc::clone(&self.shared));
         let (heard, sender) = (Arc::clone(heard), self.sender.clone());
