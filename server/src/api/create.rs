@@ -91,10 +91,17 @@ impl Draft {
         };
         let profile = match body.get("profile") {
             None | Some(Value::Null) => usual(),
-            Some(value) => serde_json::from_value(value.clone()).unwrap_or_else(|error| {
-                errors.push(FieldError::new("profile", error.to_string()));
-                Profile::default()
-            }),
+            Some(value) => {
+                let mut value = value.clone();
+                // What is left out is as usual for this stream: a ladder of one's own is no wish for longer segments.
+                if let Some(members) = value.as_object_mut() {
+                    members.entry("segment_ms").or_insert_with(|| usual().segment_ms.into());
+                }
+                serde_json::from_value(value).unwrap_or_else(|error| {
+                    errors.push(FieldError::new("profile", error.to_string()));
+                    Profile::default()
+                })
+            }
         };
         if let Err(why) = profile.check() {
             errors.push(FieldError::new("profile", why));
@@ -297,6 +304,16 @@ mod tests {
         let draft = Draft::parse(&json!({"source": {"type": "testcard"}})).unwrap();
         assert_eq!(draft.source, Source::TestCard { height: 720, duration_s: 60.0, frame_rate: 30.0 });
         assert!(valid_id(&draft.id()));
+    }
+
+    #[test]
+    fn a_ladder_of_ones_own_leaves_the_latency_as_it_is() {
+        let segment_ms = |body: &Value| Draft::parse(body).unwrap().profile.segment_ms;
+        let rungs = json!({"rungs": [{"lines": 180, "kbps": 200}]});
+        assert_eq!(segment_ms(&json!({"mode": "live", "profile": rungs})), 2000);
+        assert_eq!(segment_ms(&json!({"mode": "live", "latency": "normal", "profile": rungs})), 4000);
+        assert_eq!(segment_ms(&json!({"source": {"type": "testcard"}, "profile": rungs})), 4000);
+        assert_eq!(segment_ms(&json!({"mode": "live", "profile": {"segment_ms": 6000}})), 6000);
     }
 
     #[test]
