@@ -119,9 +119,10 @@ impl Puller {
             let next = match result {
                 Ok(End::Source) => {
                     self.voice.info(format!("the source {} is over", fetch_shown(&self.url)));
+                    // Told before the stream's own end is: who sees that one asks for this one next.
+                    self.told.send_modify(|told| told.state = PullState::Ended);
                     self.app.live.end(&self.id).await;
-                    self.over().await;
-                    return self.told.send_modify(|told| told.state = PullState::Ended);
+                    return self.over().await;
                 }
                 // Sent away, or the stream was stopped: the next round tells.
                 Ok(End::NotWanted) => FIRST_PAUSE,
