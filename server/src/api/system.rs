@@ -105,6 +105,12 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
         (format!("{{state=\"{}\"}}", state.name()), count as f64)
     });
     family("weir_streams", "gauge", "Streams by state.", by_state.to_vec());
+    family(
+        "weir_held_requests",
+        "gauge",
+        "Requests that wait for what a stream has not yet.",
+        vec![(String::new(), app.holds.count() as f64)],
+    );
     app.viewers.write_metrics(&mut text);
     let headers = [
         (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"),

@@ -176,6 +176,7 @@ async fn a_stop_that_ends_live_streams_tells_viewers_at_once_and_webhooks_after_
     let to = server.address.clone();
     let waiter =
         std::thread::spawn(move || Process::ask(&to, "GET", &format!("{playlist}?_HLS_msn=5"), "", b""));
+    until("the viewer waits", || server.get("/metrics").text().contains("\nweir_held_requests 1\n"));
     until("the webhook has been tried", || {
         let hooks = server.get("/api/webhooks").json();
         hooks["items"][0]["waiting"].as_u64().unwrap_or(0) >= 1
