@@ -21,7 +21,9 @@ fn fetched_kbps(log: &Log, from_s: f64, to_s: f64) -> Vec<f64> {
         .iter()
         .filter_map(|entry| match entry.event {
             // The one that was under way when the link fell may well come whole, out of the buffer's time.
-            Event::Segment { track: TrackKind::Video, kbps, ms, .. } if asked.contains(&(entry.t_ms - ms)) => {
+            Event::Segment { track: TrackKind::Video, kbps, ms, .. }
+                if asked.contains(&(entry.t_ms - ms)) =>
+            {
                 Some(kbps)
             }
             _ => None,

@@ -20,8 +20,7 @@ fn card(server: &Process, id: &str, height: u32, seconds: u32) {
 }
 
 /// Asks for `path` over one connection until the server ends it; how many answers were whole.
-fn keep_asking(address: &str, path: &str, answers: &AtomicUsize) {
-    let mut socket = TcpStream::connect(address).unwrap();
+fn keep_asking(mut socket: TcpStream, path: &str, answers: &AtomicUsize) {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
     let (mut got, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
@@ -65,8 +64,9 @@ fn a_stop_under_load_cuts_no_answer_and_releases_who_waits() {
     let answers = Arc::new(AtomicUsize::new(0));
     let askers: Vec<_> = (0..20)
         .map(|_| {
-            let (address, segment, answers) = (server.address.clone(), segment.clone(), Arc::clone(&answers));
-            std::thread::spawn(move || keep_asking(&address, &segment, &answers))
+            let (segment, answers) = (segment.clone(), Arc::clone(&answers));
+            let socket = TcpStream::connect(&server.address).unwrap();
+            std::thread::spawn(move || keep_asking(socket, &segment, &answers))
         })
         .collect();
     let waiters: Vec<_> = (0..20)
@@ -84,6 +84,7 @@ fn a_stop_under_load_cuts_no_answer_and_releases_who_waits() {
         })
         .collect();
     until("the load is on", || answers.load(Ordering::Relaxed) > 100);
+    until("all wait", || server.get("/metrics").text().contains("\nweir_held_requests 20\n"));
     server.signal(Signal::TERM);
     let (status, took) = server.wait(Duration::from_secs(12));
     assert!(status.success() && took <= Duration::from_secs(10), "{status} after {took:?}");
