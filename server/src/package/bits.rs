@@ -67,7 +67,7 @@ impl<'a> Bits<'a> {
 }
 
 /// A NAL unit's payload without emulation prevention bytes, at most the first `limit` bytes of it.
-pub(super) fn unescape(nal: &[u8], limit: usize) -> Vec<u8> {
+pub(crate) fn unescape(nal: &[u8], limit: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(nal.len().min(limit));
     let mut zeros = 0;
     for byte in nal.iter().copied() {

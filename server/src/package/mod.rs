@@ -12,6 +12,7 @@ mod init;
 mod mux;
 mod sps;
 
+pub(crate) use bits::unescape;
 pub use codec::{AudioCodec, AudioConfig, VideoCodec, VideoConfig};
 pub use fragment::{ProducerTime, Sample, chunk, media_segment};
 pub use init::{audio_init, audio_init_at, init_delay, video_init, video_init_delayed};

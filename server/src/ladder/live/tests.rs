@@ -44,7 +44,12 @@ fn source(pictures: u32) -> (TrackSetup, Vec<SourceUnit>) {
         });
     }
     pipeline.set_state(gst::State::Null).unwrap();
-    let setup = TrackSetup {
+    (video_of(config), units)
+}
+
+/// The set-up of a picture of 320x180.
+fn video_of(config: Bytes) -> TrackSetup {
+    TrackSetup {
         kind: TrackKind::Video,
         codec: Codec::Avc,
         config,
@@ -54,8 +59,7 @@ fn source(pictures: u32) -> (TrackSetup, Vec<SourceUnit>) {
         sample_rate: 0,
         channels: 0,
         bitrate: None,
-    };
-    (setup, units)
+    }
 }
 
 fn profile() -> Profile {
@@ -229,17 +233,7 @@ fn deaths_of(script: &str) -> (Vec<RungEvent>, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let ladders = with_process(dir.path(), script);
     let (output, mut events) = mpsc::channel(64);
-    let setup = TrackSetup {
-        kind: TrackKind::Video,
-        codec: Codec::Avc,
-        config: Bytes::from_static(b"avcC"),
-        width: 320,
-        height: 180,
-        frame_rate: Some((25, 1)),
-        sample_rate: 0,
-        channels: 0,
-        bitrate: None,
-    };
+    let setup = video_of(Bytes::from_static(b"avcC"));
     let mut ladder = ladders.start("s", &setup, &profile(), output).unwrap();
     assert_eq!(ladder.rungs().iter().map(|rung| rung.encoder.as_str()).collect::<Vec<_>>(), ["x264enc"; 2]);
     let mut told = Vec::new();

@@ -3,6 +3,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use crate::live::Codec;
+use crate::package::unescape;
 
 /// Whether decoding can start at a unit with four-byte lengths, by what is in it; `None` where that cannot be told.
 pub(super) fn is_key(codec: Codec, mut data: &[u8]) -> Option<bool> {
@@ -121,7 +122,7 @@ fn avcc([_, sps, pps]: &[Vec<&[u8]>; 3]) -> Option<Bytes> {
 fn hvcc(sets: &[Vec<&[u8]>; 3]) -> Option<Bytes> {
     let [vps, sps, pps] = sets;
     let (first, _, _) = (sps.first()?, vps.first()?, pps.first()?);
-    let rbsp = unescaped(first.get(2..)?);
+    let rbsp = unescape(first.get(2..)?, 64);
     let (layers, general) = (*rbsp.first()?, rbsp.get(1..13)?);
     let depth = if general.first()? & 31 == 2 { 2 } else { 0 };
     let mut out = vec![1];
@@ -137,18 +138,4 @@ fn hvcc(sets: &[Vec<&[u8]>; 3]) -> Option<Bytes> {
         units.iter().try_for_each(|unit| put_unit(&mut out, unit))?;
     }
     Some(out.into())
-}
-
-/// The first bytes without emulation prevention.
-fn unescaped(unit: &[u8]) -> Vec<u8> {
-    let (mut out, mut zeros) = (Vec::with_capacity(32), 0);
-    for byte in unit.iter().copied().take(64) {
-        if zeros >= 2 && byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if byte == 0 { zeros + 1 } else { 0 };
-        out.push(byte);
-    }
-    out
 }
