@@ -268,8 +268,8 @@ fn decode(body: &[u8]) -> Result<ColorImage, String> {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum RawListing {
-    Page { items: Vec<RawItem> },
-    Plain(Vec<RawItem>),
+    Page { items: Vec<serde_json::Value> },
+    Plain(Vec<serde_json::Value>),
 }
 
 #[derive(Deserialize)]
@@ -283,8 +283,9 @@ struct RawItem {
     duration_s: Option<f64>,
     #[serde(default)]
     progress: Option<f64>,
+    /// A flag, or how it goes on air; null for what never does.
     #[serde(default)]
-    live: bool,
+    live: serde_json::Value,
     #[serde(default)]
     viewers: Option<RawViewers>,
     #[serde(default)]
@@ -331,7 +332,15 @@ fn parse(body: &[u8], server: &Url) -> Result<Vec<Item>, String> {
         "something answers there, but it is not a Weir server (no list of streams)".to_owned()
     })?;
     let (RawListing::Page { items } | RawListing::Plain(items)) = listing;
-    Ok(items.into_iter().filter_map(|raw| item(raw, server)).collect())
+    let items = items.into_iter().filter_map(|raw| match serde_json::from_value(raw) {
+        Ok(raw) => item(raw, server),
+        // One that cannot be read is no reason to show none of the others.
+        Err(error) => {
+            tracing::warn!(%server, %error, "a stream of the list is left out");
+            None
+        }
+    });
+    Ok(items.collect())
 }
 
 fn item(raw: RawItem, server: &Url) -> Option<Item> {
@@ -357,7 +366,7 @@ fn item(raw: RawItem, server: &Url) -> Option<Item> {
         title: if raw.title.trim().is_empty() { raw.id.clone() } else { raw.title },
         state,
         duration: raw.duration_s.and_then(|s| Duration::try_from_secs_f64(s).ok()),
-        live: raw.live || raw.state == "live",
+        live: raw.live == true || raw.state == "live",
         viewers: match raw.viewers {
             Some(RawViewers::Figures { current } | RawViewers::Number(current)) => current,
             None => 0,
@@ -406,6 +415,18 @@ mod tests {
         assert_eq!((old.title.as_str(), old.error.as_deref()), ("old", Some("no video in it")));
         assert_eq!(old.play.as_str(), "http://h:8080/stream/old/hls/master.m3u8");
         assert!(!old.playable);
+    }
+
+    #[test]
+    fn files_and_live_streams_are_read_as_the_server_tells_of_them_and_a_rotten_row_hides_no_other() {
+        let body = br#"{"items":[
+            {"id":"film","mode":"vod","live":null,"state":"ready","playable":true,"viewers":{"current":0}},
+            {"id":"cam","mode":"live","live":{"enabled":true,"session":null},"state":"live","playable":true},
+            {"id":"idle","mode":"live","live":{"enabled":true},"state":"idle","playable":false},
+            {"id":7}]}"#;
+        let items = parse(body, &server()).unwrap();
+        let seen: Vec<_> = items.iter().map(|item| (item.title.as_str(), item.live)).collect();
+        assert_eq!(seen, [("film", false), ("cam", true), ("idle", false)]);
     }
 
     #[test]
