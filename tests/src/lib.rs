@@ -12,4 +12,4 @@ pub mod screen;
 pub mod test_card;
 
 pub use events::Log;
-pub use process::{Player, Proxy, Server};
+pub use process::{Home, Player, Proxy, Server};

@@ -208,20 +208,8 @@ impl Player {
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let events = folder.path().join("events.jsonl");
-        let mut command = Command::new(program("weir"));
+        let mut command = weir_of_a_new_user(folder.path(), display)?;
         command.arg("play").arg(url).args(first).arg("--events").arg(&events).args(args);
-        // Each test starts as a new user: no remembered estimates, no remembered window.
-        command.env("XDG_CONFIG_HOME", folder.path()).env("XDG_DATA_HOME", folder.path());
-        // The cache stays: it holds the list of GStreamer plug-ins, which nobody makes anew at each start.
-        command.env("XDG_STATE_HOME", folder.path());
-        command.env_remove("WAYLAND_DISPLAY").env_remove("DISPLAY");
-        if let Some(display) = display {
-            command.env("DISPLAY", display);
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        if std::env::var_os("WEIR_TEST_VERBOSE").is_none() {
-            command.stderr(fs::File::create(folder.path().join("stderr.log"))?);
-        }
         let process = Running(command.spawn().with_context(|| format!("{command:?}"))?);
         Ok(Self { process, events, _folder: folder })
     }
@@ -267,6 +255,41 @@ impl Player {
     pub fn id(&self) -> u32 {
         self.process.id()
     }
+}
+
+/// A running window with the list of a server's streams.
+#[derive(Debug)]
+pub struct Home {
+    _process: Running,
+    _folder: tempfile::TempDir,
+}
+
+impl Home {
+    /// Opens the list of `server` on `display`.
+    pub fn window(server: &str, display: &str, args: &[impl AsRef<OsStr>]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut command = weir_of_a_new_user(folder.path(), Some(display))?;
+        command.arg("--server").arg(server).args(args);
+        let process = Running(command.spawn().with_context(|| format!("{command:?}"))?);
+        Ok(Self { _process: process, _folder: folder })
+    }
+}
+
+/// The player as somebody starts it who never did: no remembered estimates, no remembered window.
+fn weir_of_a_new_user(folder: &Path, display: Option<&str>) -> anyhow::Result<Command> {
+    let mut command = Command::new(program("weir"));
+    command.env("XDG_CONFIG_HOME", folder).env("XDG_DATA_HOME", folder);
+    // The cache stays: it holds the list of GStreamer plug-ins, which nobody makes anew at each start.
+    command.env("XDG_STATE_HOME", folder);
+    command.env_remove("WAYLAND_DISPLAY").env_remove("DISPLAY");
+    if let Some(display) = display {
+        command.env("DISPLAY", display);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    if std::env::var_os("WEIR_TEST_VERBOSE").is_none() {
+        command.stderr(fs::File::create(folder.join("stderr.log"))?);
+    }
+    Ok(command)
 }
 
 /// Runs a program to its end and gives what it printed.

@@ -2,9 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
+use serde_json::json;
 use weir_tests::{
-    Player, Server, fixture,
-    screen::{Screen, until},
+    Home, Player, Server, fixture, http,
+    screen::{Screen, Shot, until},
 };
 
 const WIDTH: usize = 640;
@@ -47,4 +48,29 @@ fn the_window_shows_the_picture_that_the_log_speaks_of() {
     screen.shot().unwrap().save(&folder.join("window.png")).unwrap();
     let log = player.finish(Duration::from_secs(40)).unwrap();
     assert_eq!(log.stalls(), 0, "{}", log.tail(20));
+}
+
+#[test]
+fn the_window_lists_what_the_server_has_a_live_stream_among_it() {
+    let data = fixture::packaged().unwrap();
+    let server = Server::start(data.path()).unwrap();
+    let body = json!({"id": "cam", "title": "Camera", "mode": "live"});
+    assert_eq!(http::post_json(&format!("{}/api/stream/create", server.url), &body).unwrap().status, 201);
+    let screen = Screen::start(WIDTH, HEIGHT).unwrap();
+    let size = format!("{WIDTH}x{HEIGHT}");
+    let _home = Home::window(&server.url, &screen.display, &["--window-size", &size]).unwrap();
+
+    // The posters of the test cards have a bar of a colour that nothing else in the window has.
+    let shown = until(Duration::from_secs(40), || {
+        let shot = screen.shot()?;
+        Ok((magenta(&shot) > 150).then_some(shot))
+    });
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/screenshots");
+    std::fs::create_dir_all(&folder).unwrap();
+    screen.shot().unwrap().save(&folder.join("home.png")).unwrap();
+    shown.expect("the list shows posters");
+}
+
+fn magenta(shot: &Shot) -> usize {
+    shot.rgb.chunks_exact(3).filter(|p| p[0] > 140 && p[1] < 60 && p[2] > 140).count()
 }

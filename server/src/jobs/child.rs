@@ -38,15 +38,6 @@ pub(super) struct Order {
     pub(super) poster: bool,
 }
 
-/// Level, as it is sent.
-pub(super) fn level(level: LogLevel) -> u64 {
-    match level {
-        LogLevel::Info => 0,
-        LogLevel::Warn => 1,
-        LogLevel::Error => 2,
-    }
-}
-
 impl Order {
     pub(super) fn write(&self, kept: &Kept) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -82,7 +73,7 @@ pub fn package_for_parent() -> Result<(), EncoderError> {
     });
     let said = Arc::clone(&remote);
     let log = StreamLog::relayed(move |grade, from, text| {
-        let _ = said.send(kind::LOG, &[&level(grade).to_le_bytes(), from.as_bytes(), text.as_bytes()]);
+        let _ = said.send(kind::LOG, &[&grade.number().to_le_bytes(), from.as_bytes(), text.as_bytes()]);
     });
     let control = Arc::new(JobControl::new(&order.id, Voice::new(&Arc::new(log), "job")));
     watch_status(&control, &remote)?;

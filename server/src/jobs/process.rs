@@ -163,11 +163,7 @@ fn take(mut frame: Frame, stream: &Arc<StreamStore>, control: &JobControl) -> Re
             keep(control, &stream.put_sheet(number, &jpeg, &frame.text(usize::MAX).map_err(malformed)?));
         }
         kind::LOG => {
-            let level = match frame.number().map_err(malformed)? {
-                0 => LogLevel::Info,
-                1 => LogLevel::Warn,
-                _ => LogLevel::Error,
-            };
+            let level = LogLevel::of_number(frame.number().map_err(malformed)?);
             let from = frame.text(64).map_err(malformed)?;
             control.voice.named(&from).say(level, frame.text(TEXT).map_err(malformed)?);
         }

@@ -23,6 +23,26 @@ pub enum LogLevel {
     Error,
 }
 
+impl LogLevel {
+    /// As it is sent between processes.
+    pub(crate) fn number(self) -> u64 {
+        match self {
+            Self::Info => 0,
+            Self::Warn => 1,
+            Self::Error => 2,
+        }
+    }
+
+    /// What [`LogLevel::number`] gave; any other number is an error's.
+    pub(crate) fn of_number(number: u64) -> Self {
+        match number {
+            0 => Self::Info,
+            1 => Self::Warn,
+            _ => Self::Error,
+        }
+    }
+}
+
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogLine {

@@ -176,12 +176,7 @@ impl Word {
             }
             Self::Lost { rung, why } => wire::write(out, 3, &[rung.as_bytes(), why.as_bytes()]),
             Self::Log { level, from, text } => {
-                let level = match level {
-                    LogLevel::Info => 0_u64,
-                    LogLevel::Warn => 1,
-                    LogLevel::Error => 2,
-                };
-                wire::write(out, 4, &[&level.to_le_bytes(), from.as_bytes(), text.as_bytes()]);
+                wire::write(out, 4, &[&level.number().to_le_bytes(), from.as_bytes(), text.as_bytes()]);
             }
             Self::Still(Still::Poster(jpeg)) => wire::write(out, 5, &[jpeg]),
             Self::Still(Still::Sheet { number, jpeg, index }) => {
@@ -206,11 +201,7 @@ impl Word {
             },
             3 => Self::Lost { rung: frame.text(NAME)?, why: frame.text(TEXT)? },
             4 => {
-                let level = match frame.number()? {
-                    0 => LogLevel::Info,
-                    1 => LogLevel::Warn,
-                    _ => LogLevel::Error,
-                };
+                let level = LogLevel::of_number(frame.number()?);
                 Self::Log { level, from: frame.text(NAME)?, text: frame.text(TEXT)? }
             }
             5 => Self::Still(Still::Poster(frame.bytes()?)),
