@@ -16,7 +16,7 @@ use super::place::{Kept, Place, Remote, kind};
 use super::run::{Work, package};
 use crate::ingest::SourceSpec;
 use crate::ladder::wire::{self, FrameReader};
-use crate::ladder::{self, EncoderError, LogLevel, Profile, StreamLog, VideoEncoderKind, Voice};
+use crate::ladder::{self, EncoderError, Profile, StreamLog, VideoEncoderKind, Voice};
 
 /// How long threads get to end when the server has let go.
 const END: Duration = Duration::from_secs(5);
