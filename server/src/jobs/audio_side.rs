@@ -10,7 +10,7 @@ use super::place::Place;
 use super::plan::Plan;
 use super::writer::{Track, TrackWriter};
 use crate::ingest::beep;
-use crate::ladder::{AudioEncoder, AudioEncoderKind, Decoder, Next, SampleGrid, Timeline};
+use crate::ladder::{AudioEncoder, AudioEncoderKind, Next, SampleGrid, Sequence, Timeline};
 
 /// What both kinds of source need to drive the encoder.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ fn to_ns(samples: i64) -> u64 {
 
 impl AudioSide<'_> {
     /// Packages a file's sound.
-    pub(super) fn run_file(&self, decoder: &Decoder) -> Result<(), JobError> {
+    pub(super) fn run_file(&self, decoder: &Sequence<'_>) -> Result<(), JobError> {
         let timeline = self.plan.timeline();
         let mut running = self.start(&timeline)?;
         let mut grid = SampleGrid::new(running.encoder.first_sample());

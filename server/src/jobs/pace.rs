@@ -139,6 +139,12 @@ impl<'a> Pace<'a> {
         }
     }
 
+    /// Where the longer side ended; `None` while one of them goes on.
+    pub(super) fn ended_at(&self) -> Option<u64> {
+        let state = self.lock();
+        Some(state.video.end?.max(state.audio.end?))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

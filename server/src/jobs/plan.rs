@@ -9,7 +9,6 @@ use super::JobError;
 use super::place::Place;
 use crate::ingest::{SourceSpec, TestCardSpec};
 use crate::ladder::{AudioEncoderKind, MediaInfo, Profile, Rung, SourceIndex, Timeline, VideoEncoderKind};
-use crate::package::VideoCodec;
 use crate::store::{StreamStore, write_atomic};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -138,8 +137,8 @@ impl Plan {
         let cuts = index.cuts(self.origin_ns, self.profile.segment_ms, self.duration_ns)?;
         let end_ns = (index.end_ns - self.origin_ns).max(1) as u64;
         let bandwidth = index.bandwidth();
-        // Not every player has another codec than H.264: then the encoded rungs stay as they are.
-        if index.format.codec == VideoCodec::Avc {
+        // Not every player has another codec, or more than 8 bits in 4:2:0: then the encoded rungs stay as they are.
+        if index.format.plays_everywhere() {
             let lines = width.min(height);
             self.rungs.retain(|rung| {
                 rung.width.min(rung.height) * 10 <= lines * 9 && u64::from(rung.kbps) * 1100 < bandwidth

@@ -16,9 +16,10 @@ use super::process;
 use super::source_side::SourceSide;
 use super::video_side::VideoSide;
 use crate::ingest::{FetchPolicy, SourceSpec, fetch, pull};
-use crate::ladder::{self, Decoder, Passthrough, Profile, SourceIndex, VideoEncoderKind};
+use crate::ladder::{self, Passthrough, Profile, Sequence, SourceIndex, VideoEncoderKind};
 use crate::store::{Store, StreamStore};
 
+const SECOND_NS: u64 = 1_000_000_000;
 /// Name of a downloaded source in the stream's folder.
 const DOWNLOAD: &str = "source.media";
 
@@ -104,6 +105,15 @@ async fn download(
     Ok(())
 }
 
+/// The files that a source is made of: a recording whose coding changes was downloaded into several.
+fn files(source: &SourceSpec, path: &Path) -> Vec<PathBuf> {
+    let mut paths = vec![path.to_owned()];
+    if matches!(source, SourceSpec::Url { .. }) {
+        paths.extend((1..).map(|index| pull::numbered(path, index)).take_while(|path| path.is_file()));
+    }
+    paths
+}
+
 /// Deletes what only packaging needed.
 fn tidy(stream: &StreamStore, source: &SourceSpec) {
     let path = match source {
@@ -111,10 +121,12 @@ fn tidy(stream: &StreamStore, source: &SourceSpec) {
         SourceSpec::File { path, remove_when_done: true } => path.clone(),
         _ => return,
     };
-    if let Err(error) = std::fs::remove_file(&path)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(path = %path.display(), %error, "cannot delete a packaged source");
+    for path in files(source, &path) {
+        if let Err(error) = std::fs::remove_file(&path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %path.display(), %error, "cannot delete a packaged source");
+        }
     }
 }
 
@@ -139,15 +151,19 @@ pub(super) fn package(
     let Work { source, path, profile, encoders, nice } = *work;
     let stop = || control.is_cancelled();
     let voice = control.voice.named("source");
+    let paths = path.map_or_else(Vec::new, |path| files(source, path));
     let plan = match (Plan::load(stream.as_ref(), source)?, source, path) {
         (Some(plan), ..) => plan,
         (None, SourceSpec::TestCard(card), _) => Plan::for_card(card, profile, encoders)?,
         (None, _, Some(path)) => {
-            let info = ladder::probe(path, nice, &voice, &stop)?;
+            let info = ladder::probe_all(&paths, nice, &voice, &stop)?;
             voice.info(info.to_string());
             let mut plan = Plan::for_file(source, profile, &info, encoders)?;
             if info.video.is_some() && profile.passthrough != Passthrough::Never {
-                let index = SourceIndex::scan(path, nice, &voice, &stop)?;
+                let index = match paths.len() {
+                    1 => SourceIndex::scan(path, nice, &stop)?,
+                    _ => Err("its coding changes on the way".to_owned()),
+                };
                 match index.and_then(|index| plan.pass_through(&index)) {
                     Ok(()) => {}
                     Err(why) if profile.passthrough == Passthrough::Always => {
@@ -175,13 +191,13 @@ pub(super) fn package(
     }
 
     let timeline = plan.timeline();
-    let decoder = match path {
-        Some(path) => {
-            let decoder = Decoder::open(path, nice, &voice, &stop)?;
+    let decoder = match paths.first() {
+        Some(_) => {
+            let decoder = Sequence::open(&paths, nice, &voice, &stop)?;
             if first_segment > 0 {
                 // A second earlier: the encoder wants the sound just before the boundary too.
                 let from = timeline.segment_ns(first_segment) as i64 + plan.origin_ns - 1_000_000_000;
-                decoder.seek(from.max(0) as u64, &stop)?;
+                decoder.seek(from.max(0) as u64)?;
             }
             decoder.play()?;
             Some(decoder)
@@ -210,6 +226,7 @@ pub(super) fn package(
         nice,
         first_segment,
     });
+    let announced_ns = plan.duration_ns;
     let plan = Mutex::new(plan);
     let video = VideoSide { plan: &plan, stream, control, pace: &pace, nice, first_segment };
     let run_video = || match (has_video, &decoder, source) {
@@ -228,7 +245,7 @@ pub(super) fn package(
         }
         result
     };
-    std::thread::scope(|scope| {
+    let outcome = std::thread::scope(|scope| {
         let sound = std::thread::Builder::new()
             .name(format!("weir-{AUDIO}"))
             .spawn_scoped(scope, || {
@@ -258,7 +275,28 @@ pub(super) fn package(
             }
         }
         outcome
-    })
+    });
+    if let (Ok(()), Some(_), Some(end_ns)) = (&outcome, &decoder, pace.ended_at()) {
+        tell_length(control, announced_ns, end_ns);
+    }
+    outcome
+}
+
+/// A file may end before its header says that it does: a download that broke off, a card that was full.
+fn tell_length(control: &JobControl, announced_ns: Option<u64>, end_ns: u64) {
+    let seconds = |ns: u64| ns as f64 / 1e9;
+    let missing = announced_ns.map_or(0, |announced| announced.saturating_sub(end_ns));
+    let short = missing > SECOND_NS && announced_ns.is_some_and(|announced| missing > announced / 50);
+    control.update(|status| {
+        status.duration_s = Some(seconds(end_ns));
+        if short {
+            status.warnings.push(format!(
+                "the source ends after {:.1} s of the {:.1} s that it announces: it is cut short or damaged",
+                seconds(end_ns),
+                seconds(announced_ns.unwrap_or(0))
+            ));
+        }
+    });
 }
 
 /// Tells how far the job has got, in steps of half a per cent.

@@ -13,7 +13,7 @@ use super::plan::Plan;
 use super::stills::Stills;
 use super::writer::{Track, TrackWriter};
 use crate::ingest::{CardPainter, TestCardSpec};
-use crate::ladder::{Decoder, FrameGrid, LadderError, Next, Rung, Timeline, VideoEncoder, VideoEncoderSpec};
+use crate::ladder::{FrameGrid, LadderError, Next, Rung, Sequence, Timeline, VideoEncoder, VideoEncoderSpec};
 
 /// What both kinds of source need to drive the encoders.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl VideoSide<'_> {
     }
 
     /// Packages a file's pictures.
-    pub(super) fn run_file(&self, decoder: &Decoder) -> Result<(), JobError> {
+    pub(super) fn run_file(&self, decoder: &Sequence<'_>) -> Result<(), JobError> {
         let plan = self.plan();
         let timeline = plan.timeline();
         let mut rungs = Rungs {

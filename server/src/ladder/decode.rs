@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -93,6 +93,8 @@ struct Sinks {
 
 /// decodebin swallows errors that a demuxer posts while it is being connected, and then nothing ever comes.
 const PREROLL_LIMIT: Duration = Duration::from_secs(20);
+/// What is there when a file has been opened is there at once.
+const AT_ONCE: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 
 impl Decoder {
     /// Opens the file and decodes its first pictures and samples.
@@ -158,6 +160,35 @@ impl Decoder {
     pub(crate) fn next_audio(&self) -> Result<Next, LadderError> {
         let sink = self.lock().audio.clone();
         self.next(sink)
+    }
+
+    /// What comes first of a track that was not there when the file was opened; none when nothing does. What the other
+    /// one brings meanwhile is thrown away.
+    fn first_of(
+        &self,
+        sink: Option<&AppSink>,
+        other: Option<&AppSink>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Pulled>, LadderError> {
+        let Some(sink) = sink else { return Ok(None) };
+        if let Some(other) = other {
+            other.set_drop(true);
+        }
+        self.play()?;
+        let began = Instant::now();
+        let found = loop {
+            match self.next(Some(sink.clone()))? {
+                Next::Buffer(first) => break Some(first),
+                Next::End => break None,
+                Next::Waiting if stop() => return Err(LadderError::Decode("cancelled".to_owned())),
+                Next::Waiting if began.elapsed() > PREROLL_LIMIT => break None,
+                Next::Waiting => {}
+            }
+        };
+        if let Some(other) = other {
+            other.set_drop(false);
+        }
+        Ok(found)
     }
 
     fn next(&self, sink: Option<AppSink>) -> Result<Next, LadderError> {
@@ -265,14 +296,20 @@ pub(crate) fn probe(
         let sinks = decoder.lock();
         (sinks.video.clone(), sinks.audio.clone())
     };
-    let preroll = |sink: &AppSink| sink.try_pull_preroll(gst::ClockTime::from_seconds(5));
-    let audio = audio_sink
-        .as_ref()
-        .and_then(preroll)
-        .and_then(|sample| pulled(&sample))
-        .map(|first| TrackStart { first_ns: first.start_ns });
+    let preroll = |sink: &Option<AppSink>| {
+        sink.as_ref().and_then(|sink| sink.try_pull_preroll(AT_ONCE)).and_then(|sample| pulled(&sample))
+    };
+    let (mut picture, mut sound) = (preroll(&video_sink), preroll(&audio_sink));
+    // A track that begins after the other one has had nothing to show yet.
+    if picture.is_none() {
+        picture = decoder.first_of(video_sink.as_ref(), audio_sink.as_ref(), stop)?;
+    }
+    if sound.is_none() {
+        sound = decoder.first_of(audio_sink.as_ref(), video_sink.as_ref(), stop)?;
+    }
+    let audio = sound.map(|first| TrackStart { first_ns: first.start_ns });
     let mut video = None;
-    if let Some(first) = video_sink.as_ref().and_then(preroll).and_then(|sample| pulled(&sample)) {
+    if let Some(first) = picture {
         let info = gst_video::VideoInfo::from_caps(&first.caps)
             .map_err(|_| LadderError::Decode("its pictures have no size".to_owned()))?;
         let (width, height) = square_size(&info);

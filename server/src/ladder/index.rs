@@ -40,14 +40,22 @@ fn ticks_above(ns: i64) -> u32 {
 }
 
 impl SourceIndex {
-    /// Reads the whole file once. The inner error is a sentence that says why the source cannot pass through.
+    /// Reads the whole file once. The inner error is a sentence that says why the source cannot pass through: also where it
+    /// cannot be read this way, which says nothing about whether it can be decoded.
     pub(crate) fn scan(
         path: &Path,
         nice: i32,
-        voice: &Voice,
         stop: &dyn Fn() -> bool,
     ) -> Result<Result<Self, String>, LadderError> {
-        let Some(reader) = UnitReader::open(path, nice, voice, stop)? else {
+        match Self::read(path, nice, stop) {
+            Err(error) if !stop() => Ok(Err(format!("it cannot be read without being decoded: {error}"))),
+            result => result,
+        }
+    }
+
+    fn read(path: &Path, nice: i32, stop: &dyn Fn() -> bool) -> Result<Result<Self, String>, LadderError> {
+        // What goes wrong here is no error of the job's.
+        let Some(reader) = UnitReader::open(path, nice, &Voice::unheard(), stop)? else {
             return Ok(Err("its video is not H.264, HEVC or AV1 in MP4 or Matroska".to_owned()));
         };
         reader.play()?;

@@ -15,6 +15,7 @@ mod picture;
 mod pipeline;
 mod probe;
 mod profile;
+mod sequence;
 mod thumbs;
 mod timeline;
 mod units;
@@ -30,7 +31,9 @@ pub use timeline::Timeline;
 
 pub(crate) use audio::{AudioEncoder, AudioEncoderKind};
 pub(crate) use collect::{EncodedUnit, UnitSink};
-pub(crate) use decode::{Decoder, MediaInfo, Next, probe};
+#[cfg(test)]
+pub(crate) use decode::Decoder;
+pub(crate) use decode::{MediaInfo, Next};
 pub(crate) use encode::{Offer, VideoEncoder, VideoEncoderSpec};
 pub(crate) use grid::{FrameGrid, SampleGrid};
 pub(crate) use index::{SOURCE_TIMESCALE, SourceIndex, source_ticks};
@@ -39,6 +42,7 @@ pub(crate) use log::Voice;
 pub(crate) use picture::{Rgb, poster_jpeg};
 pub(crate) use pipeline::lower_priority;
 pub(crate) use probe::works as encoder_works;
+pub(crate) use sequence::{Sequence, probe_all};
 pub(crate) use thumbs::{Sheets, interval_ms, newest_sheet, tile_size};
 pub(crate) use units::{NextUnit, SourceFormat, SourceSample, UnitReader};
 

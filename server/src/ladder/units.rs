@@ -41,6 +41,14 @@ pub(crate) struct SourceFormat {
     pub(crate) turned: bool,
 }
 
+impl SourceFormat {
+    /// H.264 in a profile that every player decodes: Baseline, Main, Extended or High, which are 8 bits in 4:2:0.
+    pub(crate) fn plays_everywhere(&self) -> bool {
+        self.codec == VideoCodec::Avc
+            && self.config.get(1).is_some_and(|profile| [66, 77, 88, 100].contains(profile))
+    }
+}
+
 /// What a pull brought.
 #[derive(Debug)]
 pub(crate) enum NextUnit {
@@ -87,9 +95,14 @@ impl UnitReader {
             }
         });
         guarded.set_state(gst::State::Paused).map_err(decode)?;
-        guarded.watcher.wait_async_done(PREROLL_LIMIT, stop).map_err(decode)?;
+        let opened = guarded.watcher.wait_async_done(PREROLL_LIMIT, stop);
         let this = Self { guarded, sink };
-        Ok(if this.sink().is_some() { Some(this) } else { None })
+        // A demuxer none of whose outputs is connected reports an error, which only says so.
+        if this.sink().is_none() {
+            return if stop() { Err(decode("cancelled".to_owned())) } else { Ok(None) };
+        }
+        opened.map_err(decode)?;
+        Ok(Some(this))
     }
 
     /// Continues at the key frame before `ns`; where the file cannot be sought in, at its beginning.

@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use super::entry::{OpenSegment, SegmentEntry};
 use super::journal::{Journal, open_path, segment_path};
-use super::rendition::init_path;
+use super::rendition::{DESCRIPTION, init_path};
 use super::{StoreError, atomic};
 
 /// How chunks get to the disk: the seam at which tests make it full.
@@ -50,6 +50,8 @@ pub(super) struct RenditionDisk {
     /// The failure after which it was last told to catch up, and the one after which it has; see [`Queue::failures`].
     told: AtomicU64,
     caught: AtomicU64,
+    /// The rendition's description, as long as it could not be written.
+    owed: Mutex<Option<Vec<u8>>>,
 }
 
 impl RenditionDisk {
@@ -61,7 +63,34 @@ impl RenditionDisk {
             growing: Mutex::default(),
             told: AtomicU64::new(0),
             caught: AtomicU64::new(0),
+            owed: Mutex::default(),
         }
+    }
+
+    /// The description that the folder lacks.
+    pub(super) fn owe(&self, description: Option<Vec<u8>>) {
+        *self.owed.lock().unwrap_or_else(PoisonError::into_inner) = description;
+    }
+
+    /// Makes the folder of a rendition that began on a full disk; its init segments come first.
+    fn establish(&self, inits: &[Bytes]) -> Result<(), StoreError> {
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        if owed.is_some() {
+            std::fs::create_dir_all(&self.folder).map_err(|e| StoreError::io("create", &self.folder, e))?;
+        }
+        for (index, init) in inits.iter().enumerate() {
+            let path = init_path(&self.folder, index);
+            // What lies there of a rendition that was given up is not this one's.
+            if owed.is_some() || !path.exists() {
+                atomic::write(&path, init, false)?;
+            }
+        }
+        if let Some(description) = &*owed {
+            self.journal().establish()?;
+            atomic::write(&self.folder.join(DESCRIPTION), description, false)?;
+            *owed = None;
+        }
+        Ok(())
     }
 
     pub(super) fn journal(&self) -> MutexGuard<'_, Journal> {
@@ -341,12 +370,8 @@ impl DiskThread {
     fn catch_up(&self, disk: &RenditionDisk, missed: Missed) -> Result<(), StoreError> {
         // Read before: a failure meanwhile is one more to catch up after.
         let told = disk.told.load(Ordering::Acquire);
-        for (index, init) in missed.inits.iter().enumerate() {
-            let path = init_path(&disk.folder, index);
-            if !path.exists() {
-                atomic::write(&path, init, false)?;
-            }
-        }
+        leave_room(&disk.folder)?;
+        disk.establish(&missed.inits)?;
         let through = disk.through.load(Ordering::Acquire);
         if let (Some((first, _)), Some((_, discontinuities, _))) = (missed.segments.first(), &missed.gone)
             && first.number > through.saturating_add(1)
@@ -392,8 +417,10 @@ impl DiskThread {
 const LEFT: u64 = 2 << 20;
 
 fn leave_room(folder: &Path) -> Result<(), StoreError> {
-    // A file system that does not tell is taken as one with room.
-    let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    // A folder that is not there yet is to be where its parent is. A file system that does not tell is taken as one with
+    // room.
+    let Some(there) = folder.ancestors().find(|path| path.exists()) else { return Ok(()) };
+    let Ok(disk) = rustix::fs::statvfs(there) else { return Ok(()) };
     if disk.f_bavail.saturating_mul(disk.f_frsize) >= LEFT {
         return Ok(());
     }

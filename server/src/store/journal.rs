@@ -194,7 +194,8 @@ const DEAD_LINES: u32 = 20_000;
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
-    file: File,
+    /// None: it is not there yet.
+    file: Option<File>,
     /// Lines since it was last written anew.
     lines: u32,
     /// Bytes of whole lines.
@@ -225,7 +226,7 @@ impl Journal {
             file.set_len(trusted).map_err(|e| StoreError::io("shorten", &path, e))?;
         }
         let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
-        let mut journal = Self { path, file, lines, length: trusted, torn: false };
+        let mut journal = Self { path, file: Some(file), lines, length: trusted, torn: false };
         if let Some(entry) = unfinished.and_then(|unfinished| rescue(folder, unfinished)) {
             journal.append(&entry, false)?;
             listed.entries.push(entry);
@@ -233,11 +234,43 @@ impl Journal {
         Ok((journal, listed))
     }
 
+    /// One that is to be in `folder`, and cannot be made now.
+    pub(super) fn absent(folder: &Path) -> Self {
+        Self { path: folder.join("journal"), file: None, lines: 0, length: 0, torn: false }
+    }
+
+    /// Makes one that was absent. What lies in its place is another's.
+    pub(super) fn establish(&mut self) -> Result<(), StoreError> {
+        if self.file.is_none() {
+            super::atomic::write(&self.path, b"", false)?;
+            self.reopen()?;
+        }
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        let file = OpenOptions::new().append(true).open(&self.path);
+        self.file = Some(file.map_err(|e| StoreError::io("open", &self.path, e))?);
+        Ok(())
+    }
+
+    fn file(&mut self) -> Result<(&mut File, &Path), StoreError> {
+        let Self { file, path, .. } = self;
+        match file {
+            Some(file) => Ok((file, path)),
+            None => {
+                let why = std::io::Error::new(std::io::ErrorKind::NotFound, "it could not be made yet");
+                Err(StoreError::io("append to", path, why))
+            }
+        }
+    }
+
     /// Notes a finished segment.
     pub(super) fn append(&mut self, entry: &SegmentEntry, fsync: bool) -> Result<(), StoreError> {
         self.line(Line::Finished(*entry))?;
         if fsync {
-            self.file.sync_data().map_err(|e| StoreError::io("flush", &self.path, e))?;
+            let (file, path) = self.file()?;
+            file.sync_data().map_err(|e| StoreError::io("flush", path, e))?;
         }
         Ok(())
     }
@@ -267,10 +300,7 @@ impl Journal {
         let lines: String =
             std::iter::once(line.write()).chain(left.iter().map(|e| Line::Finished(*e).write())).collect();
         super::atomic::write(&self.path, lines.as_bytes(), false)?;
-        self.file = OpenOptions::new()
-            .append(true)
-            .open(&self.path)
-            .map_err(|e| StoreError::io("open", &self.path, e))?;
+        self.reopen()?;
         self.lines = left.len() as u32 + 1;
         (self.length, self.torn) = (lines.len() as u64, false);
         Ok(())
@@ -279,19 +309,21 @@ impl Journal {
     /// What a disk does that is full in the middle of a line.
     #[cfg(test)]
     pub(super) fn tear(&mut self, half: &[u8]) {
-        let _ = self.file.write_all(half);
+        let _ = self.file().unwrap().0.write_all(half);
         self.torn = true;
     }
 
     /// Adds one line in one write, after what is left of one that failed was cut off.
     fn line(&mut self, line: Line) -> Result<(), StoreError> {
-        if self.torn {
-            self.file.set_len(self.length).map_err(|e| StoreError::io("shorten", &self.path, e))?;
+        let (length, torn) = (self.length, self.torn);
+        let (file, path) = self.file()?;
+        if torn {
+            file.set_len(length).map_err(|e| StoreError::io("shorten", path, e))?;
         }
         let text = line.write();
-        self.torn = true;
-        self.file.write_all(text.as_bytes()).map_err(|e| StoreError::io("append to", &self.path, e))?;
-        self.torn = false;
+        let written = file.write_all(text.as_bytes()).map_err(|e| StoreError::io("append to", path, e));
+        self.torn = written.is_err();
+        written?;
         self.lines = self.lines.saturating_add(1);
         self.length += text.len() as u64;
         Ok(())

@@ -94,15 +94,18 @@ impl StreamStore {
     /// A rendition of that name keeps its description, its timescale above all: ask
     /// [`rendition`](Self::rendition) before you make the init segment.
     ///
+    /// A disk that is full costs the recording, not the stream: it goes on from memory, and what could not be written is
+    /// made up for when there is room.
+    ///
     /// # Errors
-    /// The disk's.
+    /// None at present.
     pub fn live_rendition(
         &self,
         info: RenditionInfo,
         init: Bytes,
     ) -> Result<(Arc<Rendition>, u32), StoreError> {
         let Some(found) = self.rendition(&info.name) else {
-            return Ok((self.add_rendition(info, init)?, 0));
+            return Ok((self.add_live_rendition(info, init), 0));
         };
         let known = found.read().inits.iter().position(|known| *known == init);
         if let Some(index) = known {
@@ -465,7 +468,7 @@ impl StreamStore {
         }
         self.change(|state| {
             state.description.complete = false;
-            self.write_description(&state.description)
+            self.describe(&state.description)
         })?;
         self.reopen_live();
         Ok(())

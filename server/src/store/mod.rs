@@ -151,7 +151,13 @@ impl Store {
         if streams.contains_key(id) || dir.exists() {
             return Err(StoreError::Exists(id.to_owned()));
         }
-        std::fs::create_dir_all(&dir).map_err(|e| StoreError::io("create", &dir, e))?;
+        match std::fs::create_dir_all(&dir) {
+            // A live stream goes on from memory; a file's packaging says so at its first write.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                tracing::warn!(stream = id, %error, "the stream has no folder yet");
+            }
+            made => made.map_err(|e| StoreError::io("create", &dir, e))?,
+        }
         let stream = Arc::new(self.load(id, dir)?);
         streams.insert(id.to_owned(), Arc::clone(&stream));
         Ok(stream)

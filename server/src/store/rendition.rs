@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::disk::RenditionDisk;
 use super::entry::{SegmentEntry, Window};
 use super::growing::{Growing, HotSegment};
-use super::journal::{Journal, segment_path};
+use super::journal::{Journal, Listed, segment_path};
 use super::{StoreError, atomic};
 
 /// What a rendition carries.
@@ -220,17 +220,33 @@ impl Rendition {
         fsync: bool,
     ) -> Result<Self, StoreError> {
         let folder = parent.join(&info.name);
-        std::fs::create_dir_all(&folder).map_err(|e| StoreError::io("create", &folder, e))?;
-        atomic::write(&folder.join("init.mp4"), &init, fsync)?;
-        let text = serde_json::to_vec_pretty(&info).unwrap_or_default();
-        // Last: a folder without it is not a rendition.
-        atomic::write(&folder.join("rendition.json"), &text, fsync)?;
+        write(&folder, &info, &init, fsync)?;
         Self::open(folder, info, vec![init])
+    }
+
+    /// As [`create`](Self::create), for a live stream: what cannot be written is made up for when the disk is tried again,
+    /// and the error says why it was not.
+    pub(super) fn create_live(
+        parent: &Path,
+        info: RenditionInfo,
+        init: Bytes,
+        fsync: bool,
+    ) -> (Self, Option<StoreError>) {
+        let folder = parent.join(&info.name);
+        let made = write(&folder, &info, &init, fsync);
+        let (journal, failed) = match made.and_then(|()| Journal::open(&folder)) {
+            Ok(opened) => (opened, None),
+            Err(error) => ((Journal::absent(&folder), Listed::default()), Some(error)),
+        };
+        let description = failed.is_some().then(|| describe(&info));
+        let this = Self::of(folder, info, vec![init], journal);
+        this.disk.owe(description);
+        (this, failed)
     }
 
     /// Reads a rendition back; `None` when its creation was cut short.
     pub(super) fn load(folder: PathBuf) -> Result<Option<Self>, StoreError> {
-        let path = folder.join("rendition.json");
+        let path = folder.join(DESCRIPTION);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -253,7 +269,16 @@ impl Rendition {
     }
 
     fn open(folder: PathBuf, info: RenditionInfo, inits: Vec<Bytes>) -> Result<Self, StoreError> {
-        let (journal, listed) = Journal::open(&folder)?;
+        let opened = Journal::open(&folder)?;
+        Ok(Self::of(folder, info, inits, opened))
+    }
+
+    fn of(
+        folder: PathBuf,
+        info: RenditionInfo,
+        inits: Vec<Bytes>,
+        (journal, listed): (Journal, Listed),
+    ) -> Self {
         let through = listed.entries.last().map_or(0, |entry| entry.number);
         let window = Window {
             segments: listed.entries.as_slice().into(),
@@ -261,13 +286,13 @@ impl Rendition {
             ..Window::default()
         };
         let state = State { inits, entries: listed.entries, window: window.into(), hot: BTreeMap::new() };
-        Ok(Self {
+        Self {
             info,
             disk: Arc::new(RenditionDisk::new(folder, journal, through)),
             state: RwLock::new(state),
             changes: watch::Sender::default(),
             measured: Mutex::default(),
-        })
+        }
     }
 
     /// Makes the next segment of a stream that is packaged once part of the rendition: file first, then
@@ -302,6 +327,20 @@ impl Rendition {
         result
     }
 }
+
+fn write(folder: &Path, info: &RenditionInfo, init: &Bytes, fsync: bool) -> Result<(), StoreError> {
+    std::fs::create_dir_all(folder).map_err(|e| StoreError::io("create", folder, e))?;
+    atomic::write(&init_path(folder, 0), init, fsync)?;
+    // Last: a folder without it is not a rendition.
+    atomic::write(&folder.join(DESCRIPTION), &describe(info), fsync)
+}
+
+fn describe(info: &RenditionInfo) -> Vec<u8> {
+    serde_json::to_vec_pretty(info).unwrap_or_default()
+}
+
+/// What a rendition is, in its folder.
+pub(super) const DESCRIPTION: &str = "rendition.json";
 
 /// Where the n-th init segment is.
 pub(super) fn init_path(folder: &Path, index: usize) -> PathBuf {

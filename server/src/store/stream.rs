@@ -237,6 +237,22 @@ impl StreamStore {
         })
     }
 
+    /// Adds a rendition that is not there yet to a live stream, on the disk as far as that takes it.
+    pub(super) fn add_live_rendition(&self, info: RenditionInfo, init: Bytes) -> Arc<Rendition> {
+        let (rendition, failed) = Rendition::create_live(&self.folder, info, init, self.fsync);
+        let rendition = Arc::new(rendition);
+        {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.renditions.push(Arc::clone(&rendition));
+            sort(&mut state.renditions);
+        }
+        if let Some(error) = failed {
+            self.disk.failed(&error);
+        }
+        self.update_edge();
+        rendition
+    }
+
     /// Makes the next segment part of a rendition and moves the edge.
     ///
     /// # Errors

@@ -125,6 +125,67 @@ async fn a_live_stream_goes_on_over_a_full_disk_and_is_recorded_again_when_there
     assert_eq!(stored, uris(&text).len(), "all of it is on the disk");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_stream_that_starts_on_a_full_disk_goes_on_air_and_is_recorded_when_there_is_room() {
+    if !may_mount() {
+        // The store's own tests have a disk that fails; this one needs a file system that is small.
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let server = start(&data, &["--rtmp", "127.0.0.1:0", "--live-rungs", "0"]);
+    let upload = server.send("POST", "/api/upload", "", &"x".repeat(2_500_000)).json()["upload"].clone();
+    let body = serde_json::json!({"id": "room", "source": {"type": "upload", "upload": upload}}).to_string();
+    assert_eq!(server.send("POST", "/api/stream/create", "", &body).status, 201);
+    let key = camera(&server, r#", "record": true, "dvr_s": 0"#);
+    // Less is left than recordings leave to the catalogue.
+    while server.send("POST", "/api/upload", "", &"x".repeat(1_000_000)).status == 201 {}
+    let (mut client, status) =
+        super::rtmp_client::RtmpClient::publish(rtmp_address(folder.path(), "RTMP"), &key).await;
+    assert_eq!(status, "NetStream.Publish.Start");
+    let publisher = tokio::spawn(async move {
+        client.configure().await;
+        // Four times as fast as in life, until it is aborted.
+        for second in 0.. {
+            client.play(second * 1000, 1000).await;
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    });
+    let list = || server.get("/stream/cam/hls/source/index.m3u8").text();
+    let whole = |names: &[String]| {
+        for name in names {
+            let segment = server.get(&format!("/stream/cam/hls/source/{name}"));
+            assert!(segment.status == 200 && segment.complete, "{name}: {}", segment.status);
+        }
+    };
+    until("it is on air", || uris(&list()).len() >= 3);
+    let now = session(&server);
+    assert_eq!(now["state"], "live");
+    assert!(now["recording_failure"].as_str().is_some_and(|why| why.contains("space left")), "{now}");
+    let early = uris(&list());
+    whole(&early);
+    assert_eq!(server.send("DELETE", "/api/stream/room", "", "").status, 204);
+    until("it is recorded", || session(&server)["recording_failure"].is_null());
+    let well = uris(&list()).len();
+    until("it goes on", || uris(&list()).len() > well);
+    assert_eq!(server.send("POST", "/api/stream/cam/stop", "", "").status, 200);
+    publisher.abort();
+    let text = list();
+    assert!(text.contains("#EXT-X-ENDLIST") && !text.contains("#EXT-X-GAP"), "{text}");
+    assert!(uris(&text).starts_with(&early), "from its first segment on");
+    whole(&uris(&text));
+    let files = format!("/proc/{}/root{}/streams/cam/source", server.child.id(), data.display());
+    let names: Vec<_> = std::fs::read_dir(files)
+        .unwrap()
+        .flatten()
+        .map(|file| file.file_name().into_string().unwrap())
+        .collect();
+    let stored = names.iter().filter(|name| name.ends_with(".m4s")).count();
+    assert_eq!(stored, uris(&text).len(), "all of it is on the disk: {names:?}");
+    assert!(["rendition.json", "init.mp4", "journal"].iter().all(|name| names.contains(&(*name).to_owned())));
+}
+
 #[test]
 fn a_full_disk_is_told_and_nothing_is_torn() {
     if !may_mount() {

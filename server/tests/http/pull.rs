@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use gstreamer::prelude::*;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -148,6 +149,163 @@ fn on_air(answers: &Answers, numbers: std::ops::Range<u32>, end: bool) {
     put(answers, "/live.m3u8", list + if end { "#EXT-X-ENDLIST\n" } else { "" });
     let config = VideoConfig::from_avcc(320, 180, AVCC).unwrap();
     put(answers, "/init.mp4", video_init(&config, 90_000));
+}
+
+/// Half a second of pictures; the first half of a second begins with a key frame.
+fn half(number: u32) -> Bytes {
+    let picture = |key: bool| Sample {
+        duration: 3600,
+        composition_offset: 0,
+        key,
+        data: Bytes::from_static(if key { &[0, 0, 0, 2, 0x65, 1] } else { &[0, 0, 0, 2, 0x41, 1] }),
+    };
+    let (from, count) = if number.is_multiple_of(2) { (0, 12) } else { (12, 13) };
+    let samples: Vec<_> = (0..count).map(|n| picture(from + n == 0)).collect();
+    let start = u64::from(number / 2) * 90_000 + from * 3600;
+    media_segment(VIDEO_TRACK, number + 1, start, &samples).unwrap()
+}
+
+/// A low-latency playlist of the first halves of seconds. Whole seconds cannot be had, only their halves.
+fn on_air_in_parts(answers: &Answers, halves: u32, end: bool) {
+    let mut list = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-DEFINE:QUERYPARAM=\"token\"\n\
+                    #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.5\n#EXT-X-PART-INF:PART-TARGET=0.52\n\
+                    #EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-MAP:URI=\"init.mp4\"\n"
+        .to_owned();
+    for number in 0..halves {
+        put(answers, &format!("/secret/{number}.m4s"), half(number));
+        let (seconds, key) =
+            if number.is_multiple_of(2) { ("0.48", ",INDEPENDENT=YES") } else { ("0.52", "") };
+        list += &format!("#EXT-X-PART:DURATION={seconds},URI=\"{{$token}}/{number}.m4s\"{key}\n");
+        if number % 2 == 1 {
+            list += &format!("#EXTINF:1,\nwhole-{}.m4s\n", number / 2);
+        }
+    }
+    put(answers, "/live.m3u8", list + if end { "#EXT-X-ENDLIST\n" } else { "" });
+    let config = VideoConfig::from_avcc(320, 180, AVCC).unwrap();
+    put(answers, "/init.mp4", video_init(&config, 90_000));
+}
+
+#[tokio::test]
+async fn a_low_latency_source_is_pulled_part_by_part() {
+    let ((address, answers), copy) = (source().await, pulling().await);
+    on_air_in_parts(&answers, 9, false);
+    pull(&copy, &format!("http://{address}/live.m3u8?token=secret"), "live").await;
+    // One and a half seconds from the end is within 2; the half that is in progress is there already.
+    let duration = |s: &Value| s["live"]["session"]["duration_ms"].as_u64().unwrap_or(0);
+    until(&copy, "copy", "at the half in progress", |s| duration(s) >= 2000).await;
+    for halves in 10..=13 {
+        on_air_in_parts(&answers, halves, false);
+        let wanted = 2000 + u64::from(halves - 9) * 480;
+        until(&copy, "copy", "one half further", |s| duration(s) >= wanted).await;
+    }
+    on_air_in_parts(&answers, 14, true);
+    let over = until(&copy, "copy", "over", |s| s["live"]["pull"]["state"] == "ended").await;
+    let (pull, session) = (&over["live"]["pull"], &over["live"]["session"]);
+    assert_eq!((&pull["lost"], &pull["error"]), (&json!(0), &Value::Null), "{over}");
+    assert_eq!((&session["discontinuities"], &session["dropped"]), (&json!(0), &json!(0)), "{over}");
+    assert_eq!(pull["segments"], 5, "seconds 2 to 6, each counted once: {over}");
+}
+
+#[tokio::test]
+async fn a_recording_in_hevc_and_ts_is_packaged_in_hevc() {
+    let ((address, answers), copy) = (source().await, pulling().await);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("film.ts");
+    let text = format!(
+        "mpegtsmux name=m ! filesink location={} videotestsrc num-buffers=75 \
+         ! video/x-raw,format=I420,width=320,height=180,framerate=25/1 \
+         ! x265enc key-int-max=25 speed-preset=ultrafast option-string=open-gop=0 ! h265parse ! queue ! m. \
+         audiotestsrc num-buffers=140 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=2 \
+         ! avenc_aac ! aacparse ! queue ! m.",
+        path.display()
+    );
+    tokio::task::spawn_blocking(move || run(&text)).await.unwrap();
+    put(&answers, "/film.ts", std::fs::read(path).unwrap());
+    put(&answers, "/film.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nfilm.ts\n#EXT-X-ENDLIST\n");
+    pull(&copy, &format!("http://{address}/film.m3u8"), "vod").await;
+    let stream = until(&copy, "copy", "packaged", |s| s["state"] == "ready" || s["state"] == "failed").await;
+    assert_eq!((&stream["state"], &stream["error"]), (&json!("ready"), &Value::Null));
+    let found = stream["renditions"].as_array().unwrap();
+    let source = found.iter().find(|r| r["name"] == "source").unwrap_or_else(|| panic!("{stream}"));
+    assert!(source["codecs"].as_str().unwrap().starts_with("hvc1.1."), "{source}");
+    assert_eq!((&source["width"], &source["height"]), (&json!(320), &json!(180)));
+    assert!((stream["duration_s"].as_f64().unwrap() - 3.0).abs() < 0.1, "{stream}");
+    // Each of its pictures is there, and decodes: as the progressive stream of that rung.
+    let film = copy.get("/stream/copy?rung=source").await;
+    let file = folder.path().join("source.mp4");
+    std::fs::write(&file, &film.body).unwrap();
+    let text = format!(
+        "filesrc location={} ! qtdemux name=d d.video_0 ! h265parse ! avdec_h265 ! appsink name=out sync=false",
+        file.display()
+    );
+    let pictures = tokio::task::spawn_blocking(move || run(&text)).await.unwrap();
+    assert_eq!(pictures, 75);
+}
+
+#[tokio::test]
+async fn a_recording_whose_coding_changes_on_the_way_is_packaged_whole() {
+    let ((address, answers), copy) = (source().await, pulling().await);
+    let folder = tempfile::tempdir().unwrap();
+    let parts = [
+        ("a.ts", "width=320,height=180", "x264enc speed-preset=ultrafast key-int-max=25 ! h264parse", true),
+        ("b.ts", "width=640,height=360", "x265enc speed-preset=ultrafast key-int-max=25 ! h265parse", true),
+        ("c.ts", "width=320,height=180", "x264enc speed-preset=ultrafast key-int-max=25 ! h264parse", false),
+    ];
+    for (name, size, encoder, sound) in parts {
+        let path = folder.path().join(name);
+        let mut text = format!(
+            "mpegtsmux name=m ! filesink location={} videotestsrc num-buffers=50 \
+             ! video/x-raw,format=I420,{size},framerate=25/1 ! {encoder} ! queue ! m.",
+            path.display()
+        );
+        if sound {
+            text += " audiotestsrc num-buffers=93 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=2 \
+                     ! avenc_aac ! aacparse ! queue ! m.";
+        }
+        tokio::task::spawn_blocking(move || run(&text)).await.unwrap();
+        put(&answers, &format!("/{name}"), std::fs::read(path).unwrap());
+    }
+    let list = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na.ts\n#EXT-X-DISCONTINUITY\n#EXTINF:2,\nb.ts\n\
+                #EXT-X-DISCONTINUITY\n#EXTINF:2,\nc.ts\n#EXT-X-ENDLIST\n";
+    put(&answers, "/film.m3u8", list);
+    pull(&copy, &format!("http://{address}/film.m3u8"), "vod").await;
+    let stream = until(&copy, "copy", "packaged", |s| s["state"] == "ready" || s["state"] == "failed").await;
+    assert_eq!((&stream["state"], &stream["error"]), (&json!("ready"), &Value::Null));
+    assert!((stream["duration_s"].as_f64().unwrap() - 6.0).abs() < 0.15, "{stream}");
+    let found = stream["renditions"].as_array().unwrap();
+    let names: Vec<_> = found.iter().map(|r| r["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["240p", "360p", "audio"], "as large as its largest pictures");
+    let film = copy.get("/stream/copy?rung=360p").await;
+    let file = folder.path().join("whole.mp4");
+    std::fs::write(&file, &film.body).unwrap();
+    let text = format!(
+        "filesrc location={} ! decodebin name=d ! video/x-raw ! appsink name=out sync=false",
+        file.display()
+    );
+    let pictures = tokio::task::spawn_blocking(move || run(&text)).await.unwrap();
+    assert!((148..=153).contains(&pictures), "{pictures} pictures of 150");
+    let left = std::fs::read_dir(copy.app.media("copy").unwrap().folder()).unwrap().flatten();
+    let left: Vec<_> = left.map(|file| file.file_name().into_string().unwrap()).collect();
+    assert!(!left.iter().any(|name| name.starts_with("source.media")), "{left:?}");
+}
+
+/// Runs a pipeline to its end, and counts what its appsink `out` gets, if it has one.
+fn run(text: &str) -> u32 {
+    gstreamer::init().unwrap();
+    let pipeline = gstreamer::parse::launch(text).unwrap().downcast::<gstreamer::Pipeline>().unwrap();
+    pipeline.set_state(gstreamer::State::Playing).unwrap();
+    let mut count = 0;
+    if let Some(out) = pipeline.by_name("out") {
+        let out = out.downcast::<gstreamer_app::AppSink>().unwrap();
+        while out.pull_sample().is_ok() {
+            count += 1;
+        }
+    }
+    let kinds = [gstreamer::MessageType::Eos, gstreamer::MessageType::Error];
+    let end = pipeline.bus().unwrap().timed_pop_filtered(gstreamer::ClockTime::from_seconds(60), &kinds);
+    assert!(matches!(end.as_ref().map(|end| end.view()), Some(gstreamer::MessageView::Eos(_))), "{end:?}");
+    pipeline.set_state(gstreamer::State::Null).unwrap();
+    count
 }
 
 #[tokio::test]

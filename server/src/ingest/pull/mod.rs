@@ -4,13 +4,18 @@
 //! Every playlist, key and segment is asked for under the [`FetchPolicy`], so that what a playlist names is no way to
 //! where the server must not go. Everything is bounded in bytes and in time.
 
+mod attributes;
+mod define;
 mod demux;
 mod live;
+mod media;
 mod playlist;
 mod reader;
+mod recording;
 mod track;
 mod vod;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -18,6 +23,7 @@ use url::Url;
 pub(crate) use live::{End, Session};
 pub use live::{PullState, PullStatus};
 pub(crate) use playlist::is_playlist;
+pub(crate) use recording::numbered;
 pub(crate) use vod::download;
 
 use super::fetch::{FetchError, Getter, Limits};
@@ -71,13 +77,11 @@ pub enum PullError {
         /// The playlist.
         url: String,
     },
-    /// The coding changes on the way through a recording.
-    #[error(
-        "the {what} of {url} change on the way, which a file cannot; pull it as a live stream with \"record\""
-    )]
+    /// The coding changes too often on the way through a recording.
+    #[error("the coding of the recording changes more than {most} times, at last in {url}")]
     Changes {
-        /// Codec settings of what.
-        what: &'static str,
+        /// How often it may.
+        most: usize,
         /// The segment from which on.
         url: String,
     },
@@ -116,21 +120,20 @@ impl PullError {
 /// Looks at what is behind an address, and opens the renditions to be read: pictures first.
 async fn open(getter: &Getter, url: &Url) -> Result<(Choice, Vec<Track>), PullError> {
     let (base, body) = getter.get(url, None, PLAYLIST).await?;
-    let choice = match playlist::parse(&base, &body)? {
+    let (playlist, variables) = playlist::parse(&base, &body, None)?;
+    let choice = match playlist {
         Playlist::Multivariant(master) => playlist::choose(&base, &master)?,
         Playlist::Media(_) => Choice { variant: url.clone(), sound: None, bandwidth: 0, resolution: None },
     };
-    let wanted = Wanted { pictures: true, sound: choice.sound.is_none() };
-    let mut tracks = vec![Track::new(getter.clone(), choice.variant.clone(), wanted)];
-    // A variant of sound alone names itself as its sound.
-    match &choice.sound {
-        Some(sound) if *sound == choice.variant => {
-            tracks = vec![Track::new(getter.clone(), sound.clone(), Wanted { pictures: true, sound: true })];
-        }
-        Some(sound) => {
-            tracks.push(Track::new(getter.clone(), sound.clone(), Wanted { pictures: false, sound: true }));
-        }
-        None => {}
-    }
+    let variables = Arc::new(variables);
+    let track = |url: &Url, pictures, sound| {
+        Track::new(getter.clone(), url.clone(), Wanted { pictures, sound }, Arc::clone(&variables))
+    };
+    let tracks = match &choice.sound {
+        // A variant of sound alone names itself as its sound.
+        Some(sound) if *sound == choice.variant => vec![track(sound, true, true)],
+        Some(sound) => vec![track(&choice.variant, true, false), track(sound, false, true)],
+        None => vec![track(&choice.variant, true, true)],
+    };
     Ok((choice, tracks))
 }

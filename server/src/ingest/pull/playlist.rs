@@ -1,17 +1,12 @@
-//! HLS playlists (RFC 8216) as a client of them needs them: absolute addresses, numbered segments, what stands for all
-//! that follow carried forward.
+//! HLS playlists (RFC 8216bis) as a client of them needs them: which of its variants a stream is pulled by.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use m3u8_rs::{AlternativeMediaType, KeyMethod, MasterPlaylist, MediaPlaylist};
+use m3u8_rs::{AlternativeMediaType, MasterPlaylist};
 use url::Url;
 
 use super::PullError;
-use crate::ingest::fetch::{ByteRange, shown};
-
-/// Segments in one playlist: a day in segments of one second.
-const MOST_SEGMENTS: usize = 90_000;
+use super::define::{self, Variables};
+use super::media::{self, Media, join};
+use crate::ingest::fetch::shown;
 
 /// A playlist of either kind.
 #[derive(Debug)]
@@ -33,99 +28,42 @@ pub(super) struct Choice {
     pub(super) resolution: Option<(u32, u32)>,
 }
 
-/// A media playlist as it is now.
-#[derive(Debug, Clone)]
-pub(super) struct Media {
-    /// Longest segment in seconds, at least 1.
-    pub(super) target_s: u64,
-    pub(super) segments: Vec<Segment>,
-    /// Number that the segment after the last one will have.
-    pub(super) next: u64,
-    /// Nothing will be added.
-    pub(super) ended: bool,
-}
-
-/// A segment of a media playlist.
-#[derive(Debug, Clone)]
-pub(super) struct Segment {
-    pub(super) number: u64,
-    /// Its discontinuity sequence number: the same in every rendition.
-    pub(super) run: u64,
-    pub(super) resource: Resource,
-    pub(super) seconds: f64,
-    pub(super) key: Option<Arc<Key>>,
-    pub(super) map: Option<Arc<Map>>,
-    /// It is not there and will not be.
-    pub(super) gap: bool,
-}
-
-/// Something to download.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Resource {
-    pub(super) url: Url,
-    pub(super) range: Option<ByteRange>,
-}
-
-/// How segments are encrypted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Key {
-    pub(super) url: Url,
-    /// Where none is given the segment's number is it.
-    pub(super) iv: Option<[u8; 16]>,
-}
-
-/// An init segment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Map {
-    pub(super) resource: Resource,
-    pub(super) key: Option<Arc<Key>>,
-}
-
 /// Whether a body is a playlist, by its beginning.
 pub(crate) fn is_playlist(head: &[u8]) -> bool {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     head.trim_ascii_start().starts_with(b"#EXTM3U")
 }
 
-/// Reads a playlist that came from `base`.
-pub(super) fn parse(base: &Url, body: &[u8]) -> Result<Playlist, PullError> {
-    let wrong = |why: &str| PullError::Playlist { url: shown(base), why: why.to_owned() };
+/// Reads a playlist that came from `base`, and the variables that it defines. `imported` are those of the multivariant
+/// playlist that led to it.
+pub(super) fn parse(
+    base: &Url,
+    body: &[u8],
+    imported: Option<&Variables>,
+) -> Result<(Playlist, Variables), PullError> {
+    let wrong = |why: String| PullError::Playlist { url: shown(base), why };
     if !is_playlist(body) {
-        return Err(wrong("it does not begin with #EXTM3U"));
+        return Err(wrong("it does not begin with #EXTM3U".to_owned()));
     }
     let text = String::from_utf8_lossy(body);
-    if text.contains("#EXT-X-DEFINE") {
-        return Err(wrong("it uses variables (EXT-X-DEFINE), which this server does not know"));
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let (text, variables) = define::resolve(base, text, imported).map_err(wrong)?;
+    if !is_multivariant(&text) {
+        return Ok((Playlist::Media(media::read(base, &text)?), variables));
     }
-    let text = plain(&text);
-    let parsed = m3u8_rs::parse_playlist_res(text.as_bytes());
-    match parsed.map_err(|_| wrong("it does not parse"))? {
-        m3u8_rs::Playlist::MasterPlaylist(master) => Ok(Playlist::Multivariant(Box::new(master))),
-        m3u8_rs::Playlist::MediaPlaylist(media) => read(base, media).map(Playlist::Media),
+    // The parser trips over blanks around lines.
+    let lines: String = text.lines().flat_map(|line| [line.trim(), "\n"]).collect();
+    match m3u8_rs::parse_playlist_res(lines.as_bytes()) {
+        Ok(m3u8_rs::Playlist::MasterPlaylist(master)) => {
+            Ok((Playlist::Multivariant(Box::new(master)), variables))
+        }
+        _ => Err(wrong("it does not parse".to_owned())),
     }
 }
 
-/// The text without what the parser trips over: a byte order mark, blanks around lines, a target duration with decimals,
-/// and the end of encryption, which it takes for wrong without an IV.
-fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 1);
-    for line in text.trim_start_matches('\u{feff}').lines() {
-        let line = line.trim();
-        match line.strip_prefix("#EXT-X-TARGETDURATION:").and_then(|value| value.parse::<f64>().ok()) {
-            Some(seconds) => {
-                out.push_str(&format!(
-                    "#EXT-X-TARGETDURATION:{}",
-                    seconds.clamp(1.0, 86_400.0).ceil() as u64
-                ));
-            }
-            None => out.push_str(line),
-        }
-        if line.starts_with("#EXT-X-KEY:") && line.contains("METHOD=NONE") && !line.contains("IV=") {
-            out.push_str(",IV=0x0");
-        }
-        out.push('\n');
-    }
-    out
+fn is_multivariant(text: &str) -> bool {
+    let tags = ["#EXT-X-STREAM-INF:", "#EXT-X-I-FRAME-STREAM-INF:", "#EXT-X-MEDIA:"];
+    text.lines().any(|line| tags.iter().any(|tag| line.trim_start().starts_with(tag)))
 }
 
 /// The best variant that this server can carry, and the sound that goes with it.
@@ -180,92 +118,6 @@ fn can_carry(codecs: &str) -> bool {
             .any(|codec| ["vp0", "dvh", "dav", "mjp"].iter().any(|no| codec.starts_with(no)))
 }
 
-fn join(base: &Url, uri: &str) -> Result<Url, PullError> {
-    base.join(uri.trim()).map_err(|error| PullError::Playlist {
-        url: shown(base),
-        why: format!("it names {:?}, which is no address: {error}", uri.chars().take(80).collect::<String>()),
-    })
-}
-
-fn read(base: &Url, media: MediaPlaylist) -> Result<Media, PullError> {
-    let wrong = |why: String| PullError::Playlist { url: shown(base), why };
-    if media.i_frames_only {
-        return Err(wrong(
-            "it lists key frames only; give the address of the multivariant playlist".to_owned(),
-        ));
-    }
-    if media.segments.len() > MOST_SEGMENTS {
-        return Err(wrong(format!("it lists more than {MOST_SEGMENTS} segments")));
-    }
-    let (mut number, mut run) = (media.media_sequence, media.discontinuity_sequence);
-    let (mut key, mut map): (Option<Arc<Key>>, Option<Arc<Map>>) = (None, None);
-    // Where a byte range without an offset goes on.
-    let mut ends: HashMap<Url, u64> = HashMap::new();
-    let mut segments = Vec::with_capacity(media.segments.len());
-    for (index, segment) in media.segments.into_iter().enumerate() {
-        if let Some(new) = &segment.key {
-            key = read_key(base, new)?;
-        }
-        if let Some(new) = &segment.map {
-            let url = join(base, &new.uri)?;
-            let range = new
-                .byte_range
-                .as_ref()
-                .map(|range| ByteRange { offset: range.offset.unwrap_or(0), length: range.length });
-            let resource = Resource { url, range };
-            if map.as_ref().is_none_or(|known| known.resource != resource) {
-                map = Some(Arc::new(Map { resource, key: key.clone() }));
-            }
-        }
-        run = run.saturating_add(u64::from(segment.discontinuity && index > 0));
-        let url = join(base, &segment.uri)?;
-        let range = segment.byte_range.as_ref().map(|range| {
-            let offset = range.offset.unwrap_or_else(|| ends.get(&url).copied().unwrap_or(0));
-            ends.insert(url.clone(), offset.saturating_add(range.length));
-            ByteRange { offset, length: range.length }
-        });
-        if range.is_some_and(|range| range.length == 0) {
-            return Err(wrong("a segment has a byte range of no bytes".to_owned()));
-        }
-        segments.push(Segment {
-            number,
-            run,
-            resource: Resource { url, range },
-            seconds: f64::from(segment.duration).clamp(0.0, 3600.0),
-            key: key.clone(),
-            map: map.clone(),
-            gap: segment.unknown_tags.iter().any(|tag| tag.tag == "X-GAP"),
-        });
-        number = number.saturating_add(1);
-    }
-    Ok(Media {
-        target_s: media.target_duration.clamp(1, 86_400),
-        segments,
-        next: number,
-        ended: media.end_list,
-    })
-}
-
-fn read_key(base: &Url, key: &m3u8_rs::Key) -> Result<Option<Arc<Key>>, PullError> {
-    let refused = |method: String| PullError::Encrypted { url: shown(base), method };
-    match &key.method {
-        KeyMethod::None => return Ok(None),
-        KeyMethod::AES128 => {}
-        KeyMethod::SampleAES => return Err(refused("SAMPLE-AES".to_owned())),
-        KeyMethod::Other(other) => return Err(refused(other.chars().take(40).collect())),
-    }
-    if key.keyformat.as_deref().is_some_and(|format| format != "identity") {
-        return Err(refused("AES-128 with a key system".to_owned()));
-    }
-    let uri = key.uri.as_deref().ok_or_else(|| refused("AES-128 without a key's address".to_owned()))?;
-    let iv = key.iv.as_deref().map(|text| {
-        let digits = text.trim_start_matches("0x").trim_start_matches("0X");
-        let value = u128::from_str_radix(digits, 16).ok().map(u128::to_be_bytes);
-        value.ok_or_else(|| refused("AES-128 with an IV that is no 128-bit number".to_owned()))
-    });
-    Ok(Some(Arc::new(Key { url: join(base, uri)?, iv: iv.transpose()? })))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,15 +126,8 @@ mod tests {
         Url::parse("http://host/live/master.m3u8?token=1").unwrap()
     }
 
-    fn media(text: &str) -> Media {
-        match parse(&base(), text.as_bytes()).unwrap() {
-            Playlist::Media(media) => media,
-            Playlist::Multivariant(_) => panic!("a media playlist"),
-        }
-    }
-
     fn chosen(text: &str) -> Choice {
-        match parse(&base(), text.as_bytes()).unwrap() {
+        match parse(&base(), text.as_bytes(), None).unwrap().0 {
             Playlist::Multivariant(master) => choose(&base(), &master).unwrap(),
             Playlist::Media(_) => panic!("a multivariant playlist"),
         }
@@ -304,23 +149,6 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_all_that_follow_is_carried_forward() {
-        let list = media(
-            "#EXTM3U\n#EXT-X-TARGETDURATION:4.5\n#EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-DISCONTINUITY-SEQUENCE:3\n\
-             #EXT-X-KEY:METHOD=AES-128,URI=\"k1\"\n#EXT-X-MAP:URI=\"i.mp4\",BYTERANGE=\"100@0\"\n\
-             #EXTINF:4,\n#EXT-X-BYTERANGE:50@100\nm.mp4\n#EXTINF:4.5,\n#EXT-X-BYTERANGE:60\nm.mp4\n\
-             #EXT-X-DISCONTINUITY\n#EXT-X-KEY:METHOD=NONE\n#EXTINF:2,\n#EXT-X-GAP\nx.ts\n",
-        );
-        assert_eq!((list.target_s, list.next, list.ended, list.segments.len()), (5, 10, false, 3));
-        let [a, b, c] = &list.segments[..] else { panic!("three") };
-        assert_eq!((a.number, a.run, b.run, c.run, c.gap, b.gap), (7, 3, 3, 4, true, false));
-        assert_eq!(b.resource.range, Some(ByteRange { offset: 150, length: 60 }));
-        assert!(a.key.is_some() && b.key == a.key && c.key.is_none());
-        assert!(a.map.is_some() && a.map == b.map && c.map == a.map, "one init segment");
-        assert_eq!(a.map.as_ref().unwrap().resource.range, Some(ByteRange { offset: 0, length: 100 }));
-    }
-
-    #[test]
     fn what_cannot_be_played_is_refused_with_a_reason() {
         let head = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n";
         let rows = [
@@ -335,15 +163,16 @@ mod tests {
             (format!("{head}#EXT-X-KEY:METHOD=AES-128,URI=\"k\",IV=0xzz\n#EXTINF:4,\na\n"), "IV"),
             (format!("{head}#EXTINF:4,\nhttp://[\n"), "no address"),
             (format!("{head}#EXT-X-BYTERANGE:0@1\n#EXTINF:4,\na\n"), "no bytes"),
-            (format!("{head}#EXT-X-DEFINE:NAME=\"a\",VALUE=\"b\"\n"), "EXT-X-DEFINE"),
+            (format!("{head}#EXT-X-DEFINE:IMPORT=\"a\"\n"), "no multivariant"),
         ];
         for (text, part) in rows {
-            let error = parse(&base(), text.as_bytes()).unwrap_err().to_string();
+            let error = parse(&base(), text.as_bytes(), None).unwrap_err().to_string();
             assert!(error.contains(part) && !error.contains("token=1"), "{part}: {error}");
         }
-        let none =
-            parse(&base(), b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS=\"vp09.00\"\na.m3u8\n").unwrap();
-        let Playlist::Multivariant(none) = none else { panic!("multivariant") };
+        let none = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS=\"vp09.00\"\na.m3u8\n";
+        let Playlist::Multivariant(none) = parse(&base(), none, None).unwrap().0 else {
+            panic!("multivariant")
+        };
         assert!(choose(&base(), &none).unwrap_err().to_string().contains("vp09"));
     }
 
@@ -354,8 +183,8 @@ mod tests {
             for byte in [0, b'\n', b'"', b':', 0xff] {
                 let mut bad = good.as_bytes().to_vec();
                 bad[at] = byte;
-                let _ = parse(&base(), &bad);
-                let _ = parse(&base(), &good.as_bytes()[..at]);
+                let _ = parse(&base(), &bad, None);
+                let _ = parse(&base(), &good.as_bytes()[..at], None);
             }
         }
     }

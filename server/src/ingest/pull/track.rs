@@ -7,8 +7,10 @@ use aes::cipher::{BlockModeDecrypt as _, KeyIvInit as _, block_padding::Pkcs7};
 use bytes::{Bytes, BytesMut};
 use url::Url;
 
+use super::define::Variables;
 use super::demux::{DemuxError, Demuxer, Timed, Wanted};
-use super::playlist::{self, Key, Map, Media, Playlist, Resource, Segment};
+use super::media::{Key, Map, Media, Part, Resource, Segment};
+use super::playlist::{self, Playlist};
 use super::{PLAYLIST, PullError, SMALL};
 use crate::ingest::fetch::{Getter, Limits, shown};
 
@@ -18,14 +20,16 @@ pub(super) struct Track {
     getter: Getter,
     url: Url,
     demuxer: Demuxer,
+    /// What the multivariant playlist defines.
+    variables: Arc<Variables>,
     /// The key and the init segment that were used last.
     key: Option<(Url, [u8; 16])>,
     init: Option<(Arc<Map>, Bytes)>,
 }
 
 impl Track {
-    pub(super) fn new(getter: Getter, url: Url, wanted: Wanted) -> Self {
-        Self { getter, url, demuxer: Demuxer::new(wanted), key: None, init: None }
+    pub(super) fn new(getter: Getter, url: Url, wanted: Wanted, variables: Arc<Variables>) -> Self {
+        Self { getter, url, demuxer: Demuxer::new(wanted), variables, key: None, init: None }
     }
 
     /// Its address, as messages show it.
@@ -40,8 +44,24 @@ impl Track {
 
     /// The playlist as it is now.
     pub(super) async fn playlist(&self) -> Result<Media, PullError> {
-        let (base, body) = self.getter.get(&self.url, None, PLAYLIST).await?;
-        match playlist::parse(&base, &body)? {
+        self.load(&self.url).await
+    }
+
+    /// The playlist as soon as it has this part of a segment, both counted as in the playlist (RFC 8216bis, 6.2.5.2).
+    pub(super) async fn playlist_with(&self, segment: u64, part: usize) -> Result<Media, PullError> {
+        let mut url = self.url.clone();
+        let directives = format!("_HLS_msn={segment}&_HLS_part={part}");
+        let query = match url.query().filter(|query| !query.is_empty()) {
+            Some(query) => format!("{query}&{directives}"),
+            None => directives,
+        };
+        url.set_query(Some(&query));
+        self.load(&url).await
+    }
+
+    async fn load(&self, url: &Url) -> Result<Media, PullError> {
+        let (base, body) = self.getter.get(url, None, PLAYLIST).await?;
+        match playlist::parse(&base, &body, Some(&self.variables))?.0 {
             Playlist::Media(media) => Ok(media),
             Playlist::Multivariant(_) => Err(PullError::Playlist {
                 url: self.name(),
@@ -61,6 +81,25 @@ impl Track {
         segment: &Segment,
         limits: Limits,
     ) -> Result<(u64, Vec<Timed>), PullError> {
+        self.piece(segment, &segment.resource, limits).await
+    }
+
+    /// The same of one of its parts.
+    pub(super) async fn part(
+        &mut self,
+        segment: &Segment,
+        part: &Part,
+        limits: Limits,
+    ) -> Result<(u64, Vec<Timed>), PullError> {
+        self.piece(segment, &part.resource, limits).await
+    }
+
+    async fn piece(
+        &mut self,
+        segment: &Segment,
+        resource: &Resource,
+        limits: Limits,
+    ) -> Result<(u64, Vec<Timed>), PullError> {
         let init = match &segment.map {
             Some(map) => Some(self.init(map).await?),
             None => None,
@@ -69,7 +108,7 @@ impl Track {
             Some(key) => Some(self.key(key, segment.number).await?),
             None => None,
         };
-        let Resource { url, range } = &segment.resource;
+        let Resource { url, range } = resource;
         let (_, bytes) = self.getter.get(url, *range, limits).await?;
         let size = bytes.len() as u64;
         let bytes = match key {

@@ -205,3 +205,73 @@ async fn an_upload_is_deleted_once_it_is_packaged() {
     packaged(&dir.path().join("data"), upload, small_profile()).await;
     assert!(!path.exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_track_that_begins_late_is_kept_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    for (pictures_ns, sound_ns) in [(0_u64, 1_500_000_000_u64), (1_500_000_000, 0)] {
+        let name = format!("late-{sound_ns}");
+        let source = make_file(
+            dir.path(),
+            &format!("{name}.mp4"),
+            &format!(
+                "mp4mux name=m ! filesink name=out \
+                 videotestsrc num-buffers=75 pattern=white timestamp-offset={pictures_ns} \
+                 ! video/x-raw,format=I420,width=320,height=180,framerate=25/1 \
+                 ! x264enc speed-preset=ultrafast key-int-max=50 ! h264parse ! queue ! m. \
+                 audiotestsrc num-buffers=141 samplesperbuffer=1024 timestamp-offset={sound_ns} \
+                 ! audio/x-raw,rate=48000,channels=2 ! avenc_aac ! aacparse ! queue ! m."
+            ),
+        );
+        let stream = packaged(&dir.path().join(&name), source, small_profile()).await;
+        let names: Vec<_> = sizes(&stream).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names, ["90p", "180p", "audio"], "{name}");
+        let decoded = decode(&muxed_file(&stream, "180p", dir.path()));
+        let loud = decoded.samples.iter().position(|sample| sample.abs() > 0.1).expect("a tone");
+        let begins = loud as f64 / 48_000.0;
+        assert!((begins - sound_ns as f64 / 1e9).abs() < 0.06, "{name}: the tone begins at {begins} s");
+        let seconds = decoded.pictures.len() as f64 / 25.0;
+        assert!((seconds - 4.5).abs() < 0.15, "{name}: {seconds} s of pictures");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codecs_that_cannot_pass_through_are_encoded() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = make_file(
+        dir.path(),
+        "film.webm",
+        "webmmux name=m ! filesink name=out \
+         videotestsrc num-buffers=50 ! video/x-raw,format=I420,width=320,height=180,framerate=25/1 \
+         ! vp8enc deadline=1 ! queue ! m. \
+         audiotestsrc num-buffers=100 samplesperbuffer=960 ! audio/x-raw,rate=48000,channels=2 ! opusenc ! queue ! m.",
+    );
+    let profile = Profile { passthrough: Passthrough::Auto, ..small_profile() };
+    let stream = packaged(&dir.path().join("data"), source, profile).await;
+    let names: Vec<_> = sizes(&stream).into_iter().map(|(name, ..)| name).collect();
+    assert_eq!(names, ["90p", "180p", "audio"]);
+    assert_eq!(decode(&rendition_file(&stream, "180p", dir.path())).pictures.len(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_cut_short_is_packaged_as_far_as_it_goes_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = make_file(
+        dir.path(),
+        "film.mp4",
+        "mp4mux name=m faststart=true ! filesink name=out \
+         videotestsrc num-buffers=250 pattern=ball ! video/x-raw,format=I420,width=320,height=180,framerate=25/1 \
+         ! x264enc speed-preset=ultrafast key-int-max=50 ! h264parse ! m.",
+    );
+    let SourceSpec::File { path, .. } = &whole else { panic!("a file") };
+    let bytes = std::fs::read(path).unwrap();
+    std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    let (store, jobs) = manager(&dir.path().join("data"));
+    let status = finish(&jobs, "s", whole, small_profile()).await;
+    assert_eq!((status.state, &status.error), (JobState::Done, &None));
+    let [warning] = &status.warnings[..] else { panic!("{:?}", status.warnings) };
+    assert!(warning.contains("of the 10.0 s") && warning.contains("cut short"), "{warning}");
+    let stored = store.get("s").unwrap().rendition("180p").unwrap().end_seconds();
+    assert!((2.0..8.0).contains(&stored), "{stored} s");
+    assert!((status.duration_s.unwrap() - stored).abs() < 0.1, "{status:?}");
+}

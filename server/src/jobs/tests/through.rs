@@ -173,3 +173,20 @@ fn a_plan_from_before_edit_lists_goes_on_without() {
     let rung: SourceRung = serde_json::from_str(text).unwrap();
     assert_eq!((rung.delay, rung.cuts.len()), (0, 2));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_few_players_decode_does_not_replace_the_rung_of_its_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = make_file(
+        dir.path(),
+        "full.mp4",
+        "videotestsrc num-buffers=50 ! video/x-raw,format=Y444,width=320,height=180,framerate=25/1 \
+         ! x264enc bitrate=2000 speed-preset=ultrafast key-int-max=50 ! video/x-h264,profile=high-4:4:4 ! h264parse \
+         ! mp4mux ! filesink name=out",
+    );
+    let stream = packaged(&dir.path().join("data"), source, auto()).await;
+    let names: Vec<_> = sizes(&stream).into_iter().map(|(name, ..)| name).collect();
+    assert!(names.contains(&"source".to_owned()) && names.contains(&"180p".to_owned()), "{names:?}");
+    let codecs = |name: &str| stream.rendition(name).unwrap().info().codecs.clone();
+    assert!(codecs("source").starts_with("avc1.f4") && !codecs("180p").starts_with("avc1.f4"));
+}
