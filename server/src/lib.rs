@@ -22,6 +22,8 @@ pub mod app;
 pub mod catalog;
 pub mod config;
 pub mod deliver;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 pub mod ingest;
 pub mod jobs;

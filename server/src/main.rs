@@ -18,6 +18,7 @@ use weir_server::app::App;
 use weir_server::catalog::{Source, Stream};
 use weir_server::config::{Config, EncodeIn, LogFormat, Options};
 use weir_server::http::{Limits, Listener, Tls, redirect};
+use weir_server::ingest::card_for_parent;
 use weir_server::ingest::rtmp::{RtmpLimits, RtmpListen, RtmpServer};
 use weir_server::jobs::package_for_parent;
 use weir_server::ladder::{EncoderProgram, Profile, encode_for_parent, probe_for_parent};
@@ -55,6 +56,9 @@ enum Command {
         /// Packages a file instead of a live stream
         #[arg(long)]
         package: bool,
+        /// Draws and encodes a live test card
+        #[arg(long)]
+        card: bool,
     },
 }
 
@@ -74,6 +78,7 @@ fn run() -> anyhow::Result<()> {
     match cli.command {
         Some(Command::Encoder { probe: true, .. }) => return Ok(probe_for_parent()?),
         Some(Command::Encoder { package: true, .. }) => return Ok(package_for_parent()?),
+        Some(Command::Encoder { card: true, .. }) => return Ok(card_for_parent()?),
         Some(Command::Encoder { .. }) => return Ok(encode_for_parent()?),
         Some(Command::CheckConfig) | None => {}
     }

@@ -9,9 +9,9 @@ use tokio::sync::watch;
 
 use super::App;
 use crate::catalog::live::digest;
-use crate::catalog::{CatalogError, Source, State, Stream, unix_ms};
+use crate::catalog::{CatalogError, Source, State, Stream};
 use crate::config::OnStop;
-use crate::ingest::{LiveCard, SourceSpec};
+use crate::ingest::{SourceSpec, air};
 use crate::ladder::Voice;
 use crate::live::{LiveSettings, LiveState, LiveStatus, OpenError, Publisher, PublisherInfo, Refused};
 
@@ -144,10 +144,9 @@ impl App {
             Ok(publisher) => {
                 let voice = Voice::new(&self.logs.of(&stream.id), "testcard");
                 let (profile, runtime) = (stream.profile.clone(), Handle::current());
-                // Looks for encoders, the first time by trying them.
+                let program = self.settings.now().encoder_program.clone();
                 let started = tokio::task::spawn_blocking(move || {
-                    let card = LiveCard::new(card, &profile, publisher, runtime, voice);
-                    card.map_err(|e| e.to_string())?.start(unix_ms()).map_err(|e| e.to_string())
+                    air(program, card, &profile, publisher, runtime, voice).map_err(|e| e.to_string())
                 });
                 started.await.unwrap_or_else(|error| Err(error.to_string()))
             }

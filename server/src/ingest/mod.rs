@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-pub(crate) use testcard::{CardPainter, LiveCard, beep};
+pub use testcard::card_for_parent;
+pub(crate) use testcard::{CardPainter, air, beep};
 
 pub use fetch::{FetchError, FetchPolicy, PublicInternet, check_url, fetch};
 pub(crate) use fetch::{Getter, GuardedResolver, shown as fetch_shown};

@@ -117,8 +117,8 @@ fn parse(buffer: &mut BytesMut) -> Result<Option<Frame>, Malformed> {
     if !(2..=LONGEST).contains(&length) {
         return Err(Malformed("its length is impossible"));
     }
+    // Memory grows with what has come, not with what is announced.
     if buffer.len() < 4 + length {
-        buffer.reserve(4 + length - buffer.len());
         return Ok(None);
     }
     buffer.advance(4);

@@ -47,4 +47,6 @@ pub enum PackageError {
 #[cfg(test)]
 mod codec_tests;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

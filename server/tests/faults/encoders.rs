@@ -102,6 +102,40 @@ fn a_killed_encoder_is_started_again_and_the_source_has_no_gap() {
 }
 
 #[test]
+fn a_killed_test_card_is_on_air_again_and_costs_the_server_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Process::start(&folder.path().join("data"), &["--live-rungs", "0"]);
+    let body = r#"{"id": "cam", "mode": "live", "source": {"type": "testcard", "height": 90, "frame_rate": 20},
+        "profile": {"segment_ms": 1000, "gop_ms": 1000, "speed": "ultrafast"}}"#;
+    assert_eq!(server.send("POST", "/api/stream/create", "", body).status, 201);
+    let session = || server.get("/api/stream/cam").json()["live"]["session"].clone();
+    let duration = || session()["duration_ms"].as_u64().unwrap_or(0);
+    until("it is on air", || duration() >= 2000);
+    let named = |id: &i32| {
+        std::fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|name| name.trim() == "weir-card")
+    };
+    let cards = || children(server.child.id()).into_iter().filter(named).collect::<Vec<_>>();
+    let before = cards();
+    assert_eq!(before.len(), 1, "a process for the card");
+    kill(before[0]);
+    until("another one draws it", || cards().len() == 1 && cards() != before);
+    let reached = duration();
+    until("it goes on", || duration() >= reached + 2000);
+    let now = session();
+    assert_eq!((&now["state"], &now["discontinuities"]), (&"live".into(), &1.into()), "{now}");
+    let log = server.get("/api/stream/cam/log").text();
+    assert!(log.contains("signal 9") && log.contains("\"from\":\"testcard\""), "{log}");
+    // Stopped, it ends; and with the server go its processes.
+    assert_eq!(server.send("POST", "/api/stream/cam/stop", "", "").status, 200);
+    until("its process has ended", || cards().is_empty());
+    assert_eq!(server.send("POST", "/api/stream/cam/start", "", "").status, 200);
+    until("it is on air again", || cards().len() == 1);
+    let card = cards()[0];
+    server.kill();
+    until("it has gone with its server", || !named(&card));
+}
+
+#[test]
 fn a_killed_packaging_process_is_replaced_by_one_that_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let server = Process::start(&folder.path().join("data"), &[]);

@@ -3,12 +3,14 @@
 //! Each target runs a fixed number of mutations, the same every time; with `WEIR_FUZZ_SECONDS` it goes on with others
 //! for that long.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::Request;
 use bytes::BytesMut;
+use gstreamer::prelude::*;
 use serde_json::json;
 use tower::ServiceExt as _;
 use weir_server::ingest::rtmp::amf::{self, Value};
@@ -19,8 +21,9 @@ use weir_server::live::{LiveEvent, check_setup};
 use weir_server::package::{AudioConfig, VideoConfig, audio_init, muxed_init, video_init};
 use weir_server::router::router;
 
+use super::boxes::mutate_boxes;
 use super::mutate::{Random, mutate};
-use super::process::{Process, until};
+use super::process::Process;
 use super::rtmp_client::AVCC;
 use super::support::Server;
 
@@ -354,25 +357,63 @@ fn cmcd_lists() {
     });
 }
 
-/// MP4 files, through the whole of upload, probe and packaging in a server of its own.
+/// A second of film in every kind of file that is uploaded: MP4 with its index in front, in fragments, Matroska, MPEG-TS.
+fn films(folder: &Path) -> Vec<Vec<u8>> {
+    gstreamer::init().unwrap();
+    let kinds = ["mp4mux faststart=true", "mp4mux fragment-duration=400", "matroskamux", "mpegtsmux"];
+    let film = |kind: &&str| {
+        let path = folder.join("film");
+        let text = format!(
+            "{kind} name=m ! filesink location={} \
+             videotestsrc num-buffers=25 ! video/x-raw,format=I420,width=64,height=48,framerate=25/1 \
+             ! x264enc speed-preset=ultrafast bframes=2 b-adapt=false key-int-max=10 ! video/x-h264,profile=main \
+             ! h264parse ! queue ! m. \
+             audiotestsrc num-buffers=40 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=2 \
+             ! avenc_aac ! aacparse ! queue ! m.",
+            path.display()
+        );
+        let pipeline = gstreamer::parse::launch(&text).unwrap();
+        pipeline.set_state(gstreamer::State::Playing).unwrap();
+        let kinds = [gstreamer::MessageType::Eos, gstreamer::MessageType::Error];
+        let end = pipeline.bus().unwrap().timed_pop_filtered(gstreamer::ClockTime::from_seconds(60), &kinds);
+        assert!(
+            matches!(end.as_ref().map(|end| end.view()), Some(gstreamer::MessageView::Eos(_))),
+            "{end:?}"
+        );
+        pipeline.set_state(gstreamer::State::Null).unwrap();
+        std::fs::read(path).unwrap()
+    };
+    kinds.iter().map(film).collect()
+}
+
+/// Files, through the whole of upload, probe and packaging in a server of its own. What is wrong in an MP4 is wrong in
+/// one of its boxes, with everything around it right.
 #[test]
 fn uploaded_files() {
     let folder = tempfile::tempdir().unwrap();
-    let mut server = Process::start(&folder.path().join("data"), &["--jobs", "48"]);
-    let card =
-        r#"{"id": "card", "source": {"type": "testcard", "height": 48, "duration_s": 1, "frame_rate": 5}}"#;
-    assert_eq!(server.send("POST", "/api/stream/create", "", card).status, 201);
-    until("the seed is ready", || server.get("/api/stream/card").json()["state"] == "ready");
-    let whole = server.get("/stream/card").body;
-    // The boxes in front are what parsers read; media behind them is mostly noise to a mutation.
-    let head = whole[..whole.len().min(2500)].to_vec();
+    let mut server = Process::start(&folder.path().join("data"), &["--jobs", "24"]);
+    let films = films(folder.path());
     let (mut number, mut open) = (0, Vec::new());
-    fuzz_within(LONGEST_FILE, 48, std::slice::from_ref(&head), |bytes| {
+    let mut ends = Ends::default();
+    // The driver's own mutations say which film it is to be, and how.
+    fuzz_within(LONGEST_FILE, 144, &[vec![0; 8]], |bytes| {
         number += 1;
-        let mut file = bytes.to_vec();
-        file.extend_from_slice(&whole[head.len()..]);
+        let mut random = Random::new(bytes.iter().fold(number, |sum, byte| sum * 31 + u64::from(*byte)));
+        let film = &films[random.below(8).min(films.len() + 1) % films.len()];
+        let file = match film.get(4..8) {
+            Some(b"ftyp") => mutate_boxes(&mut random, film),
+            // What is in front is what parsers read; media behind it is mostly noise to a mutation.
+            _ => {
+                let (head, media) = film.split_at(film.len().min(2500));
+                [&mutate(&mut random, head, film)[..], media].concat()
+            }
+        };
         let length = format!("Content-Length: {}\r\n", file.len());
         let upload = server.send_raw("POST", "/api/upload", &length, &file);
+        if file.is_empty() {
+            assert_eq!(upload.status, 400);
+            return;
+        }
         assert_eq!(upload.status, 201);
         let upload = upload.json()["upload"].as_str().unwrap().to_owned();
         let body =
@@ -380,15 +421,24 @@ fn uploaded_files() {
         assert_eq!(server.send("POST", "/api/stream/create", "", &body).status, 201);
         open.push(number);
         if open.len() >= 48 {
-            finish(&mut server, &mut open);
+            finish(&mut server, &mut open, &mut ends);
         }
     });
-    finish(&mut server, &mut open);
+    finish(&mut server, &mut open, &mut ends);
     assert_eq!(server.get("/healthz").status, 200);
+    eprintln!("{ends:?}");
+    assert!(ends.ready > 10 && ends.failed > 10, "some can be played and some cannot: {ends:?}");
+}
+
+/// How files ended.
+#[derive(Debug, Default)]
+struct Ends {
+    ready: u32,
+    failed: u32,
 }
 
 /// Waits until every file is packaged or refused with a reason, and deletes its stream.
-fn finish(server: &mut Process, open: &mut Vec<u32>) {
+fn finish(server: &mut Process, open: &mut Vec<u64>, ends: &mut Ends) {
     let begun = Instant::now();
     for number in open.drain(..) {
         let path = format!("/api/stream/f{number}");
@@ -396,8 +446,12 @@ fn finish(server: &mut Process, open: &mut Vec<u32>) {
             assert!(server.child.try_wait().unwrap().is_none(), "the server died of one of them");
             let stream = server.get(&path).json();
             match stream["state"].as_str().unwrap() {
-                "ready" => break,
+                "ready" => {
+                    ends.ready += 1;
+                    break;
+                }
                 "failed" => {
+                    ends.failed += 1;
                     assert!(stream["error"].as_str().is_some_and(|why| why.len() > 10), "{stream}");
                     break;
                 }

@@ -12,6 +12,7 @@
 )]
 
 mod access;
+mod boxes;
 mod cache;
 mod crash;
 mod disk;
@@ -29,3 +30,5 @@ mod stop;
 #[path = "../http/support.rs"]
 mod support;
 mod tls;
+
+use mutate::{Random, mutate, odd, pick};

@@ -93,3 +93,31 @@ pub fn mutate(random: &mut Random, seed: &[u8], other: &[u8]) -> Vec<u8> {
     bytes.truncate(4 * seed.len() + 4096);
     bytes
 }
+
+/// One of several.
+pub fn pick<'a, T>(random: &mut Random, of: &'a [T]) -> &'a T {
+    &of[random.below(of.len())]
+}
+
+/// A number that programs stumble over, or any.
+pub fn odd(random: &mut Random) -> u64 {
+    const EDGES: [u64; 16] = [
+        0,
+        1,
+        2,
+        7,
+        0x7f,
+        0x80,
+        0xff,
+        0xffff,
+        0x7fff_ffff,
+        0x8000_0000,
+        0xffff_fffe,
+        0xffff_ffff,
+        0x1_0000_0000,
+        i64::MAX as u64,
+        1 << 63,
+        u64::MAX,
+    ];
+    if random.below(3) == 0 { random.next() } else { *pick(random, &EDGES) }
+}

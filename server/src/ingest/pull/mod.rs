@@ -7,6 +7,8 @@
 mod attributes;
 mod define;
 mod demux;
+#[cfg(test)]
+mod fuzz;
 mod live;
 mod media;
 mod playlist;

@@ -11,6 +11,8 @@ use super::live::PullStatus;
 use super::media::{LowLatency, Media, Part, Segment};
 use super::track::Track;
 use crate::ingest::fetch::{FetchError, Limits};
+use crate::live::{LiveEvent, LiveUnit};
+use crate::store::TrackKind;
 
 /// Target durations from the end at which playing begins (RFC 8216, 6.3.3).
 const FROM_END: u64 = 3;
@@ -53,6 +55,8 @@ pub(super) struct Reader {
     next: Option<u64>,
     /// Parts of it that were read already.
     parts: usize,
+    /// Decode times of the last picture and packet of sound that were passed on.
+    seen: [Option<i64>; 2],
     run: Option<u64>,
     broken: bool,
     /// Seconds that the playlist listed when it was last loaded, until something of that has been read.
@@ -72,6 +76,7 @@ impl Reader {
             told,
             next: None,
             parts: 0,
+            seen: [None; 2],
             run: None,
             broken: false,
             listed: None,
@@ -150,6 +155,7 @@ impl Reader {
             // Its numbers start anew: so does everything else.
             self.broken = true;
             self.track.restart();
+            self.seen = [None; 2];
         }
         let (next, parts) = match self.next {
             Some(next) if !restarted => (next, self.parts),
@@ -165,15 +171,20 @@ impl Reader {
         self.listed = Some(fresh.iter().copied().chain(open).map(|segment| segment.seconds).sum::<f64>());
         let mut any = false;
         for segment in fresh {
-            // Of one that was begun by its parts only what is missing is read.
             let by_parts = segment.has_usable_parts() && list.low.is_some();
-            if segment.gap || (self.parts > 0 && !by_parts) {
+            if segment.gap {
                 self.broken = true;
             } else if by_parts {
                 self.read_parts(segment, list.target_s).await?;
             } else {
                 self.enter(segment);
-                let read = self.segment(segment, list.target_s).await;
+                let mut read = self.segment(segment, list.target_s).await;
+                // Its parts are not listed any more: what they brought is in it again.
+                if let Ok((_, events)) = &mut read
+                    && self.parts > 0
+                {
+                    events.retain(|timed| !self.knows(&timed.event));
+                }
                 self.pass_on(segment, segment.seconds, read).await?;
             }
             (self.next, self.parts) = (Some(segment.number.saturating_add(1)), 0);
@@ -189,10 +200,21 @@ impl Reader {
         Ok(any)
     }
 
+    /// Whether a unit was passed on already.
+    fn knows(&self, event: &LiveEvent) -> bool {
+        match event {
+            LiveEvent::Unit(unit) => {
+                self.seen.get(slot(unit)).copied().flatten().is_some_and(|seen| unit.dts_ns <= seen)
+            }
+            _ => false,
+        }
+    }
+
     /// Another run than the one before it has another clock.
     fn enter(&mut self, segment: &Segment) {
         if self.run.is_some_and(|run| run != segment.run) {
             self.track.restart();
+            self.seen = [None; 2];
         }
         self.run = Some(segment.run);
     }
@@ -229,6 +251,13 @@ impl Reader {
                     told.bytes += size;
                 });
                 self.counted = Some(segment.number);
+                for timed in &events {
+                    if let LiveEvent::Unit(unit) = &timed.event
+                        && let Some(seen) = self.seen.get_mut(slot(unit))
+                    {
+                        *seen = Some(unit.dts_ns);
+                    }
+                }
                 let behind = self.listed.take().map(|listed| (listed - seconds).max(0.0));
                 let broken = std::mem::take(&mut self.broken);
                 let chunk = Chunk { run: segment.run, broken, behind, events };
@@ -291,6 +320,10 @@ impl Reader {
         let seconds = self.progress.elapsed().as_secs();
         Err(PullError::Stalled { url: self.track.name(), seconds, last: self.last_error.clone() })
     }
+}
+
+fn slot(unit: &LiveUnit) -> usize {
+    usize::from(unit.kind != TrackKind::Video)
 }
 
 fn limits(target_s: u64) -> Limits {

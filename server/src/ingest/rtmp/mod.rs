@@ -12,6 +12,8 @@ pub mod chunk;
 pub mod clock;
 mod connection;
 pub mod flv;
+#[cfg(test)]
+mod fuzz;
 pub mod handshake;
 mod limits;
 mod server;

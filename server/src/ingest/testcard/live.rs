@@ -9,11 +9,13 @@ use bytes::Bytes;
 use gstreamer as gst;
 use tokio::runtime::Handle;
 
+use super::process::Remote;
 use super::{CardPainter, beep};
+use crate::catalog::unix_ms;
 use crate::ingest::TestCardSpec;
 use crate::ladder::{
-    self, AudioEncoder, AudioEncoderKind, EncodedUnit, LadderError, Offer, Profile, Rung, Timeline,
-    VideoEncoder, VideoEncoderKind, VideoEncoderSpec, Voice,
+    self, AudioEncoder, AudioEncoderKind, EncodedUnit, EncoderProgram, LadderError, Offer, Profile, Rung,
+    Timeline, VideoEncoder, VideoEncoderKind, VideoEncoderSpec, Voice,
 };
 use crate::live::{Codec, LiveEvent, LiveUnit, Publisher, TrackSetup};
 use crate::store::TrackKind;
@@ -22,43 +24,86 @@ const SECOND_NS: u64 = 1_000_000_000;
 /// A card that is further behind leaves pictures out.
 const BEHIND: Duration = Duration::from_millis(250);
 
+/// Takes what a card on air is made of: the session itself, or the connection to it.
+pub(super) trait Taker: Send + Sync {
+    /// Takes an event, waiting while there is no room; `false` when nobody wants the card any more.
+    fn take(&self, event: LiveEvent) -> bool;
+    /// Lets time pass; `false` when nobody wants the card any more.
+    fn wait_until(&self, at: Instant) -> bool;
+}
+
+/// The session, in this process.
+struct Session {
+    publisher: Publisher,
+    runtime: Handle,
+}
+
+impl Taker for Session {
+    fn take(&self, event: LiveEvent) -> bool {
+        self.runtime.block_on(self.publisher.send(event)).is_ok()
+    }
+
+    fn wait_until(&self, at: Instant) -> bool {
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.publisher.ended() => false,
+                () = tokio::time::sleep_until(at.into()) => true,
+            }
+        })
+    }
+}
+
+/// Puts a card on air, drawn as the profile's highest rung below its size, with a thread of its own: in a process of its
+/// own where a program is given, else in this one. It ends when its publisher is not wanted any more. `runtime` carries
+/// what it sends. Looks for encoders, the first time by trying them.
+pub(crate) fn air(
+    program: Option<EncoderProgram>,
+    card: TestCardSpec,
+    profile: &Profile,
+    publisher: Publisher,
+    runtime: Handle,
+    voice: Voice,
+) -> Result<(), LadderError> {
+    let work: Box<dyn FnOnce() + Send> = match program {
+        Some(program) => {
+            let profile = profile.clone();
+            Box::new(move || Remote { program, card, profile, publisher, runtime, voice }.run())
+        }
+        None => {
+            let card = LiveCard::new(card, profile, voice)?;
+            let session = Arc::new(Session { publisher, runtime });
+            Box::new(move || {
+                if let Err(error) = card.run(unix_ms(), session) {
+                    card.voice.error(format!("the test card stopped: {error}"));
+                }
+            })
+        }
+    };
+    let started = std::thread::Builder::new().name("weir-card".to_owned()).spawn(work);
+    started.map(|_| ()).map_err(|error| LadderError::Decode(format!("cannot start a thread: {error}")))
+}
+
 /// A live card before it is on air.
 #[derive(Debug)]
-pub(crate) struct LiveCard {
+pub(super) struct LiveCard {
     card: TestCardSpec,
     profile: Profile,
     rung: Rung,
-    publisher: Arc<Publisher>,
-    runtime: Handle,
     voice: Voice,
 }
 
 impl LiveCard {
-    /// A card that is drawn as the profile's highest rung below its size. `runtime` carries what it sends.
-    pub(crate) fn new(
-        card: TestCardSpec,
-        profile: &Profile,
-        publisher: Publisher,
-        runtime: Handle,
-        voice: Voice,
-    ) -> Result<Self, LadderError> {
+    pub(super) fn new(card: TestCardSpec, profile: &Profile, voice: Voice) -> Result<Self, LadderError> {
         ladder::init()?;
         let (width, height) = card.size();
         let rung = profile.ladder_for(width, height).pop().ok_or(LadderError::NothingToPlay)?;
-        Ok(Self { card, profile: profile.clone(), rung, publisher: Arc::new(publisher), runtime, voice })
+        Ok(Self { card, profile: profile.clone(), rung, voice })
     }
 
-    /// Starts the card on a thread of its own. It ends when its publisher is not wanted any more.
-    pub(crate) fn start(self, unix_ms: u64) -> std::io::Result<()> {
-        std::thread::Builder::new().name("weir-card".to_owned()).spawn(move || {
-            if let Err(error) = self.run(unix_ms) {
-                self.voice.error(format!("the test card stopped: {error}"));
-            }
-        })?;
-        Ok(())
-    }
-
-    fn run(&self, unix_ms: u64) -> Result<(), LadderError> {
+    /// Draws and encodes until nobody wants it.
+    pub(super) fn run<T: Taker + 'static>(&self, unix_ms: u64, taker: Arc<T>) -> Result<(), LadderError> {
+        let taker: Arc<dyn Taker> = taker;
         let timeline = Timeline::new(self.profile.segment_ms, self.profile.gop_ms, self.card.frame_rate);
         let first = timeline.frame_at(unix_ms % 86_400_000 * 1_000_000);
         let origin_ns = timeline.frame_ns(first);
@@ -73,21 +118,21 @@ impl LiveCard {
             nice: 0,
             live: true,
         };
-        let mut outlet = self.outlet(TrackKind::Video);
+        let mut outlet = self.outlet(&taker, TrackKind::Video);
         let video = VideoEncoder::start(
             &spec,
             &self.voice,
             // The encoder's clock begins at 0: not every one copes with a first picture hours into the day.
             Box::new(move |unit| outlet.send(origin_ns + unit.running_ns, unit)),
         )?;
-        let mut sound = if self.card.audio { Some(self.sound(origin_ns)?) } else { None };
+        let mut sound = if self.card.audio { Some(self.sound(&taker, origin_ns)?) } else { None };
         let began = Instant::now();
         let mut n = first;
         // A key frame that was left out is made up for by the next picture that is not.
         let (mut seen, mut owed) = (first, true);
         let result = loop {
             let due = Duration::from_nanos(timeline.frame_ns(n) - origin_ns);
-            if !self.wait_until(began + due) {
+            if !taker.wait_until(began + due) {
                 break Ok(());
             }
             if began.elapsed() > due + BEHIND {
@@ -118,19 +163,8 @@ impl LiveCard {
         result
     }
 
-    /// `false` when the publisher is not wanted any more.
-    fn wait_until(&self, at: Instant) -> bool {
-        self.runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = self.publisher.ended() => false,
-                () = tokio::time::sleep_until(at.into()) => true,
-            }
-        })
-    }
-
-    fn sound(&self, origin_ns: u64) -> Result<Sound, LadderError> {
-        let mut outlet = self.outlet(TrackKind::Audio);
+    fn sound(&self, taker: &Arc<dyn Taker>, origin_ns: u64) -> Result<Sound, LadderError> {
+        let mut outlet = self.outlet(taker, TrackKind::Audio);
         let first_unit = (u128::from(origin_ns) * 48_000).div_ceil(u128::from(1024 * SECOND_NS)) as u64;
         let kind = AudioEncoderKind::installed()?;
         let encoder = AudioEncoder::start(kind, self.profile.audio_kbps, first_unit, 0, &self.voice, {
@@ -140,10 +174,9 @@ impl LiveCard {
         Ok(Sound { encoder, next })
     }
 
-    fn outlet(&self, kind: TrackKind) -> Outlet {
+    fn outlet(&self, taker: &Arc<dyn Taker>, kind: TrackKind) -> Outlet {
         Outlet {
-            publisher: Arc::clone(&self.publisher),
-            runtime: self.runtime.clone(),
+            taker: Arc::clone(taker),
             kind,
             setup: None,
             rung: self.rung.clone(),
@@ -172,10 +205,8 @@ impl Sound {
 }
 
 /// What carries coded units from an encoder's thread to the session.
-#[derive(Debug)]
 struct Outlet {
-    publisher: Arc<Publisher>,
-    runtime: Handle,
+    taker: Arc<dyn Taker>,
     kind: TrackKind,
     setup: Option<Bytes>,
     rung: Rung,
@@ -195,7 +226,9 @@ impl Outlet {
         let ns = i64::try_from(at_ns).unwrap_or(i64::MAX);
         events.push(LiveEvent::Unit(LiveUnit { kind: self.kind, dts_ns: ns, pts_ns: ns, key, data }));
         for event in events {
-            self.runtime.block_on(self.publisher.send(event)).map_err(|ended| ended.to_string())?;
+            if !self.taker.take(event) {
+                return Err("nobody wants the card any more".to_owned());
+            }
         }
         Ok(())
     }

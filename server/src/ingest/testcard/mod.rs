@@ -5,11 +5,13 @@ mod canvas;
 mod font;
 mod live;
 mod picture;
+mod process;
 mod texture;
 
 use canvas::Layout as CardPlanes;
 use canvas::{BLACK, Canvas, Layout, Rect, WHITE};
-pub(crate) use live::LiveCard;
+pub(crate) use live::air;
+pub use process::card_for_parent;
 use texture::{Texture, grain};
 
 /// Draws the card for one rung, frame by frame.

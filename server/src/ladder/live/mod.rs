@@ -7,6 +7,8 @@ mod budget;
 mod child;
 mod decode;
 mod desk;
+#[cfg(test)]
+mod fuzz;
 mod handle;
 mod load;
 mod program;

@@ -285,28 +285,4 @@ mod tests {
             assert_eq!(read.data, unit.data);
         }
     }
-
-    #[test]
-    fn no_bytes_make_it_panic() {
-        // A linear congruential generator: the same bytes at every run.
-        let mut state = 1_u64;
-        let mut byte = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 56) as u8
-        };
-        for _ in 0..20_000 {
-            let length = usize::from(byte() % 40);
-            let body: Vec<u8> = (0..length).map(|_| byte() % 12).collect();
-            let bytes = [&(body.len() as u32).to_le_bytes()[..], &body].concat();
-            for read in [true, false] {
-                if let Ok(Some(frame)) = FrameReader::new(&bytes[..]).next() {
-                    if read {
-                        let _ = Word::read(frame);
-                    } else {
-                        let _ = Task::read(frame);
-                    }
-                }
-            }
-        }
-    }
 }

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::read::{boxes, samples};
 use super::*;
-use crate::catalog::unix_ms;
-use crate::ingest::{LiveCard, TestCardSpec};
+use crate::ingest::{TestCardSpec, air};
 use crate::ladder::{Profile, Speed, Voice};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -19,8 +18,8 @@ async fn the_live_test_card_can_be_watched_while_it_is_drawn() {
     let card = TestCardSpec { lines: 90, frame_rate: (20, 1), ..TestCardSpec::default() };
     let runtime = tokio::runtime::Handle::current();
     let voice = Voice::unheard();
-    let aired = tokio::task::spawn_blocking(move || LiveCard::new(card, &profile, publisher, runtime, voice));
-    aired.await.unwrap().unwrap().start(unix_ms()).unwrap();
+    let aired = tokio::task::spawn_blocking(move || air(None, card, &profile, publisher, runtime, voice));
+    aired.await.unwrap().unwrap();
 
     let stream = store.get("card").unwrap();
     let mut edge = stream.edge();

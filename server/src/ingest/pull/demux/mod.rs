@@ -135,4 +135,6 @@ fn kind(bytes: &[u8]) -> Option<Kind> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
