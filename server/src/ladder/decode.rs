@@ -87,6 +87,8 @@ pub(crate) struct Decoder {
 struct Sinks {
     video: Option<AppSink>,
     audio: Option<AppSink>,
+    /// Where what is decoded goes in, by its kind.
+    entries: Vec<(String, gst::Pad)>,
     /// What stood in the way of linking a decoded stream.
     trouble: Option<String>,
 }
@@ -223,13 +225,19 @@ fn pulled(sample: &gst::Sample) -> Option<Pulled> {
 }
 
 impl Sinks {
-    /// Links the first video and the first audio stream; others stay unlinked and are not decoded.
+    /// Links the first video and the first audio stream; others stay unlinked and are not decoded. Where the streams of
+    /// a file change on the way (joined transport streams), those that come take the place of those that went.
     fn connect(&mut self, pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), LadderError> {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
         let kind = caps.structure(0).map(|s| s.name().to_string()).unwrap_or_default();
+        let cannot =
+            |error: gst::PadLinkError| LadderError::Decode(format!("cannot connect {kind}: {error:?}"));
+        if let Some((_, entry)) = self.entries.iter().find(|(known, _)| *known == kind) {
+            return if entry.is_linked() { Ok(()) } else { pad.link(entry).map(|_| ()).map_err(cannot) };
+        }
         let (chain, sink) = match kind.as_str() {
-            "video/x-raw" if self.video.is_none() => video_chain()?,
-            "audio/x-raw" if self.audio.is_none() => audio_chain()?,
+            "video/x-raw" => video_chain()?,
+            "audio/x-raw" => audio_chain()?,
             _ => return Ok(()),
         };
         let fail = |error: gst::glib::BoolError| LadderError::Decode(error.to_string());
@@ -240,7 +248,8 @@ impl Sinks {
         }
         let entry = chain.first().and_then(|first| first.static_pad("sink"));
         let entry = entry.ok_or_else(|| LadderError::Decode("a converter has no input".to_owned()))?;
-        pad.link(&entry).map_err(|error| LadderError::Decode(format!("cannot connect {kind}: {error:?}")))?;
+        pad.link(&entry).map_err(cannot)?;
+        self.entries.push((kind.clone(), entry));
         if kind == "video/x-raw" {
             self.video = Some(sink);
         } else {

@@ -1,6 +1,9 @@
 //! DASH as a client meets it: the rules for manifests that do not change, that do, and that are ahead of their segments.
 
+use std::collections::BTreeMap;
+
 use roxmltree::{Document, Node};
+use weir_server::store::OpenSegment;
 
 use super::delivery_live::OnAir;
 use super::support::Server;
@@ -218,4 +221,59 @@ async fn the_end_makes_it_static_with_the_same_addresses() {
     }
     let cached = server.get(MANIFEST).await;
     assert_eq!(cached.header("cache-control"), Some("public, max-age=30, s-maxage=30"));
+}
+
+/// Begins segment `number` where the one before it ended.
+fn begin_at(air: &OnAir, number: u32, at_ms: u64) {
+    for track in &air.tracks {
+        let start = at_ms * u64::from(track.info().timescale) / 1000;
+        let open = OpenSegment { number, start, init: 0, discontinuity: false, wall_ms: None };
+        air.store.begin_segment(track, open).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn of_what_a_manifest_has_said_only_the_length_of_the_segment_in_progress_is_corrected() {
+    let server = Server::with(|_| {}, &[]).await;
+    let air = OnAir::start(&server, "air", (2000, 500), 0).await;
+    air.segments(1..=3);
+    // By representation and number: start, duration, and whether it was finished.
+    let mut told = BTreeMap::new();
+    let mut corrected = 0;
+    let mut look = |text: &str, open: Option<u64>| {
+        let document = Document::parse(text).unwrap();
+        let templates = all(&document, "SegmentTemplate");
+        assert_eq!(templates.len(), 2);
+        for template in templates {
+            let id = template.parent_element().unwrap().attribute("id").unwrap().to_owned();
+            let listed = timeline(template);
+            assert_eq!(
+                listed.last().map(|last| last.0).filter(|_| open.is_some()),
+                open,
+                "the newest is listed"
+            );
+            for (number, start, duration) in listed {
+                let now = (start, duration, Some(number) != open);
+                let before = told.insert((id.clone(), number), now);
+                if let Some((was, long, finished)) = before {
+                    assert_eq!(start, was, "{id} {number}");
+                    assert!(duration == long || !finished, "{id} {number}: {long} became {duration}");
+                    corrected += u32::from(duration != long);
+                }
+            }
+        }
+    };
+    let mut at_ms = 6000;
+    for (number, parts) in (4..).zip([3, 4, 4, 2, 4]) {
+        begin_at(&air, number, at_ms);
+        for _ in 0..parts {
+            air.part();
+            look(&manifest(&server).await, Some(number.into()));
+        }
+        air.finish();
+        at_ms += parts * 500;
+        look(&manifest(&server).await, None);
+    }
+    // Where the length changed from one segment to the next, in both representations.
+    assert_eq!(corrected, 2 * 4);
 }

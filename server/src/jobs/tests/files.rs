@@ -275,3 +275,27 @@ async fn a_file_that_is_cut_short_is_packaged_as_far_as_it_goes_and_told() {
     assert!((2.0..8.0).contains(&stored), "{stored} s");
     assert!((status.duration_s.unwrap() - stored).abs() < 0.1, "{status:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joined_transport_streams_of_different_codecs_are_one_film() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut joined = Vec::new();
+    for (name, encoder) in [
+        ("a.ts", "x264enc speed-preset=ultrafast ! h264parse"),
+        ("b.ts", "x265enc speed-preset=ultrafast ! h265parse"),
+    ] {
+        let text = format!(
+            "mpegtsmux name=m ! filesink name=out \
+             videotestsrc num-buffers=50 ! video/x-raw,format=I420,width=320,height=180,framerate=25/1 ! {encoder} ! queue ! m. \
+             audiotestsrc num-buffers=93 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=2 ! avenc_aac ! aacparse ! queue ! m."
+        );
+        let SourceSpec::File { path, .. } = make_file(dir.path(), name, &text) else { panic!("a file") };
+        joined.extend(std::fs::read(path).unwrap());
+    }
+    let path = dir.path().join("joined.ts");
+    std::fs::write(&path, joined).unwrap();
+    let stream = packaged(&dir.path().join("data"), file(path), small_profile()).await;
+    let decoded = decode(&muxed_file(&stream, "180p", dir.path()));
+    let seconds = (decoded.pictures.len() as f64 / 25.0, decoded.samples.len() as f64 / 48_000.0);
+    assert!((seconds.0 - 4.0).abs() < 0.3 && (seconds.1 - 4.0).abs() < 0.3, "{seconds:?}");
+}
