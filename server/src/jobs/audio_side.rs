@@ -23,6 +23,8 @@ pub(super) struct AudioSide<'a> {
     pub(super) nice: i32,
     /// Segment to begin with, counted from 0.
     pub(super) first_segment: u64,
+    /// What is due later than this is no time of the source's; see [`longest`](super::run::longest).
+    pub(super) longest_ns: i64,
 }
 
 struct Running {
@@ -44,6 +46,7 @@ impl AudioSide<'_> {
         let timeline = self.plan.timeline();
         let mut running = self.start(&timeline)?;
         let mut grid = SampleGrid::new(running.encoder.first_sample());
+        let mut strays = 0_u64;
         loop {
             if self.pace.stopped() {
                 running.encoder.abort();
@@ -57,12 +60,17 @@ impl AudioSide<'_> {
             let Ok(bytes) = block.buffer.map_readable() else { continue };
             let samples: Vec<f32> =
                 bytes.as_chunks::<4>().0.iter().map(|sample| f32::from_le_bytes(*sample)).collect();
-            let due = block.start_ns - self.plan.origin_ns;
+            let due = block.start_ns.saturating_sub(self.plan.origin_ns);
+            if due > self.longest_ns {
+                strays += 1;
+                continue;
+            }
             if !grid.push(due, &samples, &mut |block| running.encoder.push(block)) {
                 return Err(running.died());
             }
             self.moved(&timeline, to_ns(grid.next_sample()));
         }
+        super::run::tell_strays(self.control, "blocks of sound", strays);
         self.pace.audio_ended(to_ns(grid.next_sample()));
         let Some(end) = self.pace.common_end() else {
             running.encoder.abort();

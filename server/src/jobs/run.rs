@@ -205,6 +205,8 @@ pub(super) fn package(
         None => None,
     };
 
+    let bytes = paths.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum();
+    let longest_ns = longest(bytes);
     let (has_video, has_audio) = (plan.has_video(), plan.audio_encoder.is_some());
     let pace = Pace::new(control, has_video, has_audio);
     let audio = plan.audio_encoder.map(|kind| AudioSide {
@@ -215,6 +217,7 @@ pub(super) fn package(
         pace: &pace,
         nice,
         first_segment,
+        longest_ns,
     });
     let source_side = plan.source_rung.clone().zip(path).map(|(rung, path)| SourceSide {
         plan: plan.clone(),
@@ -228,7 +231,7 @@ pub(super) fn package(
     });
     let announced_ns = plan.duration_ns;
     let plan = Mutex::new(plan);
-    let video = VideoSide { plan: &plan, stream, control, pace: &pace, nice, first_segment };
+    let video = VideoSide { plan: &plan, stream, control, pace: &pace, nice, first_segment, longest_ns };
     let run_video = || match (has_video, &decoder, source) {
         (true, Some(decoder), _) => video.run_file(decoder),
         (true, None, SourceSpec::TestCard(card)) => video.run_card(card),
@@ -280,6 +283,25 @@ pub(super) fn package(
         tell_length(control, announced_ns, end_ns);
     }
     outcome
+}
+
+/// The longest that files of so many bytes can be: what lies between two pictures is filled with the first of them, so that
+/// one wrong time stamp would make hours of film out of nothing.
+pub(super) fn longest(bytes: u64) -> i64 {
+    /// Less than this a second nothing is, be it slides without a word.
+    const BYTES_A_SECOND: u64 = 16;
+    const AT_LEAST_S: u64 = 120;
+    i64::try_from((AT_LEAST_S + bytes / BYTES_A_SECOND).saturating_mul(SECOND_NS)).unwrap_or(i64::MAX)
+}
+
+/// Warns of what was left out for its time.
+pub(super) fn tell_strays(control: &JobControl, what: &str, count: u64) {
+    if count > 0 {
+        let text =
+            format!("{count} {what} of the source are left out: their time stamps are far beyond its end");
+        control.voice.named("source").warn(text.as_str());
+        control.update(|status| status.warnings.push(text));
+    }
 }
 
 /// A file may end before its header says that it does: a download that broke off, a card that was full.

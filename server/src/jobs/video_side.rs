@@ -25,6 +25,8 @@ pub(super) struct VideoSide<'a> {
     pub(super) nice: i32,
     /// Segment to begin with, counted from 0.
     pub(super) first_segment: u64,
+    /// What is due later than this is no time of the source's; see [`longest`](super::run::longest).
+    pub(super) longest_ns: i64,
 }
 
 /// How far pictures may be ahead of the sound: a second, so that no picture is published long without it.
@@ -65,6 +67,7 @@ impl VideoSide<'_> {
         let mut stills = Stills::new(self.stream.as_ref(), &plan, self.first_segment);
         let mut error = None;
         let mut started = false;
+        let mut strays = 0_u64;
         loop {
             if self.pace.stopped() {
                 rungs.abort();
@@ -82,7 +85,11 @@ impl VideoSide<'_> {
                     rungs.start(&plan, rung, info.clone())?;
                 }
             }
-            let due = picture.start_ns - plan.origin_ns;
+            let due = picture.start_ns.saturating_sub(plan.origin_ns);
+            if due > self.longest_ns {
+                strays += 1;
+                continue;
+            }
             let mut emit = |n: u64, shown: &(gst::Buffer, gst_video::VideoInfo)| {
                 stills.see(n, &shown.0, &shown.1);
                 let pushed = rungs.push(n, |_| Some((shown.0.clone(), shown.1.width(), shown.1.height())));
@@ -98,6 +105,7 @@ impl VideoSide<'_> {
                 return Err(error.unwrap_or(JobError::Cancelled));
             }
         }
+        super::run::tell_strays(self.control, "pictures", strays);
         self.pace.video_ended(grid.end_ns());
         let Some(end) = self.pace.common_end() else {
             rungs.abort();

@@ -20,6 +20,8 @@ use super::timeline::SAMPLE_RATE;
 pub(crate) struct MediaInfo {
     pub(crate) video: Option<PictureInfo>,
     pub(crate) audio: Option<TrackStart>,
+    /// Tracks of sound beside the first, which are left out.
+    pub(crate) more_sound: u32,
     /// From the container; not always known, not always right.
     pub(crate) duration_ns: Option<u64>,
 }
@@ -33,7 +35,11 @@ impl fmt::Display for MediaInfo {
             }
             None => f.write_str("no pictures")?,
         }
-        f.write_str(if self.audio.is_some() { ", with sound" } else { ", without sound" })?;
+        match (self.audio, self.more_sound) {
+            (None, _) => f.write_str(", without sound")?,
+            (Some(_), 0) => f.write_str(", with sound")?,
+            (Some(_), more) => write!(f, ", with the first of {} tracks of sound", more + 1)?,
+        }
         match self.duration_ns {
             Some(ns) => write!(f, ", {:.1} s", ns as f64 / 1e9),
             None => Ok(()),
@@ -87,6 +93,7 @@ pub(crate) struct Decoder {
 struct Sinks {
     video: Option<AppSink>,
     audio: Option<AppSink>,
+    more_sound: u32,
     /// Where what is decoded goes in, by its kind.
     entries: Vec<(String, gst::Pad)>,
     /// What stood in the way of linking a decoded stream.
@@ -233,7 +240,11 @@ impl Sinks {
         let cannot =
             |error: gst::PadLinkError| LadderError::Decode(format!("cannot connect {kind}: {error:?}"));
         if let Some((_, entry)) = self.entries.iter().find(|(known, _)| *known == kind) {
-            return if entry.is_linked() { Ok(()) } else { pad.link(entry).map(|_| ()).map_err(cannot) };
+            if entry.is_linked() {
+                self.more_sound += u32::from(kind == "audio/x-raw");
+                return Ok(());
+            }
+            return pad.link(entry).map(|_| ()).map_err(cannot);
         }
         let (chain, sink) = match kind.as_str() {
             "video/x-raw" => video_chain()?,
@@ -337,7 +348,8 @@ pub(crate) fn probe(
     if video.is_none() && audio.is_none() {
         return Err(LadderError::NothingToPlay);
     }
-    Ok(MediaInfo { video, audio, duration_ns })
+    let more_sound = decoder.lock().more_sound;
+    Ok(MediaInfo { video, audio, more_sound, duration_ns })
 }
 
 /// The picture's size with pixels made square; the longer way, so nothing is lost.

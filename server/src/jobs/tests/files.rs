@@ -299,3 +299,27 @@ async fn joined_transport_streams_of_different_codecs_are_one_film() {
     let seconds = (decoded.pictures.len() as f64 / 25.0, decoded.samples.len() as f64 / 48_000.0);
     assert!((seconds.0 - 4.0).abs() < 0.3 && (seconds.1 - 4.0).abs() < 0.3, "{seconds:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_stamp_that_is_hours_off_makes_no_hours_of_film() {
+    let dir = tempfile::tempdir().unwrap();
+    let card =
+        packaged(&dir.path().join("card"), SourceSpec::TestCard(card(10_000, 180)), small_profile()).await;
+    let path = muxed_file(&card, "180p", dir.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    // From the third fragment of each track on: two segments of 4 s are right, the rest is days later.
+    let found: Vec<usize> =
+        bytes.windows(4).enumerate().filter(|(_, four)| four == b"tfdt").map(|(at, _)| at).collect();
+    assert!(found.len() >= 6, "{found:?}");
+    for at in &found[4..] {
+        // Version and flags, then 64 bits of time.
+        bytes[at + 8 + 2] = 1;
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let (store, jobs) = manager(&dir.path().join("data"));
+    let status = finish(&jobs, "s", file(path), small_profile()).await;
+    assert_eq!((status.state, &status.error), (JobState::Done, &None));
+    assert!(status.warnings.iter().any(|text| text.contains("far beyond its end")), "{:?}", status.warnings);
+    let seconds = store.get("s").unwrap().rendition("180p").unwrap().end_seconds();
+    assert!((7.5..9.0).contains(&seconds), "{seconds} s");
+}
