@@ -194,11 +194,7 @@ fn our_own_boxes_read_back() {
             1 => muxed_init(&video, bytes).is_ok(),
             _ => with_sequences(&Bytes::copy_from_slice(bytes), 7).is_ok(),
         };
-        if fine {
-            good += 1
-        } else {
-            bad += 1
-        }
+        *(if fine { &mut good } else { &mut bad }) += 1;
         (video.len() + sound.len()) * 8
     });
     assert!(good > 3000 && bad > 1000, "{good} read, {bad} refused");

@@ -12,7 +12,7 @@ use crate::ingest::fetch::shown;
 #[derive(Debug)]
 pub(super) enum Playlist {
     Multivariant(Box<MasterPlaylist>),
-    Media(Media),
+    Media(Box<Media>),
 }
 
 /// Which playlists make up the stream.
@@ -49,7 +49,7 @@ pub(super) fn parse(
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let (text, variables) = define::resolve(base, text, imported).map_err(wrong)?;
     if !is_multivariant(&text) {
-        return Ok((Playlist::Media(media::read(base, &text)?), variables));
+        return Ok((Playlist::Media(Box::new(media::read(base, &text)?)), variables));
     }
     // The parser trips over blanks around lines.
     let lines: String = text.lines().flat_map(|line| [line.trim(), "\n"]).collect();

@@ -62,7 +62,7 @@ impl Track {
     async fn load(&self, url: &Url) -> Result<Media, PullError> {
         let (base, body) = self.getter.get(url, None, PLAYLIST).await?;
         match playlist::parse(&base, &body, Some(&self.variables))?.0 {
-            Playlist::Media(media) => Ok(media),
+            Playlist::Media(media) => Ok(*media),
             Playlist::Multivariant(_) => Err(PullError::Playlist {
                 url: self.name(),
                 why: "it should list segments and lists variants again".to_owned(),

@@ -296,7 +296,7 @@ fn tags_of_flv() {
     fuzz(60_000, make, |bytes| {
         let body = Bytes::copy_from_slice(bytes);
         for read in [flv::video(body.clone()), flv::audio(body)] {
-            if read.is_ok() { good += 1 } else { bad += 1 }
+            *(if read.is_ok() { &mut good } else { &mut bad }) += 1;
         }
         0
     });

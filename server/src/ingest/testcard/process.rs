@@ -233,11 +233,7 @@ impl Remote {
                     }
                 }
                 kind::LOG => {
-                    let level = match frame.number() {
-                        Ok(0) => LogLevel::Info,
-                        Ok(1) => LogLevel::Warn,
-                        _ => LogLevel::Error,
-                    };
+                    let level = LogLevel::of_number(frame.number().unwrap_or(u64::MAX));
                     self.voice.say(level, frame.text(TEXT).unwrap_or_default());
                 }
                 kind::FAILED => return Some(End::Failed(frame.text(TEXT).unwrap_or_default())),
@@ -318,13 +314,8 @@ pub fn card_for_parent() -> Result<(), EncoderError> {
     std::thread::Builder::new().name("weir-parent".to_owned()).spawn(watch)?;
     let said = Arc::clone(&connection);
     let log = StreamLog::relayed(move |level, from, text| {
-        let level = match level {
-            LogLevel::Info => 0_u64,
-            LogLevel::Warn => 1,
-            LogLevel::Error => 2,
-        };
         let text = if from == "testcard" { text.to_owned() } else { format!("{from}: {text}") };
-        let _ = said.send(kind::LOG, &[&level.to_le_bytes(), text.as_bytes()]);
+        let _ = said.send(kind::LOG, &[&level.number().to_le_bytes(), text.as_bytes()]);
     });
     let voice = Voice::new(&Arc::new(log), "testcard");
     let card = LiveCard::new(order.card, &order.profile, voice);

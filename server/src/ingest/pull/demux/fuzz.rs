@@ -35,11 +35,7 @@ fn init_segments_and_fragments_of_mp4() {
         } else {
             read(&mut demuxer, Some(&init), bytes)
         };
-        if fine {
-            good += 1
-        } else {
-            bad += 1
-        }
+        *(if fine { &mut good } else { &mut bad }) += 1;
         // What it was read from is beside it.
         units + init.len() + segment.len() * 4
     });
@@ -102,11 +98,7 @@ fn segments_of_mpeg_ts() {
     };
     fuzz(20_000, make, |bytes| {
         let (fine, units) = read(&mut Demuxer::new(ALL), None, bytes);
-        if fine {
-            good += 1
-        } else {
-            bad += 1
-        }
+        *(if fine { &mut good } else { &mut bad }) += 1;
         units
     });
     assert!(good > 2000 && bad > 200, "{good} read, {bad} refused");
@@ -121,11 +113,7 @@ fn packed_segments_of_sound() {
     };
     fuzz(20_000, make, |bytes| {
         let (fine, units) = read(&mut Demuxer::new(ALL), None, bytes);
-        if fine {
-            good += 1
-        } else {
-            bad += 1
-        }
+        *(if fine { &mut good } else { &mut bad }) += 1;
         // A packet of sound has seven bytes at least.
         units + bytes.len() / 7 * A_UNIT
     });
