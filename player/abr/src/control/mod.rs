@@ -189,6 +189,19 @@ pub trait Controller: fmt::Debug + Send {
         abandon_late(context, transfer)
     }
 
+    /// What it costs to fetch so many bits now for something that is buffered already, and to have no more of the film
+    /// after it than before: in utility of segments at the top rung instead of at the lowest. `context` is as of now, and
+    /// was chosen on before. `None` where the controller cannot tell.
+    fn price(&self, context: &Context<'_>, bits: f64) -> Option<f64> {
+        let _ = (context, bits);
+        None
+    }
+
+    /// Whether it can tell a [`price`](Controller::price).
+    fn prices(&self) -> bool {
+        false
+    }
+
     /// A download came to its end.
     fn delivered(&mut self, delivery: &Delivery) {
         let _ = delivery;

@@ -10,7 +10,7 @@ const BLIND: Bitrate = Bitrate::from_bps(1_000_000);
 /// The first segment should be there within this time.
 const FIRST_WITHIN: Duration = Duration::from_secs(2);
 /// Share of a remembered estimate that the first choice is made on.
-const MEMORY_SHARE: f64 = 0.7;
+pub(super) const MEMORY_SHARE: f64 = 0.7;
 /// Audio goes up when it takes less than the first share of the expected rate, down when more than the second.
 const AUDIO_UP: f64 = 0.08;
 const AUDIO_DOWN: f64 = 0.16;

@@ -16,6 +16,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const AT_RISK: Duration = Duration::from_secs(10);
 /// One track may be ahead of the other by this, or by one and a half of its segments.
 const LEAD: Duration = Duration::from_secs(3);
+/// A rung of which the byte quota holds so much, or half of the largest buffer, is not given up for the quota.
+const QUOTA_SPAN: Duration = Duration::from_secs(10);
 /// Never woken sooner than this, so that time goes on.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -130,7 +132,12 @@ impl Planner {
             }
             return;
         }
-        let wish = self.fit_bytes(at, index, bytes, wish);
+        let Some(wish) = self.fit_bytes(at, index, bytes, wish, &run) else {
+            if let Some(state) = self.tracks.get_mut(at) {
+                state.idle_since.get_or_insert(now);
+            }
+            return;
+        };
         self.start_fetch(now, at, index, wish, false);
     }
 
@@ -144,13 +151,17 @@ impl Planner {
         }
     }
 
-    /// A lower rung when the chosen one would break the byte quota.
-    fn fit_bytes(&self, at: usize, index: u64, bytes: u64, mut wish: Wish) -> Wish {
-        let Some(state) = self.tracks.get(at) else { return wish };
-        let Some(segment) = state.track.segment(index) else { return wish };
+    /// The chosen rung must not break the byte quota. With enough ahead there is time to wait for room (`None`): a lower
+    /// rung every now and then would cost two switches and save nothing. With less it has to be a lower one.
+    fn fit_bytes(&self, at: usize, index: u64, bytes: u64, mut wish: Wish, run: &Run) -> Option<Wish> {
+        let Some(state) = self.tracks.get(at) else { return Some(wish) };
+        let Some(segment) = state.track.segment(index) else { return Some(wish) };
         let ladder = &state.track.ladder;
         let fits = |rung: RungId| bytes + segment.size(rung, ladder) <= self.config.max_bytes;
         if !fits(wish.rung) {
+            if run.level >= QUOTA_SPAN.min(self.config.max_buffer / 2) {
+                return None;
+            }
             while wish.rung.0 > 0 && !fits(wish.rung) {
                 wish.rung.0 -= 1;
             }
@@ -158,7 +169,7 @@ impl Planner {
             wish.reason =
                 format!("{}: more does not fit into the memory allowed.", ladder.rung(wish.rung).label());
         }
-        wish
+        Some(wish)
     }
 
     pub(super) fn start_fetch(&mut self, now: Duration, at: usize, index: u64, wish: Wish, replace: bool) {

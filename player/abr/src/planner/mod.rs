@@ -4,6 +4,7 @@
 //! on, is a download better given up, what is fetched next, when is there something to look at again.
 
 mod abandon;
+mod begin;
 mod buffer;
 mod choose;
 mod failures;
@@ -168,10 +169,11 @@ impl Planner {
         match event {
             Event::Presentation { tracks, live } => self.presentation(now, tracks, live),
             Event::TransferStarted(id) => {
-                self.bandwidth.started(id, now);
+                // One that was given up before its request went out has ended already.
                 if let Some(transfer) = self.transfer_mut(id) {
                     transfer.asked = now;
                     transfer.moved = now;
+                    self.bandwidth.started(id, now);
                 }
             }
             Event::FirstByte(id) => {

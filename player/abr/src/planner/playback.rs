@@ -49,6 +49,9 @@ impl Planner {
         let position = self.position_at(now);
         match self.phase {
             Phase::Starting if self.is_ready(self.position, self.config.start_buffer) => {
+                if self.begins_better(now) {
+                    return;
+                }
                 self.position = self.past_holes(self.position);
                 self.run_on();
                 self.say(Command::Start { position: self.position });

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Planner, QualityChoice, buffer::Run, choose::Wish};
+use super::{Phase, Planner, QualityChoice, buffer::Run, choose::Wish};
 use crate::RungId;
 
 /// A replacement is wanted when its average is at least so much above what is buffered.
@@ -11,6 +11,9 @@ const WORTH: f64 = 1.1;
 /// What replacing a stretch must gain, in segments at the top rung instead of at the lowest; a switch more or less on
 /// screen counts as one.
 const GAIN: f64 = 0.7;
+/// The same on top of what the controller says that the time is worth, where it can tell. More than nothing: not every
+/// stretch that is begun can be replaced to its end.
+const PRICED_GAIN: f64 = 1.6;
 /// Time that decoding and hand-over take, at most.
 const MARGIN: Duration = Duration::from_millis(500);
 /// Place of the pessimistic quantile that must be met.
@@ -29,8 +32,8 @@ impl Planner {
             return false;
         }
         let enough = match self.quality {
-            QualityChoice::Auto => self.config.max_buffer.mul_f64(ENOUGH),
-            QualityChoice::Manual(_) => self.config.resume_buffer * 2,
+            QualityChoice::Auto if !self.controller.prices() => self.config.max_buffer.mul_f64(ENOUGH),
+            QualityChoice::Auto | QualityChoice::Manual(_) => self.config.resume_buffer * 2,
         };
         run.level >= enough && self.replace_something(now, position, run)
     }
@@ -104,8 +107,13 @@ impl Planner {
             if !sustained {
                 return None;
             }
-            if !manual && self.gain(index, target, run.end).is_none_or(|gain| gain < GAIN) {
-                return None;
+            if !manual {
+                let context = self.context(&track, now, first, run.level)?;
+                let price = self.controller.price(&context, bytes as f64 * 8.0);
+                let needed = price.map_or(GAIN, |price| price + PRICED_GAIN);
+                if self.gain(index, target, run.end).is_none_or(|gain| gain < needed) {
+                    return None;
+                }
             }
             if fetch.saturating_add(fetch / 4).saturating_add(MARGIN) < until_shown {
                 let room = self.bytes_ahead(position) + bytes <= self.config.max_bytes;
@@ -147,6 +155,10 @@ impl Planner {
 
     /// A replacement that will come too late, or that the buffer cannot afford any more, is given up.
     pub(super) fn give_up_replacement(&mut self, now: Duration, position: Duration, run: &Run) {
+        // Before playback begins nothing is late.
+        if self.phase == Phase::Starting {
+            return;
+        }
         let Some(state) = self.tracks.first() else { return };
         let Some(fetch) = &state.fetch else { return };
         let in_flight = fetch.in_flight(now);

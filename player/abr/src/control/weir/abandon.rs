@@ -16,6 +16,9 @@ const LONGEST: f64 = 4.0;
 const TELLING: f64 = 4.0;
 /// It goes on as was expected while it is no slower than by this, in logarithms: nothing is new then.
 const SLOWER: f64 = -0.1;
+/// Nothing is given up with more than this share of the largest buffer ahead: most dips are over before it is gone, and
+/// a lower rung for one segment is two switches on screen.
+const ENOUGH: f64 = 0.45;
 /// The rate falls by no more than this, in logarithms, for one download.
 const WORST: f64 = -4.0;
 
@@ -29,6 +32,10 @@ impl Weir {
         let current = transfer.rung.0;
         let no_head = transfer.ttfb.is_none() && elapsed < 2.0 * ttfb + SOONEST;
         if current == 0 || current >= rungs || elapsed < SOONEST || no_head {
+            return None;
+        }
+        // With so much ahead there is time to see what the link does next, and to give up then.
+        if context.buffer.as_secs_f64() > (ENOUGH * taste.max_buffer).max(self.weights.reserve) {
             return None;
         }
         let flowing = elapsed - transfer.ttfb.map_or(ttfb, |ttfb| ttfb.as_secs_f64());
@@ -51,8 +58,7 @@ impl Weir {
             let (left, passed) = if bits <= through { (0.0, bits / rate) } else { (bits - through, dip) };
             let passed = (head + passed) * taste.rate;
             let stall = (passed - buffer).max(0.0) / taste.rate;
-            let fetch =
-                Fetch { rung, bits: left, ttfb: 0.0, excess: 0.0, average: 0.0, duration: taste.segment };
+            let fetch = Fetch { rung, bits: left, duration: taste.segment, ..Fetch::default() };
             let ahead = self.table.judge(&outcomes, taste, &fetch, (buffer - passed).max(0.0));
             let change = if rung == before { 0.0 } else { taste.switch };
             let utility = self.utilities.get(rung).copied().unwrap_or(0.0);

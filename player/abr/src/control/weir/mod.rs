@@ -57,7 +57,7 @@ impl Weights {
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { switch: 1.3, stall: 10.0, reserve: 3.0, thin: 2.0, outlook: 60.0, drift: 0.4, margin: 0.2 }
+        Self { switch: 1.3, stall: 10.0, reserve: 3.0, thin: 2.0, outlook: 60.0, drift: 0.4, margin: 0.1 }
     }
 }
 
@@ -218,6 +218,20 @@ impl Controller for Weir {
 
     fn abandon(&mut self, context: &Context<'_>, transfer: &InFlight) -> Option<RungId> {
         self.begin_again(context, transfer)
+    }
+
+    fn prices(&self) -> bool {
+        true
+    }
+
+    fn price(&self, context: &Context<'_>, bits: f64) -> Option<f64> {
+        let (_, taste) = self.solved.as_ref().filter(|_| self.table.is_for(context.rungs()))?;
+        let estimate = context.estimate?;
+        let outlook = self.outlook(&estimate);
+        let last = context.last.map_or(0, |last| last.0.min(context.rungs() - 1));
+        let outcomes = self.table.outcomes(&outlook, taste);
+        let fetch = Fetch { rung: last, bits, ttfb: estimate.ttfb.as_secs_f64(), ..Fetch::default() };
+        Some(self.table.price(&outcomes, taste, &fetch, context.buffer.as_secs_f64()))
     }
 
     fn delivered(&mut self, delivery: &Delivery) {

@@ -50,7 +50,7 @@ impl Taste {
 }
 
 /// A download that is judged.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fetch {
     pub rung: usize,
     pub bits: f64,
@@ -330,6 +330,22 @@ impl Table {
             ahead.buffer += share * (left + fetch.duration).min(taste.max_buffer);
         }
         ahead
+    }
+
+    /// What it costs to fetch this now and have no more of the film after it than before: the buffer gets shorter by the
+    /// time that it takes.
+    pub(super) fn price(&self, outcomes: &[Outcome], taste: &Taste, fetch: &Fetch, buffer: f64) -> f64 {
+        let cost = |outcome: &Outcome| {
+            let left = buffer - (fetch.ttfb + outcome.pace.seconds(fetch.bits)) * taste.rate;
+            let stall = (-left).max(0.0) / taste.rate;
+            let left = left.max(0.0);
+            let value = |level| {
+                let value = |state| self.at(state, fetch.rung, level);
+                value(outcome.low) + outcome.upper * (value(outcome.low + 1) - value(outcome.low))
+            };
+            outcome.share * (value(buffer) - value(left) + taste.stall * stall + taste.thinness(left))
+        };
+        outcomes.iter().map(cost).sum()
     }
 
     fn at(&self, state: usize, rung: usize, level: f64) -> f64 {
