@@ -79,6 +79,12 @@ pub struct Options {
     /// Connections at the same time from one address [default: 1024]
     #[arg(long, env = "WEIR_MAX_CONNECTIONS_PER_IP", value_name = "N")]
     pub max_connections_per_ip: Option<usize>,
+    /// Requests that change something which one address may send in a minute (IPv6: one /64) [default: 600]
+    #[arg(long, env = "WEIR_MAX_WRITES_PER_MINUTE", value_name = "N")]
+    pub max_writes_per_minute: Option<u32>,
+    /// Wrong tokens that one address may try in a minute [default: 20]
+    #[arg(long, env = "WEIR_WRONG_TOKENS", value_name = "N")]
+    pub wrong_tokens: Option<u32>,
     /// Address of a reverse proxy whose X-Forwarded-For is believed; may be given several times
     #[arg(long = "trusted-proxy", env = "WEIR_TRUSTED_PROXY", value_name = "IP", value_delimiter = ',')]
     pub trusted_proxy: Vec<IpAddr>,
@@ -182,6 +188,10 @@ pub struct Config {
     pub encoder_program: Option<EncoderProgram>,
     /// What a connection may cost.
     pub limits: Limits,
+    /// Changes that one address may ask for in a minute.
+    pub writes_per_minute: u32,
+    /// Wrong tokens that one address may try in a minute.
+    pub wrong_tokens: u32,
     /// Reverse proxies whose word on the client's address is taken.
     pub trusted_proxies: Vec<IpAddr>,
     /// The pair for HTTPS; without it HTTP is spoken.
@@ -237,6 +247,8 @@ impl Options {
             encode_in: self.encode_in.or(other.encode_in),
             max_connections: self.max_connections.or(other.max_connections),
             max_connections_per_ip: self.max_connections_per_ip.or(other.max_connections_per_ip),
+            max_writes_per_minute: self.max_writes_per_minute.or(other.max_writes_per_minute),
+            wrong_tokens: self.wrong_tokens.or(other.wrong_tokens),
             trusted_proxy: if self.trusted_proxy.is_empty() {
                 other.trusted_proxy
             } else {
@@ -329,6 +341,8 @@ impl Options {
                 )?,
                 ..limits
             },
+            writes_per_minute: self.max_writes_per_minute.unwrap_or(600).max(1),
+            wrong_tokens: self.wrong_tokens.unwrap_or(20).max(1),
             trusted_proxies: self.trusted_proxy,
             tls,
             redirect_http: self.redirect_http,

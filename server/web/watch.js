@@ -33,6 +33,7 @@
   const named = () => {
     const now = engine?.levels().find((level) => level.id === engine.level());
     if (quality.options[0]) quality.options[0].textContent = now ? `Auto (${now.height}p)` : "Auto";
+    if (engine) captions.value = String(engine.captioned());
   };
   const play = () => video.play().catch((error) => { if (error.name === "NotAllowedError") told.hold(); });
   const tell = { say, level: named, ready: () => { say(""); fill(); play(); } };

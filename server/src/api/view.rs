@@ -157,9 +157,9 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
                 }
             })
             .collect(),
-        subtitles: media
-            .as_ref()
-            .map_or_else(Vec::new, |media| media.subtitles().iter().map(super::subtitles::shown).collect()),
+        subtitles: media.as_ref().map_or_else(Vec::new, |media| {
+            media.subtitles().iter().map(|track| super::subtitles::shown(stream, track)).collect()
+        }),
         viewers: app.viewers.count(&stream.id),
         qoe: app.viewers.quality(&stream.id),
         live,
@@ -184,6 +184,9 @@ pub(super) fn whole_view(app: &App, stream: &Stream, admin: bool) -> StreamView 
     }
     view
 }
+
+/// Every type of source as the API names it.
+pub(super) const SOURCES: [&str; 5] = ["file", "url", "upload", "publisher", "testcard"];
 
 /// A source's type as the API names it.
 pub(crate) fn kind(source: &Source) -> &'static str {

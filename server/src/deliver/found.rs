@@ -40,7 +40,7 @@ impl Found {
     /// # Errors
     /// 404 when there is none, 503 when its first segment is still to come.
     pub fn now(app: &App, id: &str) -> Result<Self, Problem> {
-        let stream = app.catalog.get(id).ok_or_else(|| Problem::no_stream(id))?;
+        let stream = app.watched(id).ok_or_else(|| Problem::no_stream(id))?;
         let store = app.media(id).ok_or_else(|| not_yet(&stream))?;
         Ok(Self { stream, store })
     }
@@ -50,7 +50,7 @@ impl Found {
     /// # Errors
     /// As [`now`](Self::now), and 404 for a stream that failed before it had anything to play, 503 when too many wait.
     pub async fn playable(app: &App, id: &str, client: &Client) -> Result<Self, Problem> {
-        let segment_ms = app.catalog.get(id).map_or(0, |stream| stream.profile.segment_ms);
+        let segment_ms = app.watched(id).map_or(0, |stream| stream.profile.segment_ms);
         let hold_back = Timing { target: Timing::target_of(segment_ms), part_ms: 0 }.longest_hold();
         let deadline = tokio::time::Instant::now() + hold_back.max(FIRST_SEGMENT_WAIT);
         let mut place = None;
@@ -86,7 +86,7 @@ impl Found {
                 () = tokio::time::sleep_until(deadline) => break,
             }
         }
-        match app.catalog.get(id) {
+        match app.watched(id) {
             Some(stream) if stream.state == State::Failed => Err(failed(&stream)),
             Some(stream) => Err(not_yet(&stream)),
             None => Err(Problem::no_stream(id)),
@@ -205,7 +205,7 @@ impl Found {
 
     /// Part of media names; another one when a stream is deleted and made again under the same id.
     pub fn generation(&self) -> String {
-        format!("{:x}", self.stream.created_ms)
+        generation_of(&self.stream)
     }
 
     /// What was rendered of it last.
@@ -224,6 +224,11 @@ impl Found {
             ended,
         }
     }
+}
+
+/// Part of the names of a stream's media.
+pub(super) fn generation_of(stream: &Stream) -> String {
+    format!("{:x}", stream.created_ms)
 }
 
 fn longest_seconds(rendition: &Rendition) -> u32 {

@@ -33,7 +33,7 @@ pub(super) fn html(view: &StreamView, sid: &str) -> String {
     let live = matches!(view.state, State::Live | State::Idle);
     let _ = write!(
         body,
-        r#"<div class="watch" id="watch" data-id="{id}" data-hls="{hls}" data-dash="{dash}" data-page="{page}" data-sid="{sid}" data-live="{live}" data-dashjs="{dashjs}">
+        r#"<div class="watch" id="watch" data-id="{id}" data-hls="{hls}" data-dash="{dash}" data-page="{page}" data-sid="{sid}" data-live="{live}" data-dashjs="{dashjs}" data-subtitles="{subtitles}">
 <div>
 <div class="screen" id="player"><video id="video" controls playsinline muted autoplay aria-label="{title}"{poster}></video>
 <div class="message" id="message" role="status" hidden><p></p></div>
@@ -69,6 +69,7 @@ pub(super) fn html(view: &StreamView, sid: &str) -> String {
         page = Text(&view.urls.page),
         sid = Text(sid),
         live = u8::from(live),
+        subtitles = Text(&serde_json::Value::from(view.subtitles.clone()).to_string()),
         dashjs = Text(&super::assets::url("vendor/dash.min.js")),
         poster = view.urls.poster.as_deref().map(|p| format!(" poster=\"{}\"", Text(p))).unwrap_or_default(),
         title = Text(&view.title),

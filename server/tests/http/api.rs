@@ -277,7 +277,7 @@ async fn operations_have_their_answers() {
     for line in [
         "weir_streams{state=\"ready\"} 1",
         "weir_viewers{stream=\"film\"} 0",
-        "# TYPE weir_viewers_total counter",
+        "# TYPE weir_viewer_sessions_total counter",
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
