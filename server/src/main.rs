@@ -99,6 +99,9 @@ fn run() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("weir-http")
+        // Who was held for a part is let go before those who have it ask for more: a live stream's thread wakes a crowd by
+        // the queue that all workers share, which they look at every now and then only while they have work of their own.
+        .global_queue_interval(1)
         .build()
         .context("cannot start the runtime's threads")?;
     let result = runtime.block_on(serve(config, cli.options, cli.config, set_log));

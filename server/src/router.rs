@@ -108,8 +108,8 @@ async fn surround(State(app): State<Arc<App>>, request: Request, next: Next) -> 
     response
 }
 
-/// What may be done at a path: its route knows, and says so when it refuses OPTIONS itself. A page that asks in advance
-/// gets its answer also where there is nothing, so that it sees the 404 itself.
+/// What may be done at a path. A page that asks in advance gets its answer also where there is nothing, so that it sees
+/// the 404 itself.
 async fn options(app: &App, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let asks_in_advance = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
@@ -120,7 +120,7 @@ async fn options(app: &App, request: Request, next: Next) -> Response {
         cors::mark(&mut refusal);
         return refusal;
     }
-    let mut response = cors::options(&path, refusal.headers_mut().remove(header::ALLOW));
+    let mut response = cors::options(&path);
     if path == "/api/upload" || path.starts_with("/api/upload/") {
         api::describe_uploads(app, response.headers_mut());
     }

@@ -35,6 +35,7 @@ const engines = (() => {
       cmcd: { sessionId: sid, contentId: id, useHeaders: true },
       startPosition: live === "1" ? -1 : 0, // A file that is still being packaged starts at its beginning, not at its edge.
       lowLatencyMode: true,
+      abrEwmaDefaultEstimate: 2500000, // What most lines carry: a film that begins in its lowest quality looks broken.
       capLevelToPlayerSize: true,
       maxBufferLength: 30,
       maxMaxBufferLength: 30, // Both: a page that is killed is then no longer counted half a minute later.

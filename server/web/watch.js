@@ -145,6 +145,7 @@
     const [from, to] = range();
     ui.show("time", moving ? (to - video.currentTime > 1 && to > from ? `-${ui.length(to - video.currentTime)}` : "0:00") : `${ui.length(video.currentTime)} / ${ui.length(to)}`);
     const latency = moving ? engine.latency() : null;
+    for (const name of ["l-latency", "s-latency"]) ui.byId(name).hidden = !moving;
     const golive = ui.byId("golive");
     golive.hidden = !moving;
     const atEdge = latency !== null && latency < Math.max(engine.target() * 2, engine.target() + 4);

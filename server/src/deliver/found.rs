@@ -191,8 +191,12 @@ impl Found {
 
     /// What a rendition lists, with discontinuities where the whole stream has them.
     pub fn window(&self, rendition: &Rendition) -> Arc<Window> {
-        let windows: Vec<_> = self.store.renditions().iter().map(|r| r.window()).collect();
-        let window = rendition.window();
+        self.aligned(rendition.window(), &self.store.renditions())
+    }
+
+    /// The window of one of these renditions, with discontinuities where the whole stream has them.
+    pub fn aligned(&self, window: Arc<Window>, renditions: &[Arc<Rendition>]) -> Arc<Window> {
+        let windows: Vec<_> = renditions.iter().map(|r| r.window()).collect();
         match self.leading(&windows) {
             Some(leading) => align(window, &leading),
             None => window,

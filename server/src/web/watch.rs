@@ -49,7 +49,7 @@ pub(super) fn html(view: &StreamView, sid: &str) -> String {
 <dt>Bitrate</dt><dd id="s-bitrate">-</dd>
 <dt>Throughput</dt><dd id="s-estimate">-</dd>
 <dt>Buffer</dt><dd id="s-buffer">-</dd>
-<dt>Behind live</dt><dd id="s-latency">-</dd>
+<dt id="l-latency">Behind live</dt><dd id="s-latency">-</dd>
 <dt>Start-up</dt><dd id="s-startup">-</dd>
 <dt>Stalls</dt><dd id="s-stalls">0</dd>
 <dt>Dropped frames</dt><dd id="s-dropped">0</dd></dl>
