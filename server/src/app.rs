@@ -249,7 +249,7 @@ impl App {
         if !self.jobs.cancel_and_wait(id).await {
             return Err(DeleteError::Busy(id.to_owned()));
         }
-        let on_air = stream.live.is_some() && stream.state == State::Live;
+        let on_air = stream.state == State::Live && self.is_on_air(id);
         if on_air {
             self.begin_farewell(Arc::clone(&stream));
         }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::Request;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::auth::bearer;
 use crate::app::App;
@@ -69,31 +69,45 @@ impl Buckets {
 /// # Errors
 /// 429 with `Retry-After` when it was too often.
 pub fn check(app: &App, request: &Request) -> Result<(), Problem> {
-    let writes = is_write(request.method(), request.uri().path());
-    let guesses =
-        bearer(request.headers()).is_some_and(|given| !app.gate.accepts(given)) && app.gate.needs_token();
-    let carries = request.headers().contains_key(header::AUTHORIZATION) && app.gate.needs_token();
+    let path = request.uri().path();
+    let writes = is_write(request.method(), path);
+    // The form carries its token in its body, where its handler finds it.
+    let carries = app.gate.needs_token()
+        && (request.headers().contains_key(header::AUTHORIZATION) || path == crate::web::FORM_PATH);
     if !writes && !carries {
         return Ok(());
     }
-    let socket = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
-    let network = network(socket.map(|socket| app.client_address(socket, request.headers())));
-    let (settings, now) = (app.settings.now(), Instant::now());
+    let network = network_of(app, request.extensions(), request.headers());
     if carries {
-        let mut buckets = app.pace.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        let wrong = bearer(request.headers()).is_some_and(|given| !app.gate.accepts(given));
         // Who guessed too often is not told whether this one was right.
-        let result = match guesses {
-            true => buckets.take(network, settings.wrong_tokens, now),
-            false => buckets.left(network, settings.wrong_tokens, now),
-        };
-        result.map_err(|wait| too_often("This address tried too many wrong tokens", wait))?;
+        app.pace.guess(app, network, wrong)?;
     }
     if writes {
         let mut buckets = app.pace.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = buckets.take(network, settings.writes_per_minute, now);
+        let taken = buckets.take(network, app.settings.now().writes_per_minute, Instant::now());
         taken.map_err(|wait| too_often("This address asks for too many changes in a short time", wait))?;
     }
     Ok(())
+}
+
+impl Pace {
+    /// Counts a wrong token, or only asks whether there were too many.
+    ///
+    /// # Errors
+    /// 429 with `Retry-After` when there were.
+    pub(crate) fn guess(&self, app: &App, network: u128, wrong: bool) -> Result<(), Problem> {
+        let (most, now) = (app.settings.now().wrong_tokens, Instant::now());
+        let mut buckets = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = if wrong { buckets.take(network, most, now) } else { buckets.left(network, most, now) };
+        result.map_err(|wait| too_often("This address tried too many wrong tokens", wait))
+    }
+}
+
+/// The network that a request comes from.
+pub(crate) fn network_of(app: &App, extensions: &Extensions, headers: &HeaderMap) -> u128 {
+    let socket = extensions.get::<Peer>().map(|peer| peer.address.ip());
+    network(socket.map(|socket| app.client_address(socket, headers)))
 }
 
 /// Whether a request counts: pieces of an upload come as fast as the line is, and reports of players have bounds of
