@@ -17,13 +17,22 @@ const engines = (() => {
       video.append(element);
       return element;
     });
-    const show = (index) => tracks.forEach((element, i) => { element.track.mode = i === index ? "showing" : "disabled"; });
-    show(list.findIndex((text) => text.default));
+    let chosen = list.findIndex((text) => text.default);
+    // Browsers choose one by themselves as well, some time after the tracks are there.
+    const apply = () => tracks.forEach(({ track }, i) => {
+      const mode = i === chosen ? "showing" : "disabled";
+      if (track.mode !== mode) track.mode = mode;
+    });
+    apply();
+    video.textTracks.addEventListener("change", apply);
     return {
       captions: () => list.map((text) => text.label || text.lang),
-      caption: show,
-      captioned: () => tracks.findIndex((element) => element.track.mode === "showing"),
-      remove: () => tracks.forEach((element) => element.remove()),
+      caption: (index) => { chosen = index; apply(); },
+      captioned: () => chosen,
+      remove: () => {
+        video.textTracks.removeEventListener("change", apply);
+        tracks.forEach((element) => element.remove());
+      },
     };
   };
   const label = (height, bits) => `${height}p  ${ui.rate(bits)}`;
