@@ -89,7 +89,7 @@ impl App {
         self.rendered.forget(id);
         let (store, name) = (Arc::clone(&self.store), id.to_owned());
         let removed = tokio::task::spawn_blocking(move || store.remove(&name)).await;
-        removed.unwrap_or_else(|_| Ok(false)).map(|_| ())
+        removed.unwrap_or(Ok(false)).map(|_| ())
     }
 }
 

@@ -230,7 +230,7 @@ mod tests {
 
         let (released, ()) =
             tokio::join!(wait(changes.clone(), there, &stop, longest, || None::<()>), async {
-                stop.cancel()
+                stop.cancel();
             });
         assert_eq!(released, Err(GaveUp::Stopping));
         let gone = wait(changes.clone(), || true, &CancellationToken::new(), longest, || None::<()>).await;
