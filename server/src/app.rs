@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::api::Feed;
 use crate::api::auth::Gate;
+use crate::api::measures::Answers;
 use crate::api::pace::Pace;
 use crate::catalog::{Catalog, CatalogError, Made, Source, State, Stream};
 use crate::config::Config;
@@ -59,6 +60,8 @@ pub struct App {
     pub gate: Gate,
     /// How often.
     pub pace: Pace,
+    /// How requests were answered.
+    pub answers: Answers,
     /// Playlists as they were last rendered.
     pub rendered: Rendered,
     /// Requests that wait for a stream to move.
@@ -136,6 +139,7 @@ impl App {
             viewers: Arc::new(Viewers::new(clock, gate.secret())),
             gate,
             pace: Pace::default(),
+            answers: Answers::default(),
             catalog,
             store,
             rendered: Rendered::default(),

@@ -51,7 +51,7 @@ impl Answer for Site {
         if *method == Method::HEAD {
             take_body(&mut response);
         }
-        log(method, uri.path(), response.status());
+        log(&self.app, method, uri.path(), response.status());
         response
     }
 }
@@ -98,13 +98,13 @@ async fn surround(State(app): State<Arc<App>>, request: Request, next: Next) -> 
         let request = body::idle_limited(app.config.limits.body, request);
         let mut response =
             match api::pace::check(&app, &request).and_then(|()| api::auth::guard(&app, &request)) {
-                Ok(()) => api::refuse_kicked(app, request, next).await,
+                Ok(()) => api::refuse_kicked(Arc::clone(&app), request, next).await,
                 Err(problem) => problem.into_response(),
             };
         cors::mark(&mut response);
         response
     };
-    log(&method, uri.path(), response.status());
+    log(&app, &method, uri.path(), response.status());
     response
 }
 
@@ -127,8 +127,9 @@ async fn options(app: &App, request: Request, next: Next) -> Response {
     response
 }
 
-/// Tells each request at debug level, failures of ours at warn.
-fn log(method: &Method, path: &str, status: StatusCode) {
+/// Counts each request, tells it at debug level, failures of ours at warn.
+fn log(app: &App, method: &Method, path: &str, status: StatusCode) {
+    app.answers.count(status);
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::warn!(%method, path, status = status.as_u16(), "request failed");
     } else {

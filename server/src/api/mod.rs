@@ -4,6 +4,7 @@ pub mod auth;
 mod create;
 mod events;
 mod live;
+pub mod measures;
 pub mod pace;
 mod packaging;
 mod sidecar;

@@ -67,7 +67,7 @@ impl Found {
                     return Ok(found);
                 }
                 if found.stream.state == State::Failed {
-                    return Err(failed(&found.stream));
+                    return Err(failed(app, &found.stream));
                 }
             }
             if place.is_none() {
@@ -87,7 +87,7 @@ impl Found {
             }
         }
         match app.watched(id) {
-            Some(stream) if stream.state == State::Failed => Err(failed(&stream)),
+            Some(stream) if stream.state == State::Failed => Err(failed(app, &stream)),
             Some(stream) => Err(not_yet(&stream)),
             None => Err(Problem::no_stream(id)),
         }
@@ -255,15 +255,16 @@ fn not_yet(stream: &Stream) -> Problem {
     .header(header::RETRY_AFTER, HeaderValue::from_static("2"))
 }
 
-fn failed(stream: &Stream) -> Problem {
+fn failed(app: &App, stream: &Stream) -> Problem {
+    // Why is told to everybody only where everybody may do everything.
+    let why = match &stream.error {
+        Some(why) if !app.gate.needs_token() => why,
+        _ => "its admin sees why",
+    };
     Problem::new(
         StatusCode::NOT_FOUND,
         "stream-failed",
         "The stream could not be made",
-        format!(
-            "Packaging \"{}\" failed before there was anything to play: {}",
-            stream.id,
-            stream.error.as_deref().unwrap_or("the log holds the cause")
-        ),
+        format!("Packaging \"{}\" failed before there was anything to play: {why}", stream.id),
     )
 }

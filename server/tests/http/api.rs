@@ -337,3 +337,18 @@ async fn who_changes_too_much_or_guesses_too_often_has_to_wait() {
         "players' reports are none"
     );
 }
+
+#[tokio::test]
+async fn why_a_stream_failed_is_told_to_those_who_have_the_token() {
+    let token = |config: &mut weir_server::config::Config| config.token = Some("0123456789abcdef".to_owned());
+    let server = Server::with(token, &[("bad", State::Failed, 0, false)]).await;
+    let right = ("Authorization", "Bearer 0123456789abcdef");
+    let page = ("Accept", "text/html");
+    for path in ["/api/stream/bad", "/api/streams", "/", "/stream/bad", "/stream/bad/hls/master.m3u8"] {
+        let answer = server.get_with(path, &[page]).await;
+        assert!(!answer.text().contains("the source is broken"), "{path}: {}", answer.text());
+    }
+    for path in ["/api/stream/bad", "/api/streams"] {
+        assert!(server.get_with(path, &[right]).await.text().contains("the source is broken"), "{path}");
+    }
+}
