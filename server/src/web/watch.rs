@@ -37,7 +37,8 @@ pub(super) fn html(view: &StreamView, sid: &str) -> String {
 <div>
 <div class="screen" id="player"><video id="video" controls playsinline muted autoplay aria-label="{title}"{poster}></video>
 <div class="message" id="message" role="status" hidden><p></p></div>
-{CONTROLS}<noscript><div class="message"><p>Without JavaScript: <a href="{hls}">HLS</a>, or play the address of this page in any player.</p></div></noscript></div>
+{CONTROLS}<noscript><video class="plain" controls playsinline src="{page}"{poster}></video></noscript></div>
+<noscript><p class="quiet">Without JavaScript this is the stream in one quality. Players take it as <a href="{hls}">HLS</a> or <a href="{dash}">DASH</a> too.</p></noscript>
 <h1>{title}</h1>
 <div class="bar"><span class="meta"><span class="state {state}" id="state">{state_text}</span><span class="viewers some" id="viewers">{watching} watching</span></span>
 <label class="meta tech">Player <select id="tech"><option value="hls">HLS (hls.js)</option><option value="dash">DASH (dash.js)</option></select></label></div>
