@@ -21,6 +21,8 @@ use crate::viewers::{Protocol, Viewers};
 
 /// Streams on a page of the list, unless asked otherwise.
 const PER_PAGE: usize = 50;
+/// Pages that can be asked for.
+const LAST_PAGE: usize = 1_000_000_000;
 /// Most that can be asked for.
 const MOST_PER_PAGE: usize = 200;
 
@@ -113,7 +115,7 @@ impl Filter {
                     });
                 }
                 "q" => filter.words = Some(value.to_lowercase()),
-                "page" => filter.page = positive(&value, "page", usize::MAX)?,
+                "page" => filter.page = positive(&value, "page", LAST_PAGE)?,
                 "per_page" => filter.per_page = positive(&value, "per_page", MOST_PER_PAGE)?,
                 _ => {}
             }
@@ -142,7 +144,6 @@ impl Filter {
 fn positive(text: &str, name: &str, most: usize) -> Result<usize, Problem> {
     match text.parse() {
         Ok(value) if (1..=most).contains(&value) => Ok(value),
-        _ if most == usize::MAX => Err(Problem::bad_request(format!("\"{name}\" must be 1 or more."))),
         _ => Err(Problem::bad_request(format!("\"{name}\" must be 1 to {most}."))),
     }
 }
