@@ -16,8 +16,8 @@ pub struct Answers([AtomicU64; 4]);
 impl Answers {
     /// Counts one.
     pub fn count(&self, status: StatusCode) {
-        let at = usize::from(status.as_u16() / 100).saturating_sub(2);
-        if let Some(count) = self.0.get(at) {
+        let at = usize::from(status.as_u16() / 100).checked_sub(2);
+        if let Some(count) = at.and_then(|at| self.0.get(at)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }

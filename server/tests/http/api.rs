@@ -202,7 +202,7 @@ async fn the_list_is_filtered_and_paged() {
         ("?per_page=2", 3, 2),
         ("?per_page=2&page=2", 3, 1),
         ("?page=9", 3, 0),
-        ("?page=18446744073709551615", 3, 0),
+        ("?page=1000000000", 3, 0),
         ("?unknown=1", 3, 3),
     ];
     for (query, total, items) in rows {
@@ -221,6 +221,7 @@ async fn the_list_is_filtered_and_paged() {
         "?page=0",
         "?page=-1",
         "?page=x",
+        "?page=18446744073709551615",
         "?per_page=201",
         "?per_page=0",
     ] {
