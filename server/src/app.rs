@@ -12,6 +12,8 @@ use url::Url;
 
 use crate::api::Feed;
 use crate::api::auth::Gate;
+use crate::api::measures::Answers;
+use crate::api::pace::Pace;
 use crate::catalog::{Catalog, CatalogError, Made, Source, State, Stream};
 use crate::config::Config;
 use crate::deliver::hls;
@@ -27,6 +29,7 @@ use crate::viewers::saved::Saved;
 use crate::viewers::{Clock, Viewers};
 use crate::webhooks::{self, Patience, Webhooks};
 
+mod farewell;
 mod live;
 mod pull;
 
@@ -55,6 +58,10 @@ pub struct App {
     pub(crate) watcher: Mutex<webhooks::watch::Watcher>,
     /// Who may write.
     pub gate: Gate,
+    /// How often.
+    pub pace: Pace,
+    /// How requests were answered.
+    pub answers: Answers,
     /// Playlists as they were last rendered.
     pub rendered: Rendered,
     /// Requests that wait for a stream to move.
@@ -74,6 +81,7 @@ pub struct App {
     /// Held while a live session is started.
     opening: tokio::sync::Mutex<()>,
     pulls: pull::Pulls,
+    farewells: farewell::Farewells,
     jobs: JobManager,
     policy: Arc<dyn FetchPolicy>,
 }
@@ -89,8 +97,13 @@ impl App {
             .with_context(|| format!("cannot create the data folder {}", data.display()))?;
         let catalog = Catalog::open(&data).await.with_context(|| format!("opening {}", data.display()))?;
         let folder = data.clone();
-        let store = tokio::task::spawn_blocking(move || Store::open(&folder)).await??;
-        let store = Arc::new(store);
+        let listed: Vec<_> = catalog.list().iter().map(|stream| stream.id.clone()).collect();
+        let opened = move || {
+            let store = Store::open(&folder)?;
+            farewell::sweep(&store, &folder.join("streams"), |id| listed.iter().any(|known| known == id));
+            anyhow::Ok(store)
+        };
+        let store = Arc::new(tokio::task::spawn_blocking(opened).await??);
         let settings = Settings::new(config.clone());
         let policy: Arc<dyn FetchPolicy> = Arc::new(SourcePolicy(Arc::clone(&settings)));
         let logs = Arc::new(StreamLogs::default());
@@ -121,9 +134,12 @@ impl App {
             live: LiveManager::new(Arc::clone(&store)),
             opening: tokio::sync::Mutex::default(),
             pulls: pull::Pulls::default(),
+            farewells: farewell::Farewells::default(),
             jobs: JobManager::new(Arc::clone(&store), options),
             viewers: Arc::new(Viewers::new(clock, gate.secret())),
             gate,
+            pace: Pace::default(),
+            answers: Answers::default(),
             catalog,
             store,
             rendered: Rendered::default(),
@@ -184,6 +200,7 @@ impl App {
         stream: Stream,
         key: Option<String>,
     ) -> Result<(Arc<Stream>, Made), CreateError> {
+        self.finish_farewell(&stream.id).await?;
         let (stream, made) = self.catalog.create(stream, key).await?;
         if made == Made::Before {
             return Ok((stream, made));
@@ -226,18 +243,30 @@ impl App {
         Ok(queued)
     }
 
-    /// Removes a stream, its job, its media and its viewers.
+    /// Removes a stream, its job, its media and its viewers. One that is on air is ended first, and what there is of it
+    /// stays a little for those who watch.
     ///
     /// # Errors
     /// When there is none, or its files cannot be removed.
-    pub async fn delete(&self, id: &str) -> Result<(), DeleteError> {
+    pub async fn delete(self: &Arc<Self>, id: &str) -> Result<(), DeleteError> {
         let stream = self.catalog.get(id).ok_or_else(|| CatalogError::Missing(id.to_owned()))?;
         if !self.jobs.cancel_and_wait(id).await {
             return Err(DeleteError::Busy(id.to_owned()));
         }
+        let on_air = stream.state == State::Live && self.is_on_air(id);
+        if on_air {
+            self.begin_farewell(Arc::clone(&stream));
+        }
         self.viewers.close(id);
         // First the catalogue: what it does not list is not served, whatever lies on the disk.
         self.catalog.delete(id).await?;
+        if on_air {
+            self.pulls.forget(id);
+            self.bid_farewell(stream).await;
+            self.logs.forget(id);
+            tracing::info!(stream = id, "deleted; its viewers get to the end of what there is");
+            return Ok(());
+        }
         // Whoever publishes is sent away, and finds no stream when it comes back.
         self.pulls.forget(id);
         self.live.leave(id).await;
@@ -400,6 +429,9 @@ pub enum CreateError {
     /// Its packaging could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The files of an earlier stream of this id are in the way.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
 }
 
 /// Why a failed stream could not be taken up again.

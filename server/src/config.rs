@@ -1,5 +1,7 @@
 //! Settings: flags over environment over a TOML file over defaults.
 
+mod file;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -79,6 +81,12 @@ pub struct Options {
     /// Connections at the same time from one address [default: 1024]
     #[arg(long, env = "WEIR_MAX_CONNECTIONS_PER_IP", value_name = "N")]
     pub max_connections_per_ip: Option<usize>,
+    /// Requests that change something which one address may send in a minute (IPv6: one /64) [default: 600]
+    #[arg(long, env = "WEIR_MAX_WRITES_PER_MINUTE", value_name = "N")]
+    pub max_writes_per_minute: Option<u32>,
+    /// Wrong tokens that one address may try in a minute [default: 20]
+    #[arg(long, env = "WEIR_WRONG_TOKENS", value_name = "N")]
+    pub wrong_tokens: Option<u32>,
     /// Address of a reverse proxy whose X-Forwarded-For is believed; may be given several times
     #[arg(long = "trusted-proxy", env = "WEIR_TRUSTED_PROXY", value_name = "IP", value_delimiter = ',')]
     pub trusted_proxy: Vec<IpAddr>,
@@ -182,6 +190,10 @@ pub struct Config {
     pub encoder_program: Option<EncoderProgram>,
     /// What a connection may cost.
     pub limits: Limits,
+    /// Changes that one address may ask for in a minute.
+    pub writes_per_minute: u32,
+    /// Wrong tokens that one address may try in a minute.
+    pub wrong_tokens: u32,
     /// Reverse proxies whose word on the client's address is taken.
     pub trusted_proxies: Vec<IpAddr>,
     /// The pair for HTTPS; without it HTTP is spoken.
@@ -204,11 +216,9 @@ impl Options {
     /// Reads a TOML file with the same names as the flags.
     ///
     /// # Errors
-    /// When it cannot be read, or holds a name or a value that is not known.
+    /// When it cannot be read, or with every name and value in it that is not right, its line, and what would be.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the settings in {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("the settings in {} are not right", path.display()))
+        file::read(path)
     }
 
     /// Fills what this leaves open from `other`.
@@ -237,6 +247,8 @@ impl Options {
             encode_in: self.encode_in.or(other.encode_in),
             max_connections: self.max_connections.or(other.max_connections),
             max_connections_per_ip: self.max_connections_per_ip.or(other.max_connections_per_ip),
+            max_writes_per_minute: self.max_writes_per_minute.or(other.max_writes_per_minute),
+            wrong_tokens: self.wrong_tokens.or(other.wrong_tokens),
             trusted_proxy: if self.trusted_proxy.is_empty() {
                 other.trusted_proxy
             } else {
@@ -279,6 +291,24 @@ impl Options {
             "redirect-http sends people to HTTPS, which needs tls-cert and tls-key"
         );
         anyhow::ensure!(tls.is_some() || self.rtmps.is_none(), "rtmps needs tls-cert and tls-key");
+        let taken =
+            |a: Option<SocketAddr>, b: Option<SocketAddr>| a.is_some_and(|a| a.port() != 0 && Some(a) == b);
+        let listen = self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let rtmp = self.rtmp.unwrap_or_else(|| RtmpListen::beside(listen.ip()));
+        let addresses = [
+            ("listen", Some(listen)),
+            ("redirect-http", self.redirect_http),
+            // The usual one may be taken: the server goes on without it.
+            ("rtmp", rtmp.address().filter(|_| matches!(rtmp, RtmpListen::At(_)))),
+            ("rtmps", self.rtmps),
+        ];
+        for (at, (name, address)) in addresses.iter().enumerate() {
+            let before = addresses.iter().take(at).find(|(_, other)| taken(*address, *other));
+            if let Some((other, address)) = before {
+                let address = address.map(|address| address.to_string()).unwrap_or_default();
+                anyhow::bail!("{name} and {other} are the same address, {address}; each needs its own");
+            }
+        }
         let positive = |name: &str, value: Option<usize>, default: usize| {
             let value = value.unwrap_or(default);
             anyhow::ensure!(value > 0, "{name} must be at least 1");
@@ -289,25 +319,24 @@ impl Options {
             anyhow::ensure!(token.len() >= 16, "the token must have at least 16 characters");
         }
         let limits = Limits::default();
-        let rtmp = RtmpLimits::default();
-        let idle = self.rtmp_idle_s.map_or(rtmp.idle, |s| Duration::from_secs(s.into()));
+        let usual = RtmpLimits::default();
+        let idle = self.rtmp_idle_s.map_or(usual.idle, |s| Duration::from_secs(s.into()));
         anyhow::ensure!(idle >= Duration::from_secs(1), "rtmp-idle-s must be at least 1");
         let rtmp_limits = RtmpLimits {
-            connections: positive("rtmp-max-connections", self.rtmp_max_connections, rtmp.connections)?,
+            connections: positive("rtmp-max-connections", self.rtmp_max_connections, usual.connections)?,
             per_address: positive(
                 "rtmp-max-connections-per-ip",
                 self.rtmp_max_connections_per_ip,
-                rtmp.per_address,
+                usual.per_address,
             )?,
             idle,
-            wrong_keys: self.rtmp_wrong_keys.unwrap_or(rtmp.wrong_keys).max(1),
-            ..rtmp
+            wrong_keys: self.rtmp_wrong_keys.unwrap_or(usual.wrong_keys).max(1),
+            ..usual
         };
-        let listen = self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         Ok(Config {
             data: self.data.unwrap_or_else(|| PathBuf::from("data")),
             listen,
-            rtmp: self.rtmp.unwrap_or_else(|| RtmpListen::beside(listen.ip())),
+            rtmp,
             rtmps: self.rtmps,
             rtmp_limits,
             roots,
@@ -329,6 +358,8 @@ impl Options {
                 )?,
                 ..limits
             },
+            writes_per_minute: self.max_writes_per_minute.unwrap_or(600).max(1),
+            wrong_tokens: self.wrong_tokens.unwrap_or(20).max(1),
             trusted_proxies: self.trusted_proxy,
             tls,
             redirect_http: self.redirect_http,

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,9 +86,11 @@ fn run() -> anyhow::Result<()> {
     let mut config = cli.options.clone().or(file).resolve()?;
     config.encoder_program = (config.encode_in == EncodeIn::Process).then(EncoderProgram::this);
     if matches!(cli.command, Some(Command::CheckConfig)) {
+        filter(&config.log)?;
         if let Some(files) = &config.tls {
             Tls::open(files.clone())?;
         }
+        check_data(&config.data)?;
         writeln!(std::io::stdout(), "{}", summary(&config))?;
         return Ok(());
     }
@@ -99,6 +101,9 @@ fn run() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("weir-http")
+        // Who was held for a part is let go before those who have it ask for more: a live stream's thread wakes a crowd by
+        // the queue that all workers share, which they look at every now and then only while they have work of their own.
+        .global_queue_interval(1)
         .build()
         .context("cannot start the runtime's threads")?;
     let result = runtime.block_on(serve(config, cli.options, cli.config, set_log));
@@ -300,6 +305,18 @@ fn set_up_log(config: &Config) -> anyhow::Result<SetLog> {
 fn filter(text: &str) -> anyhow::Result<EnvFilter> {
     EnvFilter::try_new(text)
         .with_context(|| format!("log = \"{text}\" is no filter; \"info\" or \"info,weir_server=debug\" are"))
+}
+
+/// Whether the server could keep anything in its folder, or make it.
+fn check_data(data: &Path) -> anyhow::Result<()> {
+    use rustix::fs::{Access, access};
+    let there = data.ancestors().find(|folder| folder.exists() || folder.as_os_str().is_empty());
+    let nearest = there.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    anyhow::ensure!(nearest.is_dir(), "data = {}: {} is not a folder", data.display(), nearest.display());
+    access(nearest, Access::WRITE_OK | Access::EXEC_OK).with_context(|| {
+        let who = rustix::process::getuid().as_raw();
+        format!("data = {}: user {who} cannot write to {}", data.display(), nearest.display())
+    })
 }
 
 fn summary(config: &Config) -> String {

@@ -61,6 +61,8 @@ impl Settings {
             encode_in,
             encoder_program: _,
             limits,
+            writes_per_minute,
+            wrong_tokens,
             trusted_proxies,
             tls,
             redirect_http,
@@ -90,6 +92,8 @@ impl Settings {
         compare(Changes::at_start, "encode-in", *encode_in == old.encode_in);
         compare(Changes::at_once, "max-connections", limits.connections == old.limits.connections);
         compare(Changes::at_once, "max-connections-per-ip", limits.per_address == old.limits.per_address);
+        compare(Changes::at_once, "max-writes-per-minute", *writes_per_minute == old.writes_per_minute);
+        compare(Changes::at_once, "wrong-tokens", *wrong_tokens == old.wrong_tokens);
         compare(Changes::at_once, "trusted-proxy", *trusted_proxies == old.trusted_proxies);
         // Another certificate is taken at once; whether there is TLS at all is settled with the socket.
         match (tls, &old.tls) {

@@ -51,7 +51,7 @@ impl Answer for Site {
         if *method == Method::HEAD {
             take_body(&mut response);
         }
-        log(method, uri.path(), response.status());
+        log(&self.app, method, uri.path(), response.status());
         response
     }
 }
@@ -93,22 +93,43 @@ async fn wrong_method(method: Method) -> Problem {
 async fn surround(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let response = if method == Method::OPTIONS {
-        cors::preflight(uri.path())
+        options(&app, request, next).await
     } else {
         let request = body::idle_limited(app.config.limits.body, request);
-        let mut response = match api::auth::guard(&app, &request) {
-            Ok(()) => api::refuse_kicked(app, request, next).await,
-            Err(problem) => problem.into_response(),
-        };
+        let mut response =
+            match api::pace::check(&app, &request).and_then(|()| api::auth::guard(&app, &request)) {
+                Ok(()) => api::refuse_kicked(Arc::clone(&app), request, next).await,
+                Err(problem) => problem.into_response(),
+            };
         cors::mark(&mut response);
         response
     };
-    log(&method, uri.path(), response.status());
+    log(&app, &method, uri.path(), response.status());
     response
 }
 
-/// Tells each request at debug level, failures of ours at warn.
-fn log(method: &Method, path: &str, status: StatusCode) {
+/// What may be done at a path. A page that asks in advance gets its answer also where there is nothing, so that it sees
+/// the 404 itself.
+async fn options(app: &App, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let asks_in_advance = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    // Without the body: whatever it holds is none of the route's business.
+    let (parts, _) = request.into_parts();
+    let mut refusal = next.run(Request::from_parts(parts, axum::body::Body::empty())).await;
+    if refusal.status() == StatusCode::NOT_FOUND && !asks_in_advance {
+        cors::mark(&mut refusal);
+        return refusal;
+    }
+    let mut response = cors::options(&path);
+    if path == "/api/upload" || path.starts_with("/api/upload/") {
+        api::describe_uploads(app, response.headers_mut());
+    }
+    response
+}
+
+/// Counts each request, tells it at debug level, failures of ours at warn.
+fn log(app: &App, method: &Method, path: &str, status: StatusCode) {
+    app.answers.count(status);
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::warn!(%method, path, status = status.as_u16(), "request failed");
     } else {

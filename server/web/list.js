@@ -39,7 +39,7 @@
     const n = stream.viewers.current;
     meta.append(make("span", n ? "viewers some" : "viewers", n === 1 ? "1 viewer" : `${n} viewers`));
     const top = stream.renditions.filter((r) => r.kind === "video").at(-1);
-    if (top) meta.append(make("span", "", `up to ${top.name}`));
+    if (top) meta.append(make("span", "", `up to ${top.height}p`));
     text.append(title, meta);
     if (stream.state === "packaging" || stream.state === "queued") {
       const bar = make("progress");
@@ -61,7 +61,7 @@
     const cards = items.map((stream) => {
       // A card that says the same stays the same element, so that focus and images do not flicker.
       const live = stream.state === "live";
-      const text = JSON.stringify([stream.title, stream.state, stream.viewers.current, stream.progress, stream.error, stream.urls.poster, live || stream.duration_s, stream.renditions.map((r) => r.name)]);
+      const text = JSON.stringify([stream.title, stream.state, stream.viewers.current, stream.progress, stream.error, stream.urls.poster, live || stream.duration_s, stream.renditions.map((r) => r.height)]);
       const old = known.get(stream.id);
       const element = old && old.text === text ? old.element : card(stream);
       known.set(stream.id, { text, element });

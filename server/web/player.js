@@ -1,12 +1,39 @@
 // The two engines behind the watch page's player, with one face: hls.js for HLS, dash.js (loaded when chosen) for DASH.
 "use strict";
 const engines = (() => {
-  // Each answers: levels(), level(), choose(id or -1), estimate(), buffer(), latency(), live(), toLive(), stop(), captions(), caption(i).
+  // Each answers: levels(), level(), choose(id or -1), estimate(), buffer(), latency(), live(), toLive(), stop(), captions(), caption(i), captioned().
   const ahead = (video) => {
     for (let i = 0; i < video.buffered.length; i++) {
       if (video.buffered.start(i) <= video.currentTime + 0.1 && video.buffered.end(i) > video.currentTime) return video.buffered.end(i) - video.currentTime;
     }
     return 0;
+  };
+  // Subtitles as the browser's own tracks. dash.js loses those of a language that is chosen while it seeks, and shows none
+  // while the film stands still.
+  const texts = (video, root) => {
+    const list = JSON.parse(root.dataset.subtitles || "[]");
+    const tracks = list.map((text) => {
+      const element = ui.make("track", { kind: "subtitles", src: text.url, srclang: text.lang, label: text.label || text.lang });
+      video.append(element);
+      return element;
+    });
+    let chosen = list.findIndex((text) => text.default);
+    // Browsers choose one by themselves as well, some time after the tracks are there.
+    const apply = () => tracks.forEach(({ track }, i) => {
+      const mode = i === chosen ? "showing" : "disabled";
+      if (track.mode !== mode) track.mode = mode;
+    });
+    apply();
+    video.textTracks.addEventListener("change", apply);
+    return {
+      captions: () => list.map((text) => text.label || text.lang),
+      caption: (index) => { chosen = index; apply(); },
+      captioned: () => chosen,
+      remove: () => {
+        video.textTracks.removeEventListener("change", apply);
+        tracks.forEach((element) => element.remove());
+      },
+    };
   };
   const label = (height, bits) => `${height}p  ${ui.rate(bits)}`;
 
@@ -17,6 +44,7 @@ const engines = (() => {
       cmcd: { sessionId: sid, contentId: id, useHeaders: true },
       startPosition: live === "1" ? -1 : 0, // A file that is still being packaged starts at its beginning, not at its edge.
       lowLatencyMode: true,
+      abrEwmaDefaultEstimate: 2500000, // What most lines carry: a film that begins in its lowest quality looks broken.
       capLevelToPlayerSize: true,
       maxBufferLength: 30,
       maxMaxBufferLength: 30, // Both: a page that is killed is then no longer counted half a minute later.
@@ -26,6 +54,7 @@ const engines = (() => {
     player.on(Hls.Events.MANIFEST_PARSED, () => { tell.ready(); });
     player.on(Hls.Events.LEVEL_SWITCHED, () => tell.level());
     player.on(Hls.Events.SUBTITLE_TRACKS_UPDATED, () => tell.ready());
+    player.on(Hls.Events.SUBTITLE_TRACK_SWITCH, () => tell.level());
     player.on(Hls.Events.FRAG_BUFFERED, () => { retry = 0; started = true; tell.say(""); });
     player.on(Hls.Events.ERROR, (_, data) => {
       if (!data.fatal) return;
@@ -46,6 +75,7 @@ const engines = (() => {
       choose: (which) => { player.nextLevel = Number(which); },
       captions: () => player.subtitleTracks.map((track) => track.name || track.lang || "Subtitles"),
       caption: (index) => { player.subtitleDisplay = index >= 0; player.subtitleTrack = index; },
+      captioned: () => player.subtitleDisplay ? player.subtitleTrack : -1,
       estimate: () => player.bandwidthEstimate,
       buffer: () => ahead(video),
       live: () => details()?.live ?? live === "1",
@@ -75,6 +105,8 @@ const engines = (() => {
         buffer: { bufferTimeAtTopQuality: 30, bufferTimeAtTopQualityLongForm: 30 },
       },
     });
+    player.registerCustomCapabilitiesFilter((representation) => !representation.mimeType?.startsWith("text/"));
+    const subtitles = texts(video, root);
     const events = dashjs.MediaPlayer.events;
     player.on(events.STREAM_INITIALIZED, () => { tell.say(""); tell.ready(); });
     player.on(events.QUALITY_CHANGE_RENDERED, () => tell.level());
@@ -88,7 +120,6 @@ const engines = (() => {
     player.initialize(video, source, true, live === "1" ? NaN : 0);
     const list = () => { try { return player.getRepresentationsByType("video") ?? []; } catch { return []; } };
     const current = () => { try { return player.getCurrentRepresentationForType("video"); } catch { return null; } };
-    const tracks = () => { try { return player.getTracksFor("text") ?? []; } catch { return []; } };
     const isLive = () => { try { return player.isDynamic(); } catch { return live === "1"; } };
     return {
       name: "dash",
@@ -98,8 +129,9 @@ const engines = (() => {
         player.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: which === "-1" } } } });
         if (which !== "-1") player.setRepresentationForTypeById("video", which, true);
       },
-      captions: () => tracks().map((track) => track.labels?.[0]?.text || track.lang || "Subtitles"),
-      caption: (index) => player.setTextTrack(index),
+      captions: subtitles.captions,
+      caption: subtitles.caption,
+      captioned: subtitles.captioned,
       estimate: () => player.getAverageThroughput("video") * 1000,
       buffer: () => ahead(video),
       live: isLive,
@@ -107,7 +139,7 @@ const engines = (() => {
       latency: () => isLive() ? player.getCurrentLiveLatency() || null : null,
       target: () => player.getTargetLiveDelay?.() || 3,
       toLive: () => player.seekToOriginalLive(),
-      stop: () => { clearTimeout(timer); player.reset(); },
+      stop: () => { clearTimeout(timer); subtitles.remove(); player.reset(); },
     };
   };
 
@@ -115,7 +147,7 @@ const engines = (() => {
   const native = (video, root) => {
     video.src = video.canPlayType("application/vnd.apple.mpegurl") ? root.dataset.hls : root.dataset.page;
     const none = () => null;
-    return { name: "native", levels: () => [], level: () => "-1", choose: none, captions: () => [], caption: none, estimate: () => NaN, buffer: () => ahead(video), live: () => video.duration === Infinity, lowLatency: () => false, latency: none, target: () => 6, toLive: () => { video.currentTime = video.seekable.end(video.seekable.length - 1); }, stop: () => { video.removeAttribute("src"); video.load(); } };
+    return { name: "native", levels: () => [], level: () => "-1", choose: none, captions: () => [], caption: none, captioned: () => -1, estimate: () => NaN, buffer: () => ahead(video), live: () => video.duration === Infinity, lowLatency: () => false, latency: none, target: () => 6, toLive: () => { video.currentTime = video.seekable.end(video.seekable.length - 1); }, stop: () => { video.removeAttribute("src"); video.load(); } };
   };
   return { hls, dash, native, usable: () => Boolean(window.Hls && Hls.isSupported()) };
 })();

@@ -33,6 +33,7 @@
   const named = () => {
     const now = engine?.levels().find((level) => level.id === engine.level());
     if (quality.options[0]) quality.options[0].textContent = now ? `Auto (${now.height}p)` : "Auto";
+    if (engine) captions.value = String(engine.captioned());
   };
   const play = () => video.play().catch((error) => { if (error.name === "NotAllowedError") told.hold(); });
   const tell = { say, level: named, ready: () => { say(""); fill(); play(); } };
@@ -144,6 +145,7 @@
     const [from, to] = range();
     ui.show("time", moving ? (to - video.currentTime > 1 && to > from ? `-${ui.length(to - video.currentTime)}` : "0:00") : `${ui.length(video.currentTime)} / ${ui.length(to)}`);
     const latency = moving ? engine.latency() : null;
+    for (const name of ["l-latency", "s-latency"]) ui.byId(name).hidden = !moving;
     const golive = ui.byId("golive");
     golive.hidden = !moving;
     const atEdge = latency !== null && latency < Math.max(engine.target() * 2, engine.target() + 4);

@@ -149,7 +149,7 @@ fn unauthorized() -> Problem {
     .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"weir\""))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())

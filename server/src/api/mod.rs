@@ -4,6 +4,8 @@ pub mod auth;
 mod create;
 mod events;
 mod live;
+pub mod measures;
+pub mod pace;
 mod packaging;
 mod sidecar;
 mod source;
@@ -27,8 +29,8 @@ pub use create::{Draft, Published, publish};
 pub use events::Feed;
 pub use live::LiveView;
 pub use source::check as check_source;
-pub use upload::sweep as sweep_uploads;
 pub(crate) use upload::{check_room, store_whole};
+pub use upload::{describe as describe_uploads, sweep as sweep_uploads};
 pub use view::{StreamView, view};
 pub use viewers::refuse_kicked;
 

@@ -11,19 +11,22 @@ use serde_json::{Value, json};
 
 use super::create::{Draft, Published, check_title, publish};
 use super::live::{self, with_ingest};
-use super::view::{StreamView, view, whole_view};
+use super::view::{SOURCES, StreamView, kind, view, whole_view};
 use crate::app::{App, DeleteError};
 use crate::catalog::{CatalogError, Made, State as StreamState, Stream};
 use crate::deliver::extract::StreamId;
 use crate::http::problem::FieldError;
 use crate::http::{Entity, Problem};
+use crate::viewers::{Protocol, Viewers};
 
 /// Streams on a page of the list, unless asked otherwise.
 const PER_PAGE: usize = 50;
+/// Pages that can be asked for.
+const LAST_PAGE: usize = 1_000_000_000;
 /// Most that can be asked for.
 const MOST_PER_PAGE: usize = 200;
 
-/// `GET /api/streams?state=&q=&page=&per_page=`
+/// `GET /api/streams?state=&mode=&source=&protocol=&q=&page=&per_page=`
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
@@ -32,8 +35,10 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let filter = Filter::parse(query.as_deref().unwrap_or(""))?;
     let admin = app.gate.is_admin(&headers);
+    let viewers = Arc::clone(&app.viewers);
     let body = views(&app, admin, move |streams| {
-        let matching: Vec<_> = streams.into_iter().filter(|stream| filter.matches(stream)).collect();
+        let matching: Vec<_> =
+            streams.into_iter().filter(|stream| filter.matches(stream, &viewers)).collect();
         let total = matching.len();
         let from = (filter.page - 1).saturating_mul(filter.per_page);
         (matching.into_iter().skip(from).take(filter.per_page).collect(), (total, filter.page))
@@ -61,6 +66,10 @@ pub(super) async fn views<T: Send + 'static>(
 
 struct Filter {
     state: Option<StreamState>,
+    live: Option<bool>,
+    source: Option<&'static str>,
+    /// Somebody watches by it now.
+    protocol: Option<Protocol>,
     words: Option<String>,
     page: usize,
     per_page: usize,
@@ -68,18 +77,45 @@ struct Filter {
 
 impl Filter {
     fn parse(query: &str) -> Result<Self, Problem> {
-        let mut filter = Self { state: None, words: None, page: 1, per_page: PER_PAGE };
+        let mut filter = Self {
+            state: None,
+            live: None,
+            source: None,
+            protocol: None,
+            words: None,
+            page: 1,
+            per_page: PER_PAGE,
+        };
+        let unknown =
+            |name: &str, known: &str| Problem::bad_request(format!("\"{name}\" must be one of {known}."));
         for (key, value) in url::form_urlencoded::parse(query.as_bytes()).take(64) {
             match &*key {
                 "state" if !value.is_empty() => {
-                    let known = StreamState::parse(&value).ok_or_else(|| {
-                        let names = StreamState::ALL.map(StreamState::name).join(", ");
-                        Problem::bad_request(format!("\"state\" must be one of {names}."))
-                    })?;
-                    filter.state = Some(known);
+                    let names = || StreamState::ALL.map(StreamState::name).join(", ");
+                    filter.state =
+                        Some(StreamState::parse(&value).ok_or_else(|| unknown("state", &names()))?);
+                }
+                "mode" if !value.is_empty() => {
+                    filter.live = Some(match &*value {
+                        "live" => true,
+                        "vod" => false,
+                        _ => return Err(unknown("mode", "vod, live")),
+                    });
+                }
+                "source" if !value.is_empty() => {
+                    let known = SOURCES.into_iter().find(|known| *known == value);
+                    filter.source = Some(known.ok_or_else(|| unknown("source", &SOURCES.join(", ")))?);
+                }
+                "protocol" if !value.is_empty() => {
+                    filter.protocol = Some(match &*value {
+                        "hls" => Protocol::Hls,
+                        "dash" => Protocol::Dash,
+                        "progressive" => Protocol::Progressive,
+                        _ => return Err(unknown("protocol", "hls, dash, progressive")),
+                    });
                 }
                 "q" => filter.words = Some(value.to_lowercase()),
-                "page" => filter.page = positive(&value, "page", usize::MAX)?,
+                "page" => filter.page = positive(&value, "page", LAST_PAGE)?,
                 "per_page" => filter.per_page = positive(&value, "per_page", MOST_PER_PAGE)?,
                 _ => {}
             }
@@ -87,9 +123,20 @@ impl Filter {
         Ok(filter)
     }
 
-    fn matches(&self, stream: &Stream) -> bool {
+    fn matches(&self, stream: &Stream, viewers: &Viewers) -> bool {
         let words = self.words.as_deref().unwrap_or("");
+        let watched_by = |protocol| {
+            let by = viewers.count(&stream.id).by_protocol;
+            0 < match protocol {
+                Protocol::Hls => by.hls,
+                Protocol::Dash => by.dash,
+                Protocol::Progressive => by.progressive,
+            }
+        };
         self.state.is_none_or(|state| state == stream.state)
+            && self.live.is_none_or(|live| live == stream.live.is_some())
+            && self.source.is_none_or(|source| source == kind(&stream.source))
+            && self.protocol.is_none_or(watched_by)
             && (stream.id.contains(words) || stream.title.to_lowercase().contains(words))
     }
 }
@@ -97,7 +144,6 @@ impl Filter {
 fn positive(text: &str, name: &str, most: usize) -> Result<usize, Problem> {
     match text.parse() {
         Ok(value) if (1..=most).contains(&value) => Ok(value),
-        _ if most == usize::MAX => Err(Problem::bad_request(format!("\"{name}\" must be 1 or more."))),
         _ => Err(Problem::bad_request(format!("\"{name}\" must be 1 to {most}."))),
     }
 }

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 use super::create::check_title;
 use crate::app::App;
+use crate::catalog::Stream;
 use crate::deliver::extract::StreamId;
+use crate::deliver::subtitle_address;
 use crate::http::Problem;
 use crate::http::problem::FieldError;
 use crate::ingest::subtitles::{MOST_BYTES, language, parse};
@@ -22,9 +24,10 @@ pub(super) const MOST_LANGUAGES: usize = 50;
 
 /// `GET /api/stream/{id}/subtitles`
 pub(super) async fn list(State(app): State<Arc<App>>, StreamId(id): StreamId) -> Result<Response, Problem> {
-    app.catalog.get(&id).ok_or_else(|| Problem::no_stream(&id))?;
-    let items: Vec<_> =
-        app.media(&id).map(|store| store.subtitles().iter().map(shown).collect()).unwrap_or_default();
+    let stream = app.catalog.get(&id).ok_or_else(|| Problem::no_stream(&id))?;
+    let list =
+        |store: Arc<StreamStore>| store.subtitles().iter().map(|track| shown(&stream, track)).collect();
+    let items: Vec<_> = app.media(&id).map(list).unwrap_or_default();
     Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(json!({"items": items}))).into_response())
 }
 
@@ -36,7 +39,7 @@ pub(super) async fn put(
     RawQuery(query): RawQuery,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    app.catalog.get(&id).ok_or_else(|| Problem::no_stream(&id))?;
+    let stream = app.catalog.get(&id).ok_or_else(|| Problem::no_stream(&id))?;
     let lang = tag(&lang)?;
     let (mut label, mut default) = (None, false);
     for (key, value) in url::form_urlencoded::parse(query.as_deref().unwrap_or("").as_bytes()).take(16) {
@@ -68,7 +71,9 @@ pub(super) async fn put(
             tracing::error!(stream = store.id(), %error, "cannot store subtitles");
             Problem::internal("storing the subtitles")
         })?;
-        Ok::<_, Problem>(store.subtitles().iter().find(|track| track.lang == lang).map(shown))
+        Ok::<_, Problem>(
+            store.subtitles().iter().find(|track| track.lang == lang).map(|track| shown(&stream, track)),
+        )
     })
     .await
     .map_err(|_| Problem::internal("reading the subtitles"))??;
@@ -99,13 +104,14 @@ pub(super) async fn delete(
 }
 
 /// A track as the API shows it.
-pub(super) fn shown(track: &TextTrack) -> Value {
+pub(super) fn shown(stream: &Stream, track: &TextTrack) -> Value {
     json!({
         "lang": track.lang,
         "label": track.label,
         "default": track.default,
         "end_s": track.end_ms as f64 / 1000.0,
         "bytes": track.bytes,
+        "url": subtitle_address(stream, track),
     })
 }
 

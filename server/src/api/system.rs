@@ -9,6 +9,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
+use super::measures;
 use crate::app::App;
 use crate::catalog::{State as StreamState, unix_ms};
 use crate::deliver::dash::date_time;
@@ -111,6 +112,8 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
         "Requests that wait for what a stream has not yet.",
         vec![(String::new(), app.holds.count() as f64)],
     );
+    app.answers.write(&mut text);
+    measures::process(&mut text);
     app.viewers.write_metrics(&mut text);
     let headers = [
         (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"),

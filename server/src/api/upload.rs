@@ -30,6 +30,14 @@ const TUS: HeaderName = HeaderName::from_static("tus-resumable");
 /// Uploads that nobody made a stream of are deleted after this time.
 const UNUSED: Duration = Duration::from_secs(86_400);
 
+/// What tus clients ask for in advance: the version, the extensions, the largest upload.
+pub fn describe(app: &App, headers: &mut HeaderMap) {
+    headers.insert(TUS, HeaderValue::from_static("1.0.0"));
+    headers.insert("tus-version", HeaderValue::from_static("1.0.0"));
+    headers.insert("tus-extension", HeaderValue::from_static("creation,termination"));
+    headers.insert("tus-max-size", HeaderValue::from(app.settings.now().max_source));
+}
+
 /// `POST /api/upload`
 pub(super) async fn receive(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let id = uuid::Uuid::new_v4().to_string();

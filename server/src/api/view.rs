@@ -99,6 +99,8 @@ pub struct Urls {
 ///
 /// Looks for the poster's file, so call it from a blocking thread or for few streams at a time.
 pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
+    // Why something went wrong names files and addresses: where there is a token, it is for those who have it.
+    let told = admin || !app.gate.needs_token();
     let job = app.job(&stream.id);
     let media = app.media(&stream.id);
     let renditions = media.as_ref().map(|media| media.renditions()).unwrap_or_default();
@@ -132,8 +134,8 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
         state: stream.state,
         progress: (progress * 1000.0).round() / 1000.0,
         playable: media.as_ref().is_some_and(|media| media.edge().borrow().playable()),
-        error: stream.error.clone(),
-        warnings: job.map(|job| job.warnings).unwrap_or_default(),
+        error: stream.error.clone().map(|why| if told { why } else { UNTOLD.to_owned() }),
+        warnings: job.filter(|_| told).map(|job| job.warnings).unwrap_or_default(),
         // A fragmented source may announce its first fragment only.
         duration_s: known.filter(|known| *known > finished).or((finished > 0.0).then_some(finished)),
         source: if admin { json!(stream.source) } else { json!({"type": kind(&stream.source)}) },
@@ -157,9 +159,9 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
                 }
             })
             .collect(),
-        subtitles: media
-            .as_ref()
-            .map_or_else(Vec::new, |media| media.subtitles().iter().map(super::subtitles::shown).collect()),
+        subtitles: media.as_ref().map_or_else(Vec::new, |media| {
+            media.subtitles().iter().map(|track| super::subtitles::shown(stream, track)).collect()
+        }),
         viewers: app.viewers.count(&stream.id),
         qoe: app.viewers.quality(&stream.id),
         live,
@@ -184,6 +186,12 @@ pub(super) fn whole_view(app: &App, stream: &Stream, admin: bool) -> StreamView 
     }
     view
 }
+
+/// Why a stream failed, for those who may not know more.
+const UNTOLD: &str = "It could not be made; its admin sees why.";
+
+/// Every type of source as the API names it.
+pub(super) const SOURCES: [&str; 5] = ["file", "url", "upload", "publisher", "testcard"];
 
 /// A source's type as the API names it.
 pub(crate) fn kind(source: &Source) -> &'static str {

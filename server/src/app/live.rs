@@ -223,7 +223,8 @@ impl App {
         });
     }
 
-    fn is_on_air(&self, id: &str) -> bool {
+    /// Whether its session runs.
+    pub(super) fn is_on_air(&self, id: &str) -> bool {
         self.live.watch(id).is_some_and(|status| status.has_changed().is_ok())
     }
 

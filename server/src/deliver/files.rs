@@ -216,7 +216,8 @@ impl Asked<'_> {
         let id = &self.found.stream.id;
         let _place = self.app.holds.take(id, client.address)?;
         let longest = self.found.timing().longest_hold();
-        match hold::wait(self.found.store.edge(), &self.app.stop, longest, look).await {
+        let (changes, removed) = (self.rendition.changes(), || self.found.store.is_removed());
+        match hold::wait(changes, removed, &self.app.stop, longest, look).await {
             Ok(result) => result,
             Err(why) => Err(hold::in_vain(why, id)),
         }

@@ -40,7 +40,7 @@ impl Found {
     /// # Errors
     /// 404 when there is none, 503 when its first segment is still to come.
     pub fn now(app: &App, id: &str) -> Result<Self, Problem> {
-        let stream = app.catalog.get(id).ok_or_else(|| Problem::no_stream(id))?;
+        let stream = app.watched(id).ok_or_else(|| Problem::no_stream(id))?;
         let store = app.media(id).ok_or_else(|| not_yet(&stream))?;
         Ok(Self { stream, store })
     }
@@ -50,7 +50,7 @@ impl Found {
     /// # Errors
     /// As [`now`](Self::now), and 404 for a stream that failed before it had anything to play, 503 when too many wait.
     pub async fn playable(app: &App, id: &str, client: &Client) -> Result<Self, Problem> {
-        let segment_ms = app.catalog.get(id).map_or(0, |stream| stream.profile.segment_ms);
+        let segment_ms = app.watched(id).map_or(0, |stream| stream.profile.segment_ms);
         let hold_back = Timing { target: Timing::target_of(segment_ms), part_ms: 0 }.longest_hold();
         let deadline = tokio::time::Instant::now() + hold_back.max(FIRST_SEGMENT_WAIT);
         let mut place = None;
@@ -67,7 +67,7 @@ impl Found {
                     return Ok(found);
                 }
                 if found.stream.state == State::Failed {
-                    return Err(failed(&found.stream));
+                    return Err(failed(app, &found.stream));
                 }
             }
             if place.is_none() {
@@ -86,8 +86,8 @@ impl Found {
                 () = tokio::time::sleep_until(deadline) => break,
             }
         }
-        match app.catalog.get(id) {
-            Some(stream) if stream.state == State::Failed => Err(failed(&stream)),
+        match app.watched(id) {
+            Some(stream) if stream.state == State::Failed => Err(failed(app, &stream)),
             Some(stream) => Err(not_yet(&stream)),
             None => Err(Problem::no_stream(id)),
         }
@@ -191,8 +191,12 @@ impl Found {
 
     /// What a rendition lists, with discontinuities where the whole stream has them.
     pub fn window(&self, rendition: &Rendition) -> Arc<Window> {
-        let windows: Vec<_> = self.store.renditions().iter().map(|r| r.window()).collect();
-        let window = rendition.window();
+        self.aligned(rendition.window(), &self.store.renditions())
+    }
+
+    /// The window of one of these renditions, with discontinuities where the whole stream has them.
+    pub fn aligned(&self, window: Arc<Window>, renditions: &[Arc<Rendition>]) -> Arc<Window> {
+        let windows: Vec<_> = renditions.iter().map(|r| r.window()).collect();
         match self.leading(&windows) {
             Some(leading) => align(window, &leading),
             None => window,
@@ -205,7 +209,7 @@ impl Found {
 
     /// Part of media names; another one when a stream is deleted and made again under the same id.
     pub fn generation(&self) -> String {
-        format!("{:x}", self.stream.created_ms)
+        generation_of(&self.stream)
     }
 
     /// What was rendered of it last.
@@ -224,6 +228,11 @@ impl Found {
             ended,
         }
     }
+}
+
+/// Part of the names of a stream's media.
+pub(super) fn generation_of(stream: &Stream) -> String {
+    format!("{:x}", stream.created_ms)
 }
 
 fn longest_seconds(rendition: &Rendition) -> u32 {
@@ -246,15 +255,16 @@ fn not_yet(stream: &Stream) -> Problem {
     .header(header::RETRY_AFTER, HeaderValue::from_static("2"))
 }
 
-fn failed(stream: &Stream) -> Problem {
+fn failed(app: &App, stream: &Stream) -> Problem {
+    // Why is told to everybody only where everybody may do everything.
+    let why = match &stream.error {
+        Some(why) if !app.gate.needs_token() => why,
+        _ => "its admin sees why",
+    };
     Problem::new(
         StatusCode::NOT_FOUND,
         "stream-failed",
         "The stream could not be made",
-        format!(
-            "Packaging \"{}\" failed before there was anything to play: {}",
-            stream.id,
-            stream.error.as_deref().unwrap_or("the log holds the cause")
-        ),
+        format!("Packaging \"{}\" failed before there was anything to play: {why}", stream.id),
     )
 }

@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::Problem;
-use crate::store::Edge;
 
 /// How many requests may be held at the same time.
 #[derive(Debug, Clone, Copy)]
@@ -114,27 +113,30 @@ pub enum GaveUp {
     Removed,
 }
 
-/// Looks at every move of the edge until `look` finds something, for `longest` at most.
+/// Looks at every change of a rendition until `look` finds something, for `longest` at most.
+///
+/// A part of another rendition wakes nobody here: with three renditions a crowd would be woken three times for each.
 ///
 /// # Errors
 /// See [`GaveUp`].
 pub async fn wait<T>(
-    mut edge: watch::Receiver<Edge>,
+    mut changes: watch::Receiver<u64>,
+    removed: impl Fn() -> bool,
     stop: &CancellationToken,
     longest: Duration,
     mut look: impl FnMut() -> Option<T>,
 ) -> Result<T, GaveUp> {
     let deadline = Instant::now() + longest;
     loop {
-        let removed = edge.borrow_and_update().removed;
-        if removed {
+        changes.mark_unchanged();
+        if removed() {
             return Err(GaveUp::Removed);
         }
         if let Some(found) = look() {
             return Ok(found);
         }
         tokio::select! {
-            changed = edge.changed() => if changed.is_err() {
+            changed = changes.changed() => if changed.is_err() {
                 return Err(GaveUp::Removed);
             },
             () = stop.cancelled() => return Err(GaveUp::Stopping),
@@ -198,20 +200,21 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_ends_with_the_find_the_time_the_server_or_the_stream() {
-        let (sender, edge) = watch::channel(Edge::default());
+        let (sender, changes) = watch::channel(0_u64);
+        let there = || false;
         let stop = CancellationToken::new();
         let short = Duration::from_millis(40);
         let began = Instant::now();
-        let nothing = wait(edge.clone(), &stop, short, || None::<()>).await;
+        let nothing = wait(changes.clone(), there, &stop, short, || None::<()>).await;
         assert_eq!(nothing, Err(GaveUp::TimedOut));
         assert!(began.elapsed() >= short);
         let longest = Duration::from_secs(60);
 
-        let found = wait(edge.clone(), &stop, longest, || Some(1)).await;
+        let found = wait(changes.clone(), there, &stop, longest, || Some(1)).await;
         assert_eq!(found, Ok(1), "what is there already is found at once");
         let mut looks = 0;
         let (found, ()) = tokio::join!(
-            wait(edge.clone(), &stop, longest, || {
+            wait(changes.clone(), there, &stop, longest, || {
                 looks += 1;
                 (looks == 3).then_some(looks)
             }),
@@ -219,17 +222,21 @@ mod tests {
                 for _ in 0..2 {
                     // The other side runs until it waits.
                     tokio::task::yield_now().await;
-                    sender.send_modify(|edge| edge.version += 1);
+                    sender.send_modify(|count| *count += 1);
                 }
             }
         );
         assert_eq!(found, Ok(3), "one look a move");
 
         let (released, ()) =
-            tokio::join!(wait(edge.clone(), &stop, longest, || None::<()>), async { stop.cancel() });
+            tokio::join!(wait(changes.clone(), there, &stop, longest, || None::<()>), async {
+                stop.cancel();
+            });
         assert_eq!(released, Err(GaveUp::Stopping));
-        sender.send_modify(|edge| edge.removed = true);
-        let gone = wait(edge, &CancellationToken::new(), longest, || None::<()>).await;
+        let gone = wait(changes.clone(), || true, &CancellationToken::new(), longest, || None::<()>).await;
+        assert_eq!(gone, Err(GaveUp::Removed));
+        drop(sender);
+        let gone = wait(changes, there, &CancellationToken::new(), longest, || None::<()>).await;
         assert_eq!(gone, Err(GaveUp::Removed));
     }
 }

@@ -35,6 +35,7 @@ use crate::app::App;
 pub use files::Wanted;
 pub use found::Found;
 pub use progressive::progressive;
+pub(crate) use subtitles::address as subtitle_address;
 
 /// Routes below `/stream/{id}/`.
 pub fn routes() -> Router<Arc<App>> {

@@ -150,18 +150,16 @@ pub(super) async fn media(
     };
     // The end first, then the windows: what comes in between only makes the list longer.
     let (ended, growth, timing) = (found.ended(), found.growth(), found.timing());
-    let window = found.window(rendition);
+    let window = rendition.window();
     let live = found.store.live().is_some();
-    let reports: Vec<_> = if live && !ended { reports(found, rendition) } else { Vec::new() };
-    let own = Front::of(&window);
-    let version = Version {
-        fronts: std::iter::once(own).chain(reports.iter().map(|report| report.front)).collect(),
-        ended,
-        ..Version::default()
-    };
+    let renditions = found.store.renditions();
+    let fronts = Fronts::of(&renditions, rendition, Front::of(&window), live && !ended);
+    let version = Version { fronts: fronts.0.clone(), ended, ..Version::default() };
     let skip = directives.skip && !ended;
     let name = format!("{}/{}", rendition.name(), if skip { "delta" } else { "index" });
+    // What a crowd that was held together asks for is there already, but for the first of them.
     let entity = found.documents(app).get(&name, version, || {
+        let (window, reports) = (found.aligned(window, &renditions), fronts.reports(&renditions, rendition));
         let generation = found.generation();
         let input = MediaInput {
             timescale: rendition.info().timescale,
@@ -231,14 +229,14 @@ async fn held(
     }
     let id = &found.stream.id;
     let _place = app.holds.take(id, client.address)?;
-    let edge = found.store.edge();
+    let (changes, removed) = (rendition.changes(), || found.store.is_removed());
     let look = || match ready(&rendition.window()) {
         _ if found.store.is_complete() => Some(Ok(())),
         Verdict::Ready => Some(Ok(())),
         Verdict::TooFar => Some(Err(too_far(found, rendition))),
         Verdict::Wait => None,
     };
-    match hold::wait(edge, &app.stop, found.timing().longest_hold(), look).await {
+    match hold::wait(changes, removed, &app.stop, found.timing().longest_hold(), look).await {
         Ok(result) => result,
         Err(why) => Err(hold::in_vain(why, id)),
     }
@@ -254,10 +252,22 @@ fn too_far(found: &Found, rendition: &Rendition) -> Problem {
     found.mistake(problem, Freshness::BlockingError)
 }
 
-fn reports(found: &Found, rendition: &Rendition) -> Vec<Report> {
-    let all = found.store.renditions();
-    let others = all.iter().filter(|other| other.name() != rendition.name());
-    others.map(|r| Report { name: r.name().to_owned(), front: Front::of(&r.window()) }).collect()
+/// How far a rendition is and, where its playlist tells it, how far the others are.
+struct Fronts(Vec<Front>);
+
+impl Fronts {
+    fn of(all: &[Arc<Rendition>], own: &Rendition, front: Front, others: bool) -> Self {
+        let reported = all.iter().filter(|other| others && other.name() != own.name());
+        Self(std::iter::once(front).chain(reported.map(|other| Front::of(&other.window()))).collect())
+    }
+
+    fn reports(&self, all: &[Arc<Rendition>], own: &Rendition) -> Vec<Report> {
+        let others = all.iter().filter(|other| other.name() != own.name());
+        others
+            .zip(self.0.iter().skip(1))
+            .map(|(r, front)| Report { name: r.name().to_owned(), front: *front })
+            .collect()
+    }
 }
 
 fn saw_playlist(app: &App, id: &str, method: &Method, client: &Client) {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::Response;
 
-use super::found::Found;
+use super::found::{Found, generation_of};
 use super::hls;
 use super::hls::master::Subtitles;
 use super::text::decimal;
 use super::timing::Freshness;
+use crate::catalog::Stream;
 use crate::http::{Entity, Problem};
 use crate::store::TextTrack;
 
@@ -35,6 +36,12 @@ pub(super) fn listed(found: &Found) -> Vec<Subtitles> {
 /// Changes with the text: caches may keep what it names for ever.
 fn file_name(track: &TextTrack, generation: &str) -> String {
     format!("{}-{generation}.vtt", track.version)
+}
+
+/// Where a track's text is for a player that takes it as it is.
+pub(crate) fn address(stream: &Stream, track: &TextTrack) -> String {
+    let file = file_name(track, &generation_of(stream));
+    format!("/stream/{}/hls/{PREFIX}{}/{file}", stream.id, track.lang)
 }
 
 /// The track whose folder is `name`.

@@ -20,15 +20,14 @@ pub fn mark(response: &mut Response) {
     put(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
 }
 
-/// The answer to a preflight for `path`.
-pub fn preflight(path: &str) -> Response {
+/// The answer to OPTIONS for `path`; its route adds `Allow`.
+pub fn options(path: &str) -> Response {
     // Reports of players on pages of other origins: they tell about themselves and read nothing.
     let beacon = path == BEACON_PATH;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     allow(headers);
-    put(headers, header::ALLOW, METHODS);
     put(headers, header::ACCESS_CONTROL_ALLOW_METHODS, if beacon { "POST, OPTIONS" } else { METHODS });
     let accepted = if beacon { "Content-Type" } else { REQUEST_HEADERS };
     put(headers, header::ACCESS_CONTROL_ALLOW_HEADERS, accepted);

@@ -236,6 +236,7 @@ impl StreamStore {
                 state.description.complete = true;
                 Ok(())
             })?;
+            self.wake_all();
         }
         result
     }

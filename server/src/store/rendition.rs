@@ -125,7 +125,7 @@ impl Rendition {
     }
 
     /// Counts changes of [`window`](Self::window), so that whoever waits for this rendition is not woken by
-    /// the others.
+    /// the others. Changes also when nothing more will come.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

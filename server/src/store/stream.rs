@@ -295,10 +295,12 @@ impl StreamStore {
     /// # Errors
     /// The disk's.
     pub fn complete(&self) -> Result<(), StoreError> {
-        self.change(|state| {
+        let result = self.change(|state| {
             state.description.complete = true;
             self.write_description(&state.description)
-        })
+        });
+        self.wake_all();
+        result
     }
 
     pub(super) fn load(
@@ -338,6 +340,19 @@ impl StreamStore {
         Ok(stream)
     }
 
+    /// The stream was deleted.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        self.edge.borrow().removed
+    }
+
+    /// Wakes those who wait for one rendition: nothing more will come.
+    pub(super) fn wake_all(&self) {
+        for rendition in &self.read().renditions {
+            rendition.changes.send_modify(|count| *count += 1);
+        }
+    }
+
     pub(super) fn close(&self) {
         self.disk.stop();
         self.edge.send_modify(|edge| {
@@ -345,6 +360,7 @@ impl StreamStore {
             edge.removed = true;
             edge.version += 1;
         });
+        self.wake_all();
     }
 
     fn find(&self, rendition: &str, number: u32) -> io::Result<(Arc<Rendition>, SegmentEntry)> {

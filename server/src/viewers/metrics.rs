@@ -56,7 +56,10 @@ fn counts(text: &mut String, rows: &[Row], rest: &[Row]) {
     };
     family("weir_viewers", "gauge", "Viewers now.", &|c| c.current as f64);
     family("weir_viewers_peak", "gauge", "Most viewers at one time.", &|c| c.peak as f64);
-    family("weir_viewers_total", "counter", "Viewers since the stream was made.", &|c| c.total as f64);
+    // Not weir_viewers_total: to OpenMetrics that is the counter of a family that weir_viewers would be a gauge of.
+    family("weir_viewer_sessions_total", "counter", "Viewers since the stream was made.", &|c| {
+        c.total as f64
+    });
     family("weir_watch_seconds_total", "counter", "Seconds watched.", &|c| c.watch_seconds);
     family("weir_viewers_estimated", "gauge", "Viewers now that are told apart by guess.", &|c| {
         c.by_method.heuristic as f64

@@ -454,6 +454,7 @@ impl Drop for Presence {
 
 fn view(key: u128, session: &session::Session, now: Duration) -> SessionView {
     let qoe = &session.qoe;
+    let counted = qoe.counted();
     let seconds = |time: Duration| (time.as_secs_f64() * 10.0).round() / 10.0;
     SessionView {
         sid: format!("{key:032x}"),
@@ -469,9 +470,9 @@ fn view(key: u128, session: &session::Session, now: Duration) -> SessionView {
         throughput_kbps: qoe.throughput_kbps,
         startup_ms: qoe.startup_ms(),
         latency_ms: qoe.latency_ms,
-        stalls: qoe.reported.then(|| qoe.stalls()),
-        stalled_s: qoe.reported.then(|| qoe.stalled_ms() as f64 / 1000.0),
-        dropped: qoe.reported.then_some(qoe.dropped),
+        stalls: counted.map(|counted| counted.stalls),
+        stalled_s: counted.map(|counted| counted.stalled_ms as f64 / 1000.0),
+        dropped: counted.map(|counted| counted.dropped),
     }
 }
 

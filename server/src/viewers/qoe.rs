@@ -12,9 +12,19 @@ const USUAL_MS: u32 = 1000;
 /// Longest stall and start-up that are believed.
 const LONGEST: Duration = Duration::from_secs(600);
 
+/// What was counted of a session before it was heard of again: its player's own counters go on from there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Counted {
+    pub(super) stalls: u32,
+    pub(super) stalled_ms: u64,
+    pub(super) dropped: u32,
+}
+
 /// What one session told so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SessionQoe {
+    /// Counted of it before a restart of the server or a long silence; `None` for one that told nothing then.
+    before: Option<Counted>,
     /// Anything at all.
     pub(super) reported: bool,
     /// Events come, which tell stalls exactly.
@@ -34,6 +44,7 @@ pub(super) struct SessionQoe {
     stalled_by_state_ms: u64,
     stalled_by_report_ms: u64,
     told_stalled_ms: Option<u32>,
+    told_dropped: u32,
     /// Sum of kbit/s times ms over the pictures that were asked for, and of the ms.
     kbit: f64,
     media_ms: u64,
@@ -41,10 +52,30 @@ pub(super) struct SessionQoe {
     pub(super) buffer_ms: Option<u32>,
     pub(super) throughput_kbps: Option<u32>,
     pub(super) latency_ms: Option<u32>,
-    pub(super) dropped: u32,
 }
 
 impl SessionQoe {
+    /// Of a session that told something before, and goes on.
+    pub(super) fn going_on(before: Option<Counted>) -> Self {
+        Self { before, ..Self::default() }
+    }
+
+    /// All that was counted of it so far; `None` when it told nothing.
+    pub(super) fn counted(&self) -> Option<Counted> {
+        (self.reported || self.before.is_some()).then(|| {
+            let before = self.base();
+            Counted {
+                stalls: before.stalls.saturating_add(self.stalls()),
+                stalled_ms: before.stalled_ms.saturating_add(self.stalled_ms()),
+                dropped: before.dropped.saturating_add(self.dropped()),
+            }
+        })
+    }
+
+    fn base(&self) -> Counted {
+        self.before.unwrap_or_default()
+    }
+
     /// Takes a report in.
     pub(super) fn take(&mut self, report: &Cmcd, now: Duration) {
         self.reported = true;
@@ -55,7 +86,7 @@ impl SessionQoe {
         self.told = self.told.max(report.stalls);
         self.told_stalled_ms = self.told_stalled_ms.max(report.stalled_ms);
         self.stalled_by_report_ms += u64::from(report.stall_ms.unwrap_or(0));
-        self.dropped = self.dropped.max(report.dropped.unwrap_or(0));
+        self.told_dropped = self.told_dropped.max(report.dropped.unwrap_or(0));
         let of_picture = matches!(report.object, None | Some(ObjectType::Video));
         if of_picture && report.bitrate_kbps.is_some() {
             self.bitrate_kbps = report.bitrate_kbps;
@@ -112,22 +143,39 @@ impl SessionQoe {
         self.told_startup_ms.or(self.estimated_startup_ms)
     }
 
-    pub(super) fn stalls(&self) -> u32 {
-        self.told.unwrap_or(if self.eventful { self.by_state } else { self.by_flag })
+    /// Stalls that were not counted before.
+    fn stalls(&self) -> u32 {
+        match self.told {
+            Some(told) => since(told.into(), self.base().stalls.into()) as u32,
+            None if self.eventful => self.by_state,
+            None => self.by_flag,
+        }
     }
 
-    pub(super) fn stalled_ms(&self) -> u64 {
+    /// Their length.
+    fn stalled_ms(&self) -> u64 {
         match self.told_stalled_ms {
-            Some(ms) => u64::from(ms),
+            Some(ms) => since(ms.into(), self.base().stalled_ms),
             None if self.eventful => self.stalled_by_state_ms,
             None => self.stalled_by_report_ms,
         }
+    }
+
+    /// Dropped frames that were not counted before.
+    fn dropped(&self) -> u32 {
+        since(self.told_dropped.into(), self.base().dropped.into()) as u32
     }
 
     /// Time-weighted mean of the pictures' bitrate.
     pub(super) fn mean_kbps(&self) -> Option<u32> {
         (self.media_ms > 0).then(|| (self.kbit / self.media_ms as f64).round() as u32)
     }
+}
+
+/// What a player's counter, which runs since its session began, has come to since `before`. One that is below that began
+/// anew, with a player that was loaded again.
+fn since(told: u64, before: u64) -> u64 {
+    told.checked_sub(before).unwrap_or(told)
 }
 
 fn millis(time: Duration) -> u32 {
@@ -149,36 +197,28 @@ pub(super) struct StreamQoe {
 }
 
 impl StreamQoe {
-    /// Adds a session that is over, or one as it is now.
+    /// Adds a session that is over, or one as it is now: of one that told something before, only what is new.
     pub(super) fn add(&mut self, session: &SessionQoe) {
         if !session.reported {
             return;
         }
-        self.sessions += 1;
-        self.stalled_sessions += u64::from(session.stalls() > 0);
-        self.stalls += u64::from(session.stalls());
+        let (stalls, before) = (session.stalls(), session.before);
+        self.stalled_sessions += u64::from(stalls > 0 && before.is_none_or(|before| before.stalls == 0));
+        self.stalls += u64::from(stalls);
         self.stalled_ms += session.stalled_ms();
-        self.dropped += u64::from(session.dropped);
+        self.dropped += u64::from(session.dropped());
         self.kbit += session.kbit;
         self.media_ms += session.media_ms;
+        if before.is_some() {
+            return;
+        }
+        self.sessions += 1;
         if let Some(ms) = session.startup_ms() {
             self.startup_ms.add(ms);
         }
         if let Some(kbps) = session.mean_kbps() {
             self.bitrate_kbps.add(kbps);
         }
-    }
-
-    /// Adds what a session told since the server's start that has been counted before it.
-    pub(super) fn add_to(&mut self, session: &SessionQoe) {
-        if !session.reported {
-            return;
-        }
-        self.stalls += u64::from(session.stalls());
-        self.stalled_ms += session.stalled_ms();
-        self.dropped += u64::from(session.dropped);
-        self.kbit += session.kbit;
-        self.media_ms += session.media_ms;
     }
 
     /// What an earlier run of the server saved, or nothing when it cannot be.
@@ -188,16 +228,12 @@ impl StreamQoe {
     }
 
     /// With the sessions that go on.
-    pub(super) fn report<'a>(&self, current: impl Iterator<Item = (&'a SessionQoe, bool)>) -> Qoe {
+    pub(super) fn report<'a>(&self, current: impl Iterator<Item = &'a SessionQoe>) -> Qoe {
         let mut all = self.clone();
         let (mut reporting, mut buffer, mut throughput, mut latency) =
             (0, Histogram::default(), Histogram::default(), Histogram::default());
-        for (session, again) in current.filter(|(session, _)| session.reported) {
-            if again {
-                all.add_to(session);
-            } else {
-                all.add(session);
-            }
+        for session in current.filter(|session| session.reported) {
+            all.add(session);
             reporting += 1;
             let put = |into: &mut Histogram, value: Option<u32>| value.into_iter().for_each(|v| into.add(v));
             put(&mut buffer, session.buffer_ms);
@@ -301,6 +337,44 @@ mod tests {
     }
 
     #[test]
+    fn what_a_player_counts_itself_goes_on_over_a_break_and_counts_once() {
+        let reports = |list: &str| told(&[(0, list)]);
+        let mut stream = StreamQoe::default();
+        let first = reports("ot=v,br=1000,bsa=(3),bsda=(2200),dfa=10");
+        stream.add(&first);
+        let goes_on = |list: &str| {
+            let mut session = SessionQoe::going_on(first.counted());
+            session.take(&Cmcd::parse(list), Duration::ZERO);
+            session
+        };
+        let second = goes_on("ot=v,br=1000,bsa=(4),bsda=(2900),dfa=11");
+        stream.add(&second);
+        assert_eq!((stream.sessions, stream.stalled_sessions), (1, 1));
+        assert_eq!((stream.stalls, stream.stalled_ms, stream.dropped), (4, 2900, 11));
+        let whole = Counted { stalls: 4, stalled_ms: 2900, dropped: 11 };
+        assert_eq!(second.counted(), Some(whole), "the session's own figures are the player's");
+        // One that tells by flags tells what is new in any case, one that was loaded again counts from zero.
+        assert_eq!(goes_on("ot=v,bs").counted().map(|c| c.stalls), Some(4));
+        assert_eq!(
+            goes_on("bsa=(1),bsda=(100)").counted().map(|c| (c.stalls, c.stalled_ms)),
+            Some((4, 2300))
+        );
+        // Silent since: nothing new, and nothing is forgotten.
+        assert_eq!(SessionQoe::going_on(first.counted()).counted(), first.counted());
+    }
+
+    #[test]
+    fn a_session_that_stalls_only_after_a_break_is_one_that_stalled() {
+        let mut stream = StreamQoe::default();
+        let first = told(&[(0, "ot=v,br=1000")]);
+        stream.add(&first);
+        let mut second = SessionQoe::going_on(first.counted());
+        second.take(&Cmcd::parse("bsa=(1)"), Duration::ZERO);
+        stream.add(&second);
+        assert_eq!((stream.sessions, stream.stalled_sessions, stream.stalls), (1, 1, 1));
+    }
+
+    #[test]
     fn bitrate_is_weighted_by_the_length_of_what_was_asked_for() {
         let session = told(&[
             (0, "ot=v,br=1000,d=2000"),
@@ -318,7 +392,7 @@ mod tests {
         stream.add(&told(&[(0, "ot=v,br=1000,bl=4000,msd=500")]));
         stream.add(&SessionQoe::default());
         let now = told(&[(0, "ot=v,br=3000,bl=8000,mtp=9000,msd=2000,bs")]);
-        let qoe = stream.report([(&now, false)].into_iter());
+        let qoe = stream.report([&now].into_iter());
         assert_eq!((qoe.sessions, qoe.reporting, qoe.stalls.count), (2, 1, 1));
         assert!((qoe.stalls.sessions_share - 0.5).abs() < 1e-9);
         assert_eq!(qoe.mean_bitrate_kbps, Some(2000));

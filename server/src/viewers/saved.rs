@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::qoe::StreamQoe;
+use super::qoe::{Counted, StreamQoe};
 use super::session::StreamSessions;
 use super::{Method, Viewers};
 use crate::catalog::unix_ms;
@@ -44,6 +44,9 @@ pub(super) struct SavedStream {
     named: Vec<String>,
     #[serde(default)]
     guessed: Vec<String>,
+    /// What those of them told that told anything, as far as it is counted below.
+    #[serde(default)]
+    counted: BTreeMap<String, Counted>,
     /// What players told, current sessions included.
     #[serde(default)]
     qoe: StreamQoe,
@@ -89,7 +92,9 @@ impl SavedStream {
             self.total,
             Duration::from_millis(self.watched_ms),
             self.qoe.checked(),
-            keys.filter_map(|key| u128::from_str_radix(&key, 16).ok()),
+            keys.filter_map(|key| {
+                Some((u128::from_str_radix(&key, 16).ok()?, self.counted.get(&key).copied()))
+            }),
         );
     }
 }
@@ -119,6 +124,11 @@ impl Viewers {
                         keys
                     };
                     let (named, guessed) = (keys(false), keys(true));
+                    let told = |key: &String| {
+                        let session = sessions.sessions.get(&u128::from_str_radix(key, 16).ok()?)?;
+                        Some((key.clone(), session.qoe.counted()?))
+                    };
+                    let counted = named.iter().chain(&guessed).filter_map(told).collect();
                     let (peak, total) = sessions.totals();
                     let saved = SavedStream {
                         born_ms: sessions.born_ms,
@@ -128,6 +138,7 @@ impl Viewers {
                         saved_ms: if guessed.is_empty() { 0 } else { unix_ms() },
                         named,
                         guessed,
+                        counted,
                         qoe: sessions.quality_so_far(),
                     };
                     (id.clone(), saved)
@@ -234,6 +245,45 @@ mod tests {
         assert_eq!((after.sessions, after.reporting, after.stalls.count), (3, 2, 2));
         assert_eq!(after.mean_bitrate_kbps, Some(2500));
         assert_eq!(second.count("a").total, 3);
+    }
+
+    #[test]
+    fn a_player_that_counts_its_stalls_itself_goes_on_over_a_restart_without_counting_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = |list: &str| {
+            let mut who = Who::from_address(IpAddr::from([192, 0, 2, 1]), "page");
+            who.cmcd = Some(super::super::cmcd::Cmcd::parse(list));
+            who
+        };
+        let (_, first) = viewers();
+        first.open_from("a", Duration::from_secs(4), 77);
+        first.media("a", &told("sid=\"one\",ot=v,br=1000,bsa=(2),bsda=(900),dfa=5"), Protocol::Hls);
+        first.save().write(folder.path()).unwrap();
+        // What comes between the last writing and a kill is not lost either: the player tells it again.
+        first.media("a", &told("sid=\"one\",ot=v,bsa=(3),bsda=(1500),dfa=6"), Protocol::Hls);
+
+        let (clock, second) = viewers();
+        second.restore(Saved::read(folder.path()).unwrap());
+        second.open_from("a", Duration::from_secs(4), 77);
+        let goes_on = told("sid=\"one\",ot=v,bsa=(4),bsda=(1600),dfa=7");
+        second.media("a", &goes_on, Protocol::Hls);
+        let figures = |qoe: super::super::Qoe| {
+            (
+                qoe.sessions,
+                qoe.stalls.count,
+                qoe.stalls.seconds,
+                qoe.stalls.sessions_share,
+                qoe.dropped_frames,
+            )
+        };
+        let whole = (1, 4, 1.6, 1.0, 7);
+        assert_eq!(figures(second.quality("a")), whole);
+        assert_eq!(second.list("a", 1)[0].stalls, Some(4));
+        // The same within one run: a session that ends and comes back.
+        clock.advance(Duration::from_secs(300));
+        assert_eq!((second.count("a").current, figures(second.quality("a"))), (0, whole));
+        second.media("a", &goes_on, Protocol::Hls);
+        assert_eq!(figures(second.quality("a")), whole);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The sessions of one stream.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::cmcd::{Cmcd, PlayerState};
-use super::qoe::{SessionQoe, StreamQoe};
+use super::qoe::{Counted, SessionQoe, StreamQoe};
 use super::{ByMethod, ByProtocol, Count, Method, Protocol, Qoe, Who};
 
 /// Sessions that are tracked at one time; past it the count stays at the cap rather than eat memory.
@@ -32,8 +32,6 @@ pub(super) struct Session {
     /// Open connections that hold it present.
     pins: u32,
     pub(super) qoe: SessionQoe,
-    /// It goes on from before a restart of the server.
-    pub(super) again: bool,
 }
 
 #[derive(Debug)]
@@ -43,10 +41,11 @@ pub(super) struct StreamSessions {
     pub(super) born_ms: u64,
     pub(super) sessions: HashMap<u128, Session>,
     playlists: HashMap<u128, Duration>,
-    ended: HashSet<u128>,
+    /// Sessions that are over, with what they told: they are not new when they are heard of again.
+    ended: HashMap<u128, Option<Counted>>,
     ended_order: VecDeque<u128>,
-    /// Sessions from before a restart, which are not new when they are heard of again.
-    resumed: HashSet<u128>,
+    /// The same from before a restart.
+    resumed: HashMap<u128, Option<Counted>>,
     /// No session can end before this: saves a walk over all of them at each fetch.
     next_sweep: Duration,
     peak: u64,
@@ -62,9 +61,9 @@ impl Default for StreamSessions {
             born_ms: 0,
             sessions: HashMap::new(),
             playlists: HashMap::new(),
-            ended: HashSet::new(),
+            ended: HashMap::new(),
             ended_order: VecDeque::new(),
-            resumed: HashSet::new(),
+            resumed: HashMap::new(),
             next_sweep: Duration::ZERO,
             peak: 0,
             total: 0,
@@ -82,7 +81,7 @@ impl StreamSessions {
         total: u64,
         watched: Duration,
         qoe: StreamQoe,
-        keys: impl Iterator<Item = u128>,
+        keys: impl Iterator<Item = (u128, Option<Counted>)>,
     ) {
         (self.peak, self.total, self.watched, self.qoe) = (peak, total, watched, qoe);
         self.resumed = keys.take(MOST_REMEMBERED).collect();
@@ -114,7 +113,8 @@ impl StreamSessions {
             if self.sessions.len() >= MOST_SESSIONS {
                 return;
             }
-            let again = self.resumed.remove(&key);
+            // Someone who comes back from a long pause with the same session id is not a new viewer.
+            let known = self.resumed.remove(&key).or_else(|| self.ended.get(&key).copied());
             let session = Session {
                 first: now,
                 last: now,
@@ -124,14 +124,10 @@ impl StreamSessions {
                 address: who.address,
                 agent: shortened(&who.agent).into(),
                 pins: 0,
-                qoe: SessionQoe::default(),
-                again,
+                qoe: SessionQoe::going_on(known.flatten()),
             };
             self.sessions.insert(key, session);
-            // Someone who comes back from a long pause with the same session id is not a new viewer.
-            if !self.ended.contains(&key) && !again {
-                self.total += 1;
-            }
+            self.total += u64::from(known.is_none());
             self.peak = self.peak.max(self.sessions.len() as u64);
         }
         if let Some(session) = self.sessions.get_mut(&key) {
@@ -227,7 +223,7 @@ impl StreamSessions {
     pub(super) fn quality_so_far(&self) -> StreamQoe {
         let mut all = self.qoe.clone();
         for session in self.sessions.values() {
-            if session.again { all.add_to(&session.qoe) } else { all.add(&session.qoe) }
+            all.add(&session.qoe);
         }
         all
     }
@@ -238,7 +234,7 @@ impl StreamSessions {
 
     pub(super) fn quality(&mut self, now: Duration) -> Qoe {
         self.sweep(now);
-        self.qoe.report(self.sessions.values().map(|session| (&session.qoe, session.again)))
+        self.qoe.report(self.sessions.values().map(|session| &session.qoe))
     }
 
     /// Ends one session now.
@@ -258,13 +254,9 @@ impl StreamSessions {
 
     fn over(&mut self, key: u128, session: &Session) {
         self.watched += session.last.saturating_sub(session.first);
-        if session.again {
-            self.qoe.add_to(&session.qoe);
-        } else {
-            self.qoe.add(&session.qoe);
-        }
+        self.qoe.add(&session.qoe);
         // A guess may be somebody else the next time; only told identities come back as themselves.
-        if session.method != Method::Heuristic && self.ended.insert(key) {
+        if session.method != Method::Heuristic && self.ended.insert(key, session.qoe.counted()).is_none() {
             self.ended_order.push_back(key);
         }
     }

@@ -382,7 +382,7 @@ fn metrics_have_series_a_stream_and_a_bound_on_streams() {
     bench.viewers.write_metrics(&mut text);
     for line in [
         "weir_viewers{stream=\"a\"} 1",
-        "weir_viewers_total{stream=\"a\"} 2",
+        "weir_viewer_sessions_total{stream=\"a\"} 2",
         "weir_viewers{stream=\"_rest\"} 0",
         "weir_qoe_bitrate_bits_per_second_bucket{stream=\"a\",le=\"1024000\"} 0",
         "weir_qoe_bitrate_bits_per_second_bucket{stream=\"a\",le=\"2048000\"} 1",

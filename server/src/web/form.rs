@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value, json};
 
 use super::{FIELD_LIMIT, list};
+use crate::api::pace::network_of;
 use crate::api::{Draft, publish, view};
 use crate::app::App;
 use crate::http::Problem;
@@ -18,7 +19,15 @@ use crate::http::Problem;
 const MOST_FIELDS: usize = 16;
 
 pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
-    match take(&app, request).await {
+    let network = network_of(&app, request.extensions(), request.headers());
+    let taken = take(&app, request).await;
+    if let Err(problem) = &taken
+        && problem.status() == StatusCode::UNAUTHORIZED
+    {
+        // Counted; that this was one too many is told with the next.
+        let _ = app.pace.guess(&app, network, true);
+    }
+    match taken {
         Ok(location) => (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response(),
         Err(problem) => {
             let shared = Arc::clone(&app);

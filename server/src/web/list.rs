@@ -80,7 +80,7 @@ fn card(body: &mut String, view: &StreamView) {
         counted(view.viewers.current, "viewer")
     );
     if let Some(top) = view.renditions.iter().rfind(|r| r.kind == TrackKind::Video) {
-        let _ = write!(body, "<span>up to {}</span>", Text(&top.name));
+        let _ = write!(body, "<span>up to {}p</span>", top.height);
     }
     body.push_str("</div>");
     if matches!(view.state, StreamState::Queued | StreamState::Packaging) {

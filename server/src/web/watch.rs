@@ -33,11 +33,12 @@ pub(super) fn html(view: &StreamView, sid: &str) -> String {
     let live = matches!(view.state, State::Live | State::Idle);
     let _ = write!(
         body,
-        r#"<div class="watch" id="watch" data-id="{id}" data-hls="{hls}" data-dash="{dash}" data-page="{page}" data-sid="{sid}" data-live="{live}" data-dashjs="{dashjs}">
+        r#"<div class="watch" id="watch" data-id="{id}" data-hls="{hls}" data-dash="{dash}" data-page="{page}" data-sid="{sid}" data-live="{live}" data-dashjs="{dashjs}" data-subtitles="{subtitles}">
 <div>
 <div class="screen" id="player"><video id="video" controls playsinline muted autoplay aria-label="{title}"{poster}></video>
 <div class="message" id="message" role="status" hidden><p></p></div>
-{CONTROLS}<noscript><div class="message"><p>Without JavaScript: <a href="{hls}">HLS</a>, or play the address of this page in any player.</p></div></noscript></div>
+{CONTROLS}<noscript><video class="plain" controls playsinline src="{page}"{poster}></video></noscript></div>
+<noscript><p class="quiet">Without JavaScript this is the stream in one quality. Players take it as <a href="{hls}">HLS</a> or <a href="{dash}">DASH</a> too.</p></noscript>
 <h1>{title}</h1>
 <div class="bar"><span class="meta"><span class="state {state}" id="state">{state_text}</span><span class="viewers some" id="viewers">{watching} watching</span></span>
 <label class="meta tech">Player <select id="tech"><option value="hls">HLS (hls.js)</option><option value="dash">DASH (dash.js)</option></select></label></div>
@@ -49,7 +50,7 @@ pub(super) fn html(view: &StreamView, sid: &str) -> String {
 <dt>Bitrate</dt><dd id="s-bitrate">-</dd>
 <dt>Throughput</dt><dd id="s-estimate">-</dd>
 <dt>Buffer</dt><dd id="s-buffer">-</dd>
-<dt>Behind live</dt><dd id="s-latency">-</dd>
+<dt id="l-latency">Behind live</dt><dd id="s-latency">-</dd>
 <dt>Start-up</dt><dd id="s-startup">-</dd>
 <dt>Stalls</dt><dd id="s-stalls">0</dd>
 <dt>Dropped frames</dt><dd id="s-dropped">0</dd></dl>
@@ -69,6 +70,7 @@ pub(super) fn html(view: &StreamView, sid: &str) -> String {
         page = Text(&view.urls.page),
         sid = Text(sid),
         live = u8::from(live),
+        subtitles = Text(&serde_json::Value::from(view.subtitles.clone()).to_string()),
         dashjs = Text(&super::assets::url("vendor/dash.min.js")),
         poster = view.urls.poster.as_deref().map(|p| format!(" poster=\"{}\"", Text(p))).unwrap_or_default(),
         title = Text(&view.title),

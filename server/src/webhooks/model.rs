@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use url::Url;
 
 /// What may be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,6 +78,18 @@ fn yes() -> bool {
 }
 
 impl HookSetting {
+    /// What is wrong with it in itself, wherever it may post to.
+    pub(crate) fn mistake(&self) -> Option<&'static str> {
+        let web = Url::parse(&self.url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        let secret =
+            (16..=256).contains(&self.secret.len()) && self.secret.bytes().all(|b| b.is_ascii_graphic());
+        match (web, secret) {
+            (false, _) => Some("url must be an http or https address"),
+            (_, false) => Some("secret must be 16 to 256 visible ASCII characters"),
+            _ => None,
+        }
+    }
+
     /// Whether it wants to be told.
     pub(super) fn wants(&self, kind: EventKind) -> bool {
         self.enabled && (self.events.is_empty() || self.events.contains(&kind))

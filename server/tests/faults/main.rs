@@ -20,6 +20,7 @@ mod encoders;
 mod fuzz;
 mod hostile;
 mod mutate;
+mod nginx;
 mod process;
 mod publishers;
 mod reload;

@@ -192,13 +192,17 @@ async fn the_list_is_filtered_and_paged() {
         ("", 3, 3),
         ("?state=ready", 2, 2),
         ("?state=failed", 1, 1),
+        ("?mode=live", 0, 0),
+        ("?mode=vod&source=testcard", 3, 3),
+        ("?source=publisher", 0, 0),
+        ("?protocol=dash", 0, 0),
         ("?q=BEE", 1, 1),
         ("?q=the%20c", 1, 1),
         ("?q=none", 0, 0),
         ("?per_page=2", 3, 2),
         ("?per_page=2&page=2", 3, 1),
         ("?page=9", 3, 0),
-        ("?page=18446744073709551615", 3, 0),
+        ("?page=1000000000", 3, 0),
         ("?unknown=1", 3, 3),
     ];
     for (query, total, items) in rows {
@@ -209,7 +213,18 @@ async fn the_list_is_filtered_and_paged() {
             "{query}"
         );
     }
-    for query in ["?state=odd", "?page=0", "?page=-1", "?page=x", "?per_page=201", "?per_page=0"] {
+    for query in [
+        "?state=odd",
+        "?mode=odd",
+        "?source=odd",
+        "?protocol=odd",
+        "?page=0",
+        "?page=-1",
+        "?page=x",
+        "?page=18446744073709551615",
+        "?per_page=201",
+        "?per_page=0",
+    ] {
         server.get(&format!("/api/streams{query}")).await.problem(400);
     }
     let many = format!("/api/streams?{}", "a=1&".repeat(2000));
@@ -277,9 +292,64 @@ async fn operations_have_their_answers() {
     for line in [
         "weir_streams{state=\"ready\"} 1",
         "weir_viewers{stream=\"film\"} 0",
-        "# TYPE weir_viewers_total counter",
+        "# TYPE weir_viewer_sessions_total counter",
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
     server.app.stop.cancel();
+}
+
+#[tokio::test]
+async fn who_changes_too_much_or_guesses_too_often_has_to_wait() {
+    let server = Server::with(
+        |config| {
+            config.token = Some("0123456789abcdef".to_owned());
+            (config.writes_per_minute, config.wrong_tokens) = (20, 5);
+        },
+        &[],
+    )
+    .await;
+    let right = ("Authorization", "Bearer 0123456789abcdef");
+    let wrong = ("Authorization", "Bearer wrong-wrong-wrong");
+    let delete =
+        async |headers: &[(&str, &str)]| server.send("DELETE", "/api/stream/none", headers, "").await;
+    for _ in 0..5 {
+        assert_eq!(delete(&[wrong]).await.status, 401);
+    }
+    // Not told any more whether one was right, nor on a read; without one, reads go on.
+    for headers in [[wrong], [right]] {
+        let answer = delete(&headers).await;
+        assert_eq!(answer.problem(429), "too-often");
+        assert!(answer.header("retry-after").is_some_and(|s| (1..=13).contains(&s.parse::<u32>().unwrap())));
+        assert_eq!(server.get_with("/api/streams", &headers).await.status, 429);
+    }
+    assert_eq!(server.get("/api/streams").await.status, 200);
+
+    let server = Server::with(|config| config.writes_per_minute = 6, &[]).await;
+    let patch = async || server.send("DELETE", "/api/stream/none", &[], "").await;
+    for _ in 0..6 {
+        assert_eq!(patch().await.status, 404);
+    }
+    assert_eq!(patch().await.problem(429), "too-often");
+    let beacon = "sid=\"a\",cid=\"none\",sta=p,e=ps";
+    assert_eq!(
+        server.send("POST", "/api/beacon", &[], beacon).await.status,
+        204,
+        "players' reports are none"
+    );
+}
+
+#[tokio::test]
+async fn why_a_stream_failed_is_told_to_those_who_have_the_token() {
+    let token = |config: &mut weir_server::config::Config| config.token = Some("0123456789abcdef".to_owned());
+    let server = Server::with(token, &[("bad", State::Failed, 0, false)]).await;
+    let right = ("Authorization", "Bearer 0123456789abcdef");
+    let page = ("Accept", "text/html");
+    for path in ["/api/stream/bad", "/api/streams", "/", "/stream/bad", "/stream/bad/hls/master.m3u8"] {
+        let answer = server.get_with(path, &[page]).await;
+        assert!(!answer.text().contains("the source is broken"), "{path}: {}", answer.text());
+    }
+    for path in ["/api/stream/bad", "/api/streams"] {
+        assert!(server.get_with(path, &[right]).await.text().contains("the source is broken"), "{path}");
+    }
 }

@@ -71,5 +71,20 @@ async fn exactly_the_described_methods_apply() {
             assert!(answer.status < 500 || answer.status == 503, "{method} {path}: {}", answer.status);
         }
     }
+    for (path, mut methods) in described() {
+        if methods.iter().any(|method| method == "GET") {
+            methods.extend(["HEAD".to_owned()]);
+        }
+        let path = path.replace("{id}", "none").replace("{rendition}", "r").replace("{file}", "f");
+        let answer = server.send("OPTIONS", &path.replace("{lang}", "en"), &[], "").await;
+        let mut allowed: Vec<_> = answer.header("allow").unwrap_or("").split(',').map(str::trim).collect();
+        allowed.sort_unstable();
+        methods.sort();
+        methods.dedup();
+        assert_eq!((answer.status, allowed), (204, methods.iter().map(String::as_str).collect()), "{path}");
+    }
+    assert_eq!(server.send("OPTIONS", "/api/nothing", &[], "").await.status, 404);
+    let tus = server.send("OPTIONS", "/api/upload", &[], "").await;
+    assert_eq!(tus.header("tus-version"), Some("1.0.0"));
     assert_eq!(server.get("/openapi.json").await.json()["openapi"], "3.1.0");
 }

@@ -1,10 +1,12 @@
 //! Live streams in the API.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use weir_server::app::Denied;
 use weir_server::catalog::Catalog;
 
-use super::support::{Answer, Server};
+use super::support::{Answer, Server, uris};
 
 async fn patch(server: &Server, id: &str, body: &Value) -> Answer {
     let headers = [("Content-Type", "application/merge-patch+json")];
@@ -168,4 +170,57 @@ async fn the_test_card_comes_back_after_a_kick_and_stays_away_after_a_stop() {
     let stopped = server.send("POST", "/api/stream/card/stop", &[], "").await;
     assert_eq!(stopped.json()["state"], "ended");
     assert!(server.app.live.status("card").unwrap().publisher.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_deleted_on_air_ends_for_those_who_watch_and_its_id_is_free() {
+    let server = Arc::new(Server::with(|_| {}, &[]).await);
+    let card = json!({"type": "testcard", "height": 96, "frame_rate": 10});
+    let body = json!({"id": "cam", "mode": "live", "latency": "low", "source": card});
+    assert_eq!(server.post_json("/api/stream/create", &body).await.status, 201);
+    // Held until there is something to play.
+    let master = server.get("/stream/cam/hls/master.m3u8").await;
+    assert_eq!(master.status, 200, "{}", master.text());
+    let rendition = uris(&master.text()).remove(0);
+    let path = format!("/stream/cam/hls/{rendition}");
+    let text = server.get(&path).await.text();
+    let next = uris(&text).len() + 2;
+    let (asking, target) = (Arc::clone(&server), format!("{path}?_HLS_msn={next}"));
+    let held = tokio::spawn(async move { asking.get(&target).await });
+    while server.app.holds.count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.send("DELETE", "/api/stream/cam", &[], "").await.status, 204);
+    let last = held.await.unwrap();
+    assert!(last.status == 200 && last.text().ends_with("#EXT-X-ENDLIST\n"), "{}", last.text());
+    // Who asks a little later gets there too, with all the media that is listed.
+    let text = server.get(&path).await.text();
+    assert!(text.ends_with("#EXT-X-ENDLIST\n"), "{text}");
+    let segment = path.replace("index.m3u8", uris(&text).last().unwrap());
+    assert_eq!(server.get(&segment).await.status, 200);
+    for gone in ["/api/stream/cam", "/api/stream/cam/viewers"] {
+        assert_eq!(server.get(gone).await.status, 404, "{gone}");
+    }
+    assert_eq!(server.get("/api/streams").await.json()["total"], 0);
+    // Another one under its id does not wait for that.
+    assert_eq!(server.post_json("/api/stream/create", &body).await.status, 201);
+    let text = server.get(&path).await;
+    assert!(text.status != 200 || !text.text().contains("ENDLIST"), "{}", text.text());
+    assert_eq!(server.get(&segment).await.status, 404);
+}
+
+#[tokio::test]
+async fn files_of_a_stream_that_was_deleted_when_the_server_was_killed_go_at_the_next_start() {
+    let server = Server::with(
+        |config| {
+            let folder = config.data.join("streams/old");
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("deleted"), b"").unwrap();
+            std::fs::create_dir_all(config.data.join("streams/other")).unwrap();
+        },
+        &[],
+    )
+    .await;
+    let streams = server.app.config.data.join("streams");
+    assert!(!streams.join("old").exists() && streams.join("other").exists());
 }

@@ -142,6 +142,7 @@ fn wrong_settings_are_told_before_anything_starts() {
             .arg("check-config")
             .arg("--config")
             .arg(&file)
+            .current_dir(folder.path())
             .output()
             .unwrap();
         (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
@@ -151,8 +152,17 @@ fn wrong_settings_are_told_before_anything_starts() {
     assert!(fine && text.contains("127.0.0.1:9999") && text.contains("jobs at a time        2"), "{text}");
     std::fs::write(&file, "jobs = 0\n").unwrap();
     let (fine, text) = check();
-    assert!(!fine && text.contains("jobs must be at least 1"), "{text}");
+    assert!(!fine && text.contains("line 1, jobs: must be at least 1"), "{text}");
     std::fs::write(&file, "colour = 1\n").unwrap();
     let (fine, text) = check();
-    assert!(!fine && text.contains("colour"), "{text}");
+    assert!(!fine && text.contains("line 1, colour: there is no such setting"), "{text}");
+    for (line, why) in [
+        ("log = \"info,=x=\"", "is no filter"),
+        ("data = \"weir.toml/data\"", "weir.toml is not a folder"),
+        ("tls-cert = \"/no/cert.pem\"\ntls-key = \"/no/key.pem\"", "cannot read certificate in /no/cert.pem"),
+    ] {
+        std::fs::write(&file, line).unwrap();
+        let (fine, text) = check();
+        assert!(!fine && text.contains(why), "{line}: {text}");
+    }
 }
