@@ -151,15 +151,17 @@ impl Planner {
         }
     }
 
-    /// The chosen rung must not break the byte quota. With enough ahead there is time to wait for room (`None`): a lower
-    /// rung every now and then would cost two switches and save nothing. With less it has to be a lower one.
+    /// The chosen rung must not break the byte quota. Where the quota holds enough of it, there is time to wait for room
+    /// (`None`): a lower rung every now and then would cost two switches and save nothing. Else it has to be a lower one.
     fn fit_bytes(&self, at: usize, index: u64, bytes: u64, mut wish: Wish, run: &Run) -> Option<Wish> {
         let Some(state) = self.tracks.get(at) else { return Some(wish) };
         let Some(segment) = state.track.segment(index) else { return Some(wish) };
         let ladder = &state.track.ladder;
         let fits = |rung: RungId| bytes + segment.size(rung, ladder) <= self.config.max_bytes;
         if !fits(wish.rung) {
-            if run.level >= QUOTA_SPAN.min(self.config.max_buffer / 2) {
+            let quota = ladder.rung(wish.rung).bitrate.time_for(self.config.max_bytes);
+            let holds = quota.is_none_or(|time| time >= QUOTA_SPAN.min(self.config.max_buffer / 2));
+            if holds && run.level >= self.config.resume_buffer {
                 return None;
             }
             while wish.rung.0 > 0 && !fits(wish.rung) {
