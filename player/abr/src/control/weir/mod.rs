@@ -57,7 +57,7 @@ impl Weights {
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { switch: 1.3, stall: 10.0, reserve: 3.0, thin: 2.0, outlook: 60.0, drift: 0.4, margin: 0.1 }
+        Self { switch: 1.4, stall: 10.0, reserve: 3.0, thin: 2.0, outlook: 60.0, drift: 0.4, margin: 0.1 }
     }
 }
 
