@@ -134,6 +134,8 @@ async fn init_segment_and_key_are_fetched_once() {
         encryption: Some(Encryption::Aes128 { key: server.url("/key"), iv: [0; 16] }),
         size: None,
         gap: false,
+        growing: false,
+        parts: None,
         program_date_time: None,
     };
     let fetcher = SegmentFetcher::new(Http::new(limits()).unwrap());

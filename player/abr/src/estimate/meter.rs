@@ -24,6 +24,8 @@ struct Active {
     /// Bytes so far, and when they last grew.
     bytes: u64,
     moved: Duration,
+    /// All that there is has come: time does not count before the next byte.
+    idle: bool,
 }
 
 /// See the module's page.
@@ -46,7 +48,7 @@ impl Meter {
     /// A request went out.
     pub fn started(&mut self, id: FetchId, now: Duration) {
         self.count_time(now);
-        self.active.push(Active { id, started: now, first_byte: None, bytes: 0, moved: now });
+        self.active.push(Active { id, started: now, first_byte: None, bytes: 0, moved: now, idle: false });
     }
 
     /// Its answer began; returns how long that took.
@@ -61,11 +63,29 @@ impl Meter {
         Some(now.saturating_sub(transfer.started))
     }
 
+    /// All that there is has come: the server waits for the encoder.
+    pub fn idle(&mut self, id: FetchId, now: Duration) {
+        self.count_time(now);
+        if let Some(transfer) = self.active.iter_mut().find(|transfer| transfer.id == id) {
+            transfer.first_byte = None;
+            transfer.idle = true;
+        }
+    }
+
     /// It has brought `bytes` in all; returns how many of them are new.
     pub fn progress(&mut self, id: FetchId, bytes: u64, now: Duration) -> u64 {
         self.count_time(now);
         if let Some(transfer) = self.active.iter_mut().find(|transfer| transfer.id == id) {
             let new = bytes.saturating_sub(transfer.bytes);
+            if transfer.idle && new > 0 {
+                // As with a head: what comes first was under way before it was noticed.
+                transfer.idle = false;
+                transfer.first_byte = Some(now);
+                transfer.bytes = bytes;
+                transfer.moved = now;
+                self.open.bytes += new.saturating_sub(MOST_WITH_HEAD);
+                return new;
+            }
             if transfer.first_byte.is_none() && new > 0 {
                 // Nobody said when the answer began, so all of the time counts.
                 transfer.first_byte = Some(transfer.started);
@@ -107,7 +127,9 @@ impl Meter {
         let mut sample = self.open;
         if self.active.iter().any(|transfer| transfer.first_byte.is_some()) {
             sample.busy += now.saturating_sub(self.counted);
-        } else if let Some(oldest) = self.active.iter().map(|transfer| transfer.started).min() {
+        } else if let Some(oldest) =
+            self.active.iter().filter(|transfer| !transfer.idle).map(|transfer| transfer.started).min()
+        {
             sample.busy += now.saturating_sub(oldest).saturating_sub(ttfb);
         }
         sample

@@ -14,7 +14,7 @@ use reqwest::{
 use tokio::time::timeout;
 use url::Url;
 
-use super::{Http, NetError, error::host_of};
+use super::{Http, NetError, error::host_of, stream::Tap};
 
 /// Progress is told at most this often: finer adds nothing to an estimate of throughput.
 const PROGRESS_EVERY: Duration = Duration::from_millis(25);
@@ -26,6 +26,8 @@ pub enum Progress {
     Head(Option<u64>),
     /// So many bytes of the body arrived in all.
     Bytes(u64),
+    /// All that there is has come; more will when it is made.
+    Idle,
 }
 
 /// What to ask for.
@@ -50,8 +52,10 @@ pub struct Body {
     pub url: Url,
     /// `Content-Type` without parameters, lower case.
     pub content_type: Option<String>,
-    /// As sent, so still compressed when `gzip` says so.
+    /// As sent, so still compressed when `gzip` says so. Empty where the bytes were handed on as they came.
     pub bytes: Bytes,
+    /// Bytes that came.
+    pub length: u64,
     /// The body is gzip.
     pub gzip: bool,
     /// Request to head.
@@ -61,6 +65,16 @@ pub struct Body {
 impl Http {
     /// Requests `ask` and reads its body to the end. Dropping the future closes this request, and only this one.
     pub async fn get(&self, ask: Ask, mut progress: impl FnMut(Progress)) -> Result<Body, NetError> {
+        self.read(ask, &mut progress, None).await
+    }
+
+    /// As [`get`](Self::get); with a tap the bytes go there as they come, and are not kept.
+    pub(super) async fn read(
+        &self,
+        ask: Ask,
+        progress: &mut impl FnMut(Progress),
+        mut tap: Option<&mut Tap>,
+    ) -> Result<Body, NetError> {
         let Ask { url, range, limit, compressed, idle } = ask;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(NetError::Scheme { url });
@@ -95,41 +109,68 @@ impl Http {
         let gzip = response.headers().get(CONTENT_ENCODING).is_some_and(|value| value.as_bytes() == b"gzip");
 
         // An announced length is a hint for one allocation, never a reason for a huge one.
-        let mut bytes = BytesMut::with_capacity(announced.unwrap_or(64 << 10).min(8 << 20) as usize);
+        let kept = if tap.is_some() { 0 } else { announced.unwrap_or(64 << 10).min(8 << 20) };
+        let mut bytes = BytesMut::with_capacity(kept as usize);
+        let mut got = 0_u64;
+        // A server without range support sends everything.
+        let part = range.as_ref().filter(|_| status == StatusCode::OK);
+        if let Some(tap) = &mut tap {
+            tap.begin();
+        }
         let mut told = Instant::now();
         loop {
             let chunk = match timeout(idle, response.chunk()).await {
                 Err(_) => return Err(silent()),
                 Ok(Ok(None)) => break,
                 Ok(Ok(Some(chunk))) => chunk,
-                Ok(Err(error)) => return Err(cut(&url, &error, bytes.len() as u64, announced)),
+                Ok(Err(error)) => return Err(cut(&url, &error, got, announced)),
             };
-            if bytes.len() as u64 + chunk.len() as u64 > limit {
+            let from = got;
+            got += chunk.len() as u64;
+            if got > limit {
                 return Err(NetError::TooLarge { url, limit });
             }
-            bytes.extend_from_slice(&chunk);
-            if told.elapsed() >= PROGRESS_EVERY {
+            let mut idle = false;
+            match &mut tap {
+                Some(tap) => {
+                    let chunk = match part {
+                        Some(part) => overlap(&chunk, from, part),
+                        None => chunk,
+                    };
+                    idle = tap.take(chunk).await;
+                }
+                None => bytes.extend_from_slice(&chunk),
+            }
+            if idle || told.elapsed() >= PROGRESS_EVERY {
                 told = Instant::now();
-                progress(Progress::Bytes(bytes.len() as u64));
+                progress(Progress::Bytes(got));
+            }
+            if idle {
+                progress(Progress::Idle);
             }
         }
-        let got = bytes.len() as u64;
         if let Some(expected) = announced.filter(|&expected| expected != got) {
             return Err(NetError::Truncated { url, got, expected });
         }
         let mut bytes = bytes.freeze();
         if let Some(range) = range {
             let expected = range.end - range.start;
-            // A server without range support sends everything.
-            if status == StatusCode::OK && got >= range.end {
+            if status == StatusCode::OK && tap.is_none() && got >= range.end {
                 bytes = bytes.slice(range.start as usize..range.end as usize);
             }
-            if (bytes.len() as u64) != expected {
-                return Err(NetError::Truncated { url, got: bytes.len() as u64, expected });
+            let got = tap.as_ref().map_or(bytes.len() as u64, |tap| tap.seen());
+            if got != expected {
+                return Err(NetError::Truncated { url, got, expected });
             }
         }
-        Ok(Body { url: response.url().clone(), content_type, bytes, gzip, first_byte })
+        Ok(Body { url: response.url().clone(), content_type, bytes, length: got, gzip, first_byte })
     }
+}
+
+/// What of `chunk`, which starts at byte `from`, lies in `range`.
+fn overlap(chunk: &Bytes, from: u64, range: &Range<u64>) -> Bytes {
+    let within = |at: u64| at.clamp(from, from + chunk.len() as u64) - from;
+    chunk.slice(within(range.start) as usize..within(range.end.max(range.start)) as usize)
 }
 
 /// A failure before the head.

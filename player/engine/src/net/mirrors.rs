@@ -8,7 +8,7 @@ use std::{
 use url::Url;
 use weir_manifest::Mirror;
 
-use super::{Ask, Body, Http, NetError, Progress, error::host_of};
+use super::{Ask, Body, Http, NetError, Progress, error::host_of, stream::Tap};
 
 /// A server that failed is asked last for so long.
 const AVOIDED: Duration = Duration::from_secs(30);
@@ -71,9 +71,22 @@ impl Mirrors {
 impl Http {
     /// As [`get`](Self::get), and at the next mirror when that fails. The error is that of the first address.
     pub async fn get_anywhere(&self, ask: Ask, mut progress: impl FnMut(Progress)) -> Result<Body, NetError> {
+        self.read_anywhere(ask, &mut progress, None).await
+    }
+
+    /// As [`get_anywhere`](Self::get_anywhere); a tap gets each byte once, whatever address it comes from.
+    pub(super) async fn read_anywhere(
+        &self,
+        ask: Ask,
+        progress: &mut impl FnMut(Progress),
+        mut tap: Option<&mut Tap>,
+    ) -> Result<Body, NetError> {
         let mut first: Option<NetError> = None;
         for url in self.mirrors.addresses(&ask.url, Instant::now()) {
-            let error = match self.get(Ask { url: url.clone(), ..ask.clone() }, &mut progress).await {
+            let error = match self
+                .read(Ask { url: url.clone(), ..ask.clone() }, progress, tap.as_deref_mut())
+                .await
+            {
                 Ok(body) => return Ok(body),
                 Err(error) => error,
             };

@@ -125,10 +125,11 @@ impl Catalog {
         })
     }
 
-    /// From the first to the last listed picture.
+    /// From the first listed picture to the last one that can be had.
     pub(crate) fn window(&self) -> Option<(Duration, Duration)> {
         let main = self.tracks.first()?;
-        Some((main.segments.first()?.start, main.end()))
+        let edge = self.presentation().edge.map_or(Duration::MAX, |edge| edge.at);
+        Some((main.segments.first()?.start, main.end().min(edge)))
     }
 
     /// How long it is, once that is known.

@@ -249,6 +249,7 @@ impl Session {
                     self.lists.failing = None;
                     self.recovered();
                     self.announce();
+                    self.tell_growth();
                     self.start_waiting();
                     self.lists_due();
                     return;
@@ -291,6 +292,7 @@ impl Session {
         if !catalog.is_listed() {
             return;
         }
+        let edge = catalog.presentation().edge.filter(|_| catalog.presentation().live);
         let presentation = Event::Presentation { tracks: catalog.tracks().to_vec(), live: catalog.live() };
         for track in [TrackKind::Video, TrackKind::Audio] {
             if catalog.track(track).is_some() {
@@ -299,6 +301,9 @@ impl Session {
         }
         if !std::mem::replace(&mut self.lists.announced, true) {
             self.feed_settings();
+        }
+        if let Some(edge) = edge {
+            self.feed(Event::Edge { at: edge.at, step: edge.step });
         }
         self.feed(presentation);
     }
@@ -351,6 +356,8 @@ impl Session {
         if due.change == Change::Changed {
             catalog.refresh();
             self.announce();
+            self.tell_growth();
+            self.start_waiting();
         }
         for request in due.requests {
             self.load(request);

@@ -30,6 +30,11 @@ pub(crate) enum Placed {
 }
 
 impl Timeline {
+    /// Whether the place of `segment` is known without its time stamps.
+    pub(crate) fn knows(&self, segment: &Segment) -> bool {
+        segment.media_time_offset.is_some() || self.maps.contains_key(&segment.discontinuity)
+    }
+
     /// Puts `demuxed` on the presentation timeline. Only the main track (`anchors`) sets a map: sound that starts a few
     /// milliseconds apart from the picture has to stay apart from it.
     pub(crate) fn place(&mut self, segment: &Segment, demuxed: &mut Demuxed, anchors: bool) -> Placed {
@@ -79,7 +84,8 @@ fn anchor(demuxed: &Demuxed) -> Option<i64> {
     }
 }
 
-fn shift(demuxed: &mut Demuxed, by: i64) {
+/// Moves all samples back by so many nanoseconds.
+pub(crate) fn shift(demuxed: &mut Demuxed, by: i64) {
     for sample in demuxed.streams.iter_mut().flat_map(|stream| &mut stream.samples) {
         sample.pts = sample.pts.saturating_sub(by);
         sample.dts = sample.dts.saturating_sub(by);
