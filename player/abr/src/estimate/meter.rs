@@ -11,6 +11,9 @@ const WITH_HEAD: Duration = Duration::from_millis(2);
 /// that whole segments come with their heads would never be measured.
 const MOST_WITH_HEAD: u64 = 32 << 10;
 
+/// A burst that comes in one piece took no more than this.
+const AT_ONCE: Duration = Duration::from_millis(2);
+
 /// So many bytes are a sample however fast they came ...
 const PLENTY: u64 = 100_000;
 /// ... but no transfer counts as faster than this: clocks and wake-ups are not that exact.
@@ -26,6 +29,8 @@ struct Active {
     moved: Duration,
     /// All that there is has come: time does not count before the next byte.
     idle: bool,
+    /// Bytes with which the newest burst began, while nothing has come behind them.
+    first: u64,
 }
 
 /// See the module's page.
@@ -48,7 +53,7 @@ impl Meter {
     /// A request went out.
     pub fn started(&mut self, id: FetchId, now: Duration) {
         self.count_time(now);
-        self.active.push(Active { id, started: now, first_byte: None, bytes: 0, moved: now, idle: false });
+        self.active.push(Active { id, started: now, first_byte: None, bytes: 0, moved: now, idle: false, first: 0 });
     }
 
     /// Its answer began; returns how long that took.
@@ -67,6 +72,11 @@ impl Meter {
     pub fn idle(&mut self, id: FetchId, now: Duration) {
         self.count_time(now);
         if let Some(transfer) = self.active.iter_mut().find(|transfer| transfer.id == id) {
+            let all_at_once = std::mem::take(&mut transfer.first);
+            if all_at_once > 0 {
+                self.open.bytes += all_at_once;
+                self.open.busy += AT_ONCE;
+            }
             transfer.first_byte = None;
             transfer.idle = true;
         }
@@ -83,8 +93,11 @@ impl Meter {
                 transfer.first_byte = Some(now);
                 transfer.bytes = bytes;
                 transfer.moved = now;
-                self.open.bytes += new.saturating_sub(MOST_WITH_HEAD);
+                transfer.first = new;
                 return new;
+            }
+            if new > 0 {
+                transfer.first = 0;
             }
             if transfer.first_byte.is_none() && new > 0 {
                 // Nobody said when the answer began, so all of the time counts.

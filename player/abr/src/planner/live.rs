@@ -44,8 +44,8 @@ impl Planner {
         Some((self.edge + grown, live))
     }
 
-    /// Distance to the live edge, and the wanted one.
-    pub(super) fn latency(&self, now: Duration) -> Option<(Duration, Duration)> {
+    /// Distance to the live edge, and the wanted one; `None` where there is no edge to keep to.
+    pub fn latency(&self, now: Duration) -> Option<(Duration, Duration)> {
         let (edge, live) = self.live_edge(now)?;
         Some((edge.saturating_sub(self.position_at(now)), live.target_latency))
     }
@@ -75,8 +75,10 @@ impl Planner {
             return 1.0;
         }
         let (latency, target) = (latency.as_secs_f64(), target.as_secs_f64());
-        // The listed end comes in steps, so the extrapolated one is up to one of them ahead of it.
-        let late = latency - target - self.step().as_secs_f64();
+        // The listed end comes in steps, so the extrapolated one is up to one of them ahead of it; where they are small, half
+        // of one in the mean.
+        let step = if self.low.is_some() { self.step() / 2 } else { self.step() };
+        let late = latency - target - step.as_secs_f64();
         let level = self.level(self.position_at(now)).as_secs_f64();
         let comfortable = level > (0.3 * target).max(2.0 * self.config.stall_buffer.as_secs_f64());
         let slack = (0.15 * target).clamp(0.2, 2.0);

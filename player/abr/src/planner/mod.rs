@@ -364,7 +364,10 @@ impl Planner {
 
     fn clamp(&self, position: Duration) -> Duration {
         let end = self.newest(self.tracks.first().map_or(Duration::ZERO, |state| state.track.end()));
-        position.min(end.saturating_sub(Duration::from_millis(100))).max(self.first_position())
+        // Nearer to a live edge than is wanted there is next to nothing to play.
+        let live = self.live.filter(|live| live.start_at_edge).map(|live| live.target_latency);
+        let margin = live.unwrap_or(Duration::from_millis(100));
+        position.min(end.saturating_sub(margin)).max(self.first_position())
     }
 
     fn transfer_mut(&mut self, id: FetchId) -> Option<&mut Transfer> {

@@ -8,8 +8,8 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
-    StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RANGE},
+    StatusCode, Version,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RANGE, RETRY_AFTER},
 };
 use tokio::time::timeout;
 use url::Url;
@@ -60,6 +60,8 @@ pub struct Body {
     pub gzip: bool,
     /// Request to head.
     pub first_byte: Duration,
+    /// Protocol that was spoken: `HTTP/1.1`, `HTTP/2.0`.
+    pub version: Version,
 }
 
 impl Http {
@@ -93,7 +95,8 @@ impl Http {
             timeout(idle, request.send()).await.map_err(|_| silent())?.map_err(|error| sort(&url, &error))?;
         let status = response.status();
         if !status.is_success() {
-            return Err(NetError::Status { url, status: status.as_u16() });
+            let retry_after = retry_after(response.headers());
+            return Err(NetError::Status { url, status: status.as_u16(), retry_after });
         }
         let first_byte = asked.elapsed();
         let announced = response.content_length();
@@ -106,7 +109,9 @@ impl Http {
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .map(|value| value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase());
-        let gzip = response.headers().get(CONTENT_ENCODING).is_some_and(|value| value.as_bytes() == b"gzip");
+        let coding = response.headers().get(CONTENT_ENCODING);
+        let gzip = coding.is_some_and(|value| matches!(value.as_bytes(), b"gzip" | b"x-gzip"));
+        let version = response.version();
 
         // An announced length is a hint for one allocation, never a reason for a huge one.
         let kept = if tap.is_some() { 0 } else { announced.unwrap_or(64 << 10).min(8 << 20) };
@@ -115,7 +120,7 @@ impl Http {
         // A server without range support sends everything.
         let part = range.as_ref().filter(|_| status == StatusCode::OK);
         if let Some(tap) = &mut tap {
-            tap.begin();
+            tap.begin(gzip);
         }
         let mut told = Instant::now();
         loop {
@@ -137,7 +142,10 @@ impl Http {
                         Some(part) => overlap(&chunk, from, part),
                         None => chunk,
                     };
-                    idle = tap.take(chunk).await;
+                    idle = tap
+                        .take(chunk)
+                        .await
+                        .map_err(|reason| NetError::Decode { url: url.clone(), reason })?;
                 }
                 None => bytes.extend_from_slice(&chunk),
             }
@@ -152,6 +160,9 @@ impl Http {
         if let Some(expected) = announced.filter(|&expected| expected != got) {
             return Err(NetError::Truncated { url, got, expected });
         }
+        if let Some(tap) = &mut tap {
+            tap.end().await.map_err(|reason| NetError::Decode { url: url.clone(), reason })?;
+        }
         let mut bytes = bytes.freeze();
         if let Some(range) = range {
             let expected = range.end - range.start;
@@ -163,7 +174,7 @@ impl Http {
                 return Err(NetError::Truncated { url, got, expected });
             }
         }
-        Ok(Body { url: response.url().clone(), content_type, bytes, length: got, gzip, first_byte })
+        Ok(Body { url: response.url().clone(), content_type, bytes, length: got, gzip, first_byte, version })
     }
 }
 
@@ -178,7 +189,10 @@ fn sort(url: &Url, error: &reqwest::Error) -> NetError {
     let host = host_of(url);
     let reason = innermost(error);
     if error.is_connect() {
-        if is_tls(error) { NetError::Tls { host, reason } } else { NetError::Connect { host, reason } }
+        match tls_error(error) {
+            Some(error) => NetError::Tls { reason: tls_reason(error, &host), host },
+            None => NetError::Connect { host, reason },
+        }
     } else if error.is_timeout() {
         NetError::Connect { host, reason: "it took too long".to_owned() }
     } else if error.is_builder() {
@@ -204,21 +218,46 @@ fn cut(url: &Url, error: &reqwest::Error, got: u64, announced: Option<u64>) -> N
     NetError::Truncated { url: url.clone(), got, expected: announced.unwrap_or(0) }
 }
 
-fn is_tls(error: &reqwest::Error) -> bool {
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut source = error.source();
     while let Some(inner) = source {
         // rustls errors travel inside io::Error, whose source is the inner error's source.
-        if inner.downcast_ref::<rustls::Error>().is_some()
-            || inner
-                .downcast_ref::<std::io::Error>()
-                .and_then(std::io::Error::get_ref)
-                .is_some_and(|inner| inner.downcast_ref::<rustls::Error>().is_some())
-        {
-            return true;
+        let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let found = inner
+            .downcast_ref::<rustls::Error>()
+            .or_else(|| wrapped.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
+        if found.is_some() {
+            return found;
         }
         source = inner.source();
     }
-    false
+    None
+}
+
+/// What is wrong with a certificate, for people.
+fn tls_reason(error: &rustls::Error, host: &str) -> String {
+    use rustls::CertificateError as Bad;
+    let rustls::Error::InvalidCertificate(bad) = error else { return error.to_string() };
+    match bad {
+        Bad::Expired | Bad::ExpiredContext { .. } => "its certificate has expired".to_owned(),
+        Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+            "its certificate is not valid yet by this machine's clock".to_owned()
+        }
+        Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
+            format!("its certificate is for another host than {host}")
+        }
+        Bad::UnknownIssuer => {
+            "its certificate was issued by an authority that this machine does not trust".to_owned()
+        }
+        Bad::Revoked => "its certificate was revoked".to_owned(),
+        other => format!("its certificate is not accepted: {other}"),
+    }
+}
+
+/// `Retry-After` in seconds; the form with a date is not used by servers of media.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// The deepest cause says most ("Connection refused"); the layers above only say "error sending request".

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use url::Url;
 use weir_manifest::model::{Encryption, Resource, Segment};
 
-use super::{Ask, Http, NetError, body::Progress};
+use super::{Ask, Http, NetError, body::Progress, text};
 
 /// Init segments and keys kept; a ladder has a dozen of each.
 const CACHED: usize = 64;
@@ -80,9 +80,15 @@ impl SegmentFetcher {
         let (body, (init, key)) =
             tokio::try_join!(self.http.get_anywhere(ask, progress), self.prepare(segment))?;
         let transferred = body.length;
+        // Not asked for, but some servers compress whatever they send.
+        let media = if body.gzip {
+            text::gunzip(&segment.media.url, &body.bytes, self.http.limits.media)?
+        } else {
+            body.bytes
+        };
         let media = match key {
-            None => body.bytes,
-            Some((key, iv)) => decrypt(&segment.media.url, body.bytes, key, iv)?,
+            None => media,
+            Some((key, iv)) => decrypt(&segment.media.url, media, key, iv)?,
         };
         Ok(SegmentBody { init, media, transferred, first_byte: body.first_byte })
     }
@@ -151,7 +157,8 @@ impl SegmentFetcher {
         let Resource { url, range } = resource.clone();
         let ask = Ask { url, range, limit, compressed: false, idle: self.http.limits.idle };
         let body = self.http.get_anywhere(ask, |_| ()).await?;
-        Ok(self.lock().insert(resource.clone(), Arc::new(body.bytes)))
+        let bytes = if body.gzip { text::gunzip(&resource.url, &body.bytes, limit)? } else { body.bytes };
+        Ok(self.lock().insert(resource.clone(), Arc::new(bytes)))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {

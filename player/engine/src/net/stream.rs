@@ -1,22 +1,32 @@
 //! Segments whose bytes are handed on as they come, so that they can be played before the last one is there.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
 use aes::cipher::{
     BlockModeDecrypt, KeyIvInit,
     block_padding::{NoPadding, Pkcs7},
 };
 use bytes::{Bytes, BytesMut};
+use flate2::write::MultiGzDecoder;
 use tokio::sync::{mpsc, watch};
 use url::Url;
 use weir_manifest::model::{Resource, Segment};
 
-use super::{Growth, NetError, SegmentBody, SegmentFetcher, body::Progress, error::host_of, segment::Key};
+use super::{
+    Growth, NetError, SegmentBody, SegmentFetcher, body::Progress, error::host_of, segment::Key,
+    text::LONGEST_ASKED,
+};
 use crate::demux::{InitSegment, Walker};
 
 /// A segment that should be there by the clock and is not yet is asked for again after so long, and so often.
 const NOT_YET: Duration = Duration::from_millis(250);
 const TRIES: u32 = 12;
+
+/// So often a server may put a request off.
+const MOST_ASKED: u32 = 3;
 
 /// What a demuxer gets of a download.
 #[derive(Debug)]
@@ -82,18 +92,32 @@ pub(crate) struct Tap {
     given: u64,
     /// Bytes of this attempt.
     seen: u64,
+    /// Undoes a compression that was not asked for.
+    unzip: Option<MultiGzDecoder<Vec<u8>>>,
     /// The server sends what is made as it is made: tells where it has nothing more.
     pace: Option<Walker>,
 }
 
 impl Tap {
     pub(super) fn new(out: mpsc::Sender<Piece>) -> Self {
-        Self { out, given: 0, seen: 0, pace: None }
+        Self { out, given: 0, seen: 0, unzip: None, pace: None }
     }
 
     /// Another attempt: what was handed on comes again.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, gzip: bool) {
         self.seen = 0;
+        if self.given == 0 {
+            self.unzip = gzip.then(|| MultiGzDecoder::new(Vec::new()));
+        }
+    }
+
+    /// The body is complete.
+    pub(super) async fn end(&mut self) -> Result<(), String> {
+        let Some(mut unzip) = self.unzip.take() else { return Ok(()) };
+        unzip.try_finish().map_err(|error| format!("bad gzip: {error}"))?;
+        let rest = Bytes::from(std::mem::take(unzip.get_mut()));
+        let _ = self.out.send(Piece::Data(rest)).await;
+        Ok(())
     }
 
     /// Bytes of this attempt.
@@ -101,15 +125,22 @@ impl Tap {
         self.seen
     }
 
-    /// The next bytes; whether they are all that there is for now.
-    pub(super) async fn take(&mut self, bytes: Bytes) -> bool {
+    /// The next bytes; whether they are all that there is for now. An error says what is wrong with them.
+    pub(super) async fn take(&mut self, bytes: Bytes) -> Result<bool, String> {
         let known = self.given.saturating_sub(self.seen).min(bytes.len() as u64);
         self.seen += bytes.len() as u64;
         let fresh = bytes.slice(known as usize..);
         if fresh.is_empty() {
-            return false;
+            return Ok(false);
         }
         self.given += fresh.len() as u64;
+        let fresh = match &mut self.unzip {
+            Some(unzip) => {
+                unzip.write_all(&fresh).map_err(|error| format!("bad gzip: {error}"))?;
+                Bytes::from(std::mem::take(unzip.get_mut()))
+            }
+            None => fresh,
+        };
         let idle = match &mut self.pace {
             Some(walker) => {
                 walker.walk(&fresh);
@@ -119,7 +150,7 @@ impl Tap {
         };
         // Nobody takes them when the download was given up, and then this ends too.
         let _ = self.out.send(Piece::Data(fresh)).await;
-        idle
+        Ok(idle)
     }
 }
 
@@ -172,12 +203,17 @@ impl SegmentFetcher {
             };
             // Clocks differ by a little.
             let early = segment.growing && matches!(error, NetError::Status { status: 404 | 425, .. });
+            // A server that says when it can be asked again has not failed yet.
+            let asked = error.retry_after().filter(|wait| *wait <= LONGEST_ASKED && tries < MOST_ASKED);
             tries += 1;
-            if !early || tries >= TRIES {
-                return Err(error);
+            match asked {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None if early && tries < TRIES => {
+                    progress(Progress::Idle);
+                    tokio::time::sleep(NOT_YET).await;
+                }
+                None => return Err(error),
             }
-            progress(Progress::Idle);
-            tokio::time::sleep(NOT_YET).await;
         }
     }
 
@@ -226,7 +262,8 @@ impl SegmentFetcher {
                         return Ok((total, first_byte.unwrap_or_default()));
                     }
                     _ if now.complete => {
-                        return Err(NetError::Status { url: segment.media.url.clone(), status: 404 });
+                        let url = segment.media.url.clone();
+                        return Err(NetError::Status { url, status: 404, retry_after: None });
                     }
                     _ => {}
                 }
@@ -328,9 +365,9 @@ mod tests {
         let (out, mut pieces) = mpsc::channel(16);
         let mut tap = Tap::new(out);
         for attempt in ["abc", "abcde", "abcdefg"] {
-            tap.begin();
+            tap.begin(false);
             for byte in attempt.bytes() {
-                tap.take(Bytes::copy_from_slice(&[byte])).await;
+                tap.take(Bytes::copy_from_slice(&[byte])).await.unwrap();
             }
         }
         drop(tap);

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use weir_abr::{RungId, Track, TrackKind, planner::Live};
 use weir_manifest::{
     Lookup, Now, Source,
-    model::{MediaKind, Presentation},
+    model::{MediaKind, Presentation, Rendition},
     to_brain_track,
 };
 
@@ -123,6 +123,20 @@ impl Catalog {
                 .unwrap_or(presentation.target_duration.saturating_mul(3)),
             start_at_edge: presentation.start_at_edge,
         })
+    }
+
+    /// Wall-clock time, since the Unix epoch, at which what is shown at `position` was made.
+    pub(crate) fn made_at(&self, position: Duration) -> Option<Duration> {
+        let track = self.presentation().tracks.get(self.main)?;
+        let all = |rendition: &Rendition| {
+            let at = rendition.segments.partition_point(|segment| segment.start <= position);
+            let listed = at.checked_sub(1).and_then(|at| rendition.segments.get(at));
+            let growing = rendition.growing.as_deref().filter(|growing| growing.start <= position);
+            let segment = growing.or(listed)?;
+            Some((segment.start, Duration::try_from_secs_f64(segment.program_date_time?).ok()?))
+        };
+        let (start, made) = track.renditions.iter().filter_map(all).max_by_key(|(start, _)| *start)?;
+        Some(made + position.saturating_sub(start))
     }
 
     /// From the first listed picture to the last one that can be had.

@@ -108,6 +108,7 @@ impl Session {
             live: listed.then_some(presentation.live),
             duration_s: catalog.duration().filter(|_| listed).map(seconds),
             ms: millis(document.took),
+            http: Some(document.http.clone()),
         };
         self.media.separate_audio = catalog.has_audio_track();
         self.view.codecs = catalog.codecs();
@@ -243,6 +244,7 @@ impl Session {
                             live: Some(catalog.presentation().live),
                             duration_s: catalog.duration().map(seconds),
                             ms: millis(document.took),
+                            http: Some(document.http.clone()),
                         };
                         self.note(listed);
                     }

@@ -27,6 +27,10 @@ const MOST_LOOKUPS: usize = 5_000_000;
 const PROBE: (u64, u64) = (64 * 1024, 8 * 1024 * 1024);
 /// Never reload faster than this, whatever the MPD says.
 const SHORTEST_RELOAD: Duration = Duration::from_millis(500);
+/// The same where segments can be had while they are made.
+const SHORTEST_LOW: Duration = Duration::from_millis(200);
+/// An encoder is behind the clock by so much.
+const LATE: Duration = Duration::from_millis(500);
 /// No manifest can ask for less: a picture has to be coded, sent and decoded.
 const SHORTEST_LATENCY: Duration = Duration::from_millis(500);
 
@@ -56,6 +60,8 @@ pub(crate) struct DashSource {
     indexes: BTreeMap<File, Known>,
     next_load: Option<Duration>,
     next_tick: Option<Duration>,
+    /// How long after the last look a segment can be had that the MPD does not list yet.
+    unlisted: Option<Duration>,
     pending: bool,
 }
 
@@ -100,6 +106,7 @@ impl DashSource {
             indexes: BTreeMap::new(),
             next_load: None,
             next_tick: None,
+            unlisted: None,
             pending: false,
         };
         source.refresh(now)?;
@@ -293,7 +300,12 @@ impl DashSource {
         let wait = self.mpd.update_after.map(|wait| if wait.is_zero() { target } else { wait });
         self.next_load = wait
             .filter(|_| self.mpd.dynamic)
-            .map(|wait| now.session.saturating_add(wait.max(SHORTEST_RELOAD)));
+            .map(|wait| match self.unlisted {
+                // A list that names each segment is read again when the next one begins to be there.
+                Some(unlisted) => wait.min(unlisted).max(SHORTEST_LOW),
+                None => wait.max(SHORTEST_RELOAD),
+            })
+            .map(|wait| now.session.saturating_add(wait));
         self.presentation.reload_after = wait.filter(|_| self.mpd.dynamic);
         Ok(change)
     }
@@ -317,6 +329,7 @@ impl DashSource {
         let mut growing = false;
         // Until the next segment can be asked for while it is made: it is asked for at once.
         let mut soonest: Option<Duration> = None;
+        let mut unlisted: Option<Duration> = None;
         for track in 0..self.keys.len() {
             let renditions = self.presentation.tracks.get(track).map_or(0, |track| track.renditions.len());
             for rendition in 0..renditions {
@@ -336,8 +349,10 @@ impl DashSource {
                         list(&mut fresh, representation, period, *ordinal, known, open, room)?;
                         let wait = open
                             .and_then(|(clock, _)| next_growing(&representation.addressing, period, clock));
-                        growing |= wait.is_some();
-                        soonest = [soonest, wait].into_iter().flatten().min();
+                        growing |= mpd.dynamic && while_made(&representation.addressing).is_some();
+                        let next =
+                            if representation.addressing.is_clocked() { &mut soonest } else { &mut unlisted };
+                        *next = [*next, wait].into_iter().flatten().min();
                     }
                 }
                 if self.origin.is_none() && !fresh.is_empty() {
@@ -351,6 +366,8 @@ impl DashSource {
                 }
                 let origin = self.origin.unwrap_or_default();
                 for segment in &mut fresh {
+                    let made = mpd.available_from.filter(|_| mpd.dynamic);
+                    segment.program_date_time = made.map(|from| from + segment.start.as_secs_f64());
                     segment.start = segment.start.saturating_sub(origin);
                     segment.media_time_offset =
                         segment.media_time_offset.map(|offset| offset + origin.as_secs_f64());
@@ -379,6 +396,7 @@ impl DashSource {
         let latency = mpd.latency.or(mpd.suggested_delay).unwrap_or(target.saturating_mul(3));
         // What can be had while it is made ends at the clock, all else up to a segment before it.
         let edge = clock.checked_sub(self.origin.unwrap_or_default()).filter(|_| mpd.dynamic && growing);
+        self.unlisted = unlisted.filter(|_| mpd.dynamic);
         presentation.edge = edge.map(|at| Edge { at, step: Duration::ZERO });
         let least = if growing { SHORTEST_LATENCY } else { target };
         presentation.target_latency = mpd.dynamic.then(|| latency.max(least));
@@ -467,11 +485,18 @@ fn while_made(addressing: &Addressing) -> Option<Duration> {
 
 /// How long it is until a further segment can be asked for while it is made; `None` where that cannot be done.
 fn next_growing(addressing: &Addressing, period: &Period, clock: Duration) -> Option<Duration> {
-    let early = while_made(addressing).filter(|_| addressing.is_clocked())?;
+    let early = while_made(addressing)?;
     let timeline = addressing.timeline()?;
     let inside = clock.checked_sub(period.start)?;
     let (indices, _) = available(addressing, period, Some((clock, None)))?;
-    let (start, length, _) = addressing.span(Some(&timeline), indices.end)?;
+    let (start, length) = if addressing.is_clocked() {
+        let (start, length, _) = addressing.span(Some(&timeline), indices.end)?;
+        (start, length)
+    } else {
+        // It is not listed yet, and most likely as long as the last one.
+        let (start, length, _) = addressing.span(Some(&timeline), indices.end.checked_sub(1)?)?;
+        (start.saturating_add(length), length)
+    };
     // One at a time: what is to come after the one that is being made is not there before that one is complete.
     let from = start.saturating_add(length).saturating_sub(early.min(length));
     Some(from.saturating_sub(inside))
@@ -484,7 +509,8 @@ fn available(
     open: Option<(Duration, Option<Duration>)>,
 ) -> Option<(Range<u64>, u64)> {
     let whole = addressing.indices(period.duration);
-    let Some((clock, window)) = open.filter(|_| addressing.is_clocked()) else {
+    let Some((clock, window)) = open.filter(|_| addressing.is_clocked() || while_made(addressing).is_some())
+    else {
         return whole.map(|whole| (whole, u64::MAX));
     };
     let timeline = addressing.timeline()?;
@@ -496,6 +522,11 @@ fn available(
         _ => Duration::ZERO,
     };
     let inside = clock.checked_sub(period.start)?;
+    if !addressing.is_clocked() {
+        // The list says what there is; the last of it may still be in the making.
+        let complete = timeline.ending_by(to_ticks(inside.saturating_sub(LATE)));
+        return whole.map(|whole| (whole, complete));
+    }
     let complete = timeline.ending_by(to_ticks(inside.saturating_add(early)));
     let end = match while_made(addressing) {
         // The one that is being made, and no further one.
