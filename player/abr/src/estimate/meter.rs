@@ -53,7 +53,15 @@ impl Meter {
     /// A request went out.
     pub fn started(&mut self, id: FetchId, now: Duration) {
         self.count_time(now);
-        self.active.push(Active { id, started: now, first_byte: None, bytes: 0, moved: now, idle: false, first: 0 });
+        self.active.push(Active {
+            id,
+            started: now,
+            first_byte: None,
+            bytes: 0,
+            moved: now,
+            idle: false,
+            first: 0,
+        });
     }
 
     /// Its answer began; returns how long that took.

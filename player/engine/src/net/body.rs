@@ -218,20 +218,15 @@ fn cut(url: &Url, error: &reqwest::Error, got: u64, announced: Option<u64>) -> N
     NetError::Truncated { url: url.clone(), got, expected: announced.unwrap_or(0) }
 }
 
-fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut source = error.source();
-    while let Some(inner) = source {
-        // rustls errors travel inside io::Error, whose source is the inner error's source.
-        let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let found = inner
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| wrapped.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        if found.is_some() {
-            return found;
-        }
-        source = inner.source();
+/// The TLS library's error in a chain of causes.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
     }
-    None
+    // What an io::Error carries is not its source: that is the source of what it carries.
+    let carried = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let carried = carried.and_then(|carried| tls_error(carried));
+    carried.or_else(|| error.source().and_then(tls_error))
 }
 
 /// What is wrong with a certificate, for people.

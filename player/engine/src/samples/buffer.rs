@@ -354,6 +354,11 @@ impl<P: Clone> TrackBuffer<P> {
         self.runs.get(&index).and_then(Run::rung)
     }
 
+    /// The stretch that the manifest gives to a segment that is here, nanoseconds.
+    pub fn nominal(&self, index: u64) -> Option<(i64, i64)> {
+        self.runs.get(&index).map(|run| run.nominal)
+    }
+
     /// Size of all samples.
     pub fn bytes(&self) -> usize {
         self.runs.values().map(Run::bytes).sum()

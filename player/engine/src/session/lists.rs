@@ -292,6 +292,13 @@ impl Session {
     fn announce(&mut self) {
         let Some(catalog) = &self.catalog else { return };
         if !catalog.is_listed() {
+            let ended =
+                !catalog.presentation().live && catalog.presentation().target_duration > Duration::ZERO;
+            if ended && !self.lists.announced && self.lists.loading.is_empty() {
+                let what = format!("{}: its playlist is complete and lists no media", self.url);
+                let advice = "The stream is empty, or was cleared: check with who publishes it.";
+                self.fail(trouble::view("nothing_to_play", what, advice));
+            }
             return;
         }
         let edge = catalog.presentation().edge.filter(|_| catalog.presentation().live);
@@ -346,7 +353,8 @@ impl Session {
         let rung = self.view.loading.or(self.lists.first).unwrap_or(RungId(0));
         let audio = self.view.audio_loading.unwrap_or(RungId(0));
         let Some(catalog) = &mut self.catalog else { return };
-        if !self.lists.announced {
+        // A live stream may have no segment yet: its playlist is followed all the same.
+        if self.lists.first.is_none() {
             return;
         }
         let active: Vec<_> = [(TrackKind::Video, rung), (TrackKind::Audio, audio)]

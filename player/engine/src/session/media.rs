@@ -391,7 +391,18 @@ impl Media {
         let video = if main { found(StreamKind::Video) } else { None };
         let sound = if main && self.separate_audio { None } else { found(StreamKind::Audio) };
         self.has_video |= video.is_some();
-        self.has_sound |= main && sound.is_some();
+        if main && sound.is_some() && !std::mem::replace(&mut self.has_sound, true) {
+            // It may begin segments after the pictures: before it there is silence, not something to wait for.
+            let silent: Vec<u64> =
+                self.held.keys().filter(|(of, _)| *of == TrackKind::Video).map(|(_, index)| *index).collect();
+            self.audio.edit(|buffer| {
+                for index in silent {
+                    if let Some((start, end)) = self.video.look(|video| video.nominal(index)) {
+                        buffer.skip(index, start, end);
+                    }
+                }
+            });
+        }
         (video, sound)
     }
 
@@ -481,7 +492,10 @@ impl Media {
     /// A segment will never come.
     pub(crate) fn skip(&mut self, track: TrackKind, index: u64, (start, end): (Duration, Duration)) {
         self.held.remove(&(track, index));
-        for buffer in self.buffers(track) {
+        // Which streams there are may not be known yet; what nobody reads does no harm.
+        let video = (track == TrackKind::Video).then_some(&self.video);
+        let sound = (track == TrackKind::Audio || !self.separate_audio).then_some(&self.audio);
+        for buffer in video.into_iter().chain(sound) {
             buffer.edit(|buffer| buffer.skip(index, nanos(start), nanos(end)));
         }
         // Its discontinuity may get no other main segment: sound goes by the manifest then.
