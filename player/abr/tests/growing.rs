@@ -89,11 +89,10 @@ fn waits_with_a_part_whose_rest_would_be_missed() {
     let mut hand = Hand::new(10.0, None, None);
     let id = begin(&mut hand);
     hand.tell(Event::TransferSize(id, 1_250_000));
-    hand.download(id, 0.0, 900.0, 5.0, 0.0);
-    assert!(!hand.started(), "4.5 s are here, but the rest takes longer than it plays");
-    // What is left comes in less time than there is to play.
-    hand.download(id, 0.0, 900.0, 5.0, 0.0);
-    assert!(hand.started(), "9 s are here");
+    hand.download(id, 0.0, 900.0, 2.0, 0.0);
+    assert!(!hand.started(), "1.8 s are here, but the rest would be there no sooner than it is missed");
+    hand.download(id, 0.0, 900.0, 3.0, 0.0);
+    assert!(hand.started(), "with 4.5 s the rest comes in time");
 }
 
 #[test]
@@ -178,7 +177,7 @@ fn starts_at_the_wanted_distance_from_the_newest_part_with_half_of_it() {
         Command::Start { position } => Some(*position),
         _ => None,
     });
-    assert_eq!(start, Some(secs(37.0)));
+    assert_eq!(start, Some(secs(37.1)), "the edge went on while it came");
     let (_, next) = hand.fetch();
     assert_eq!(next, 19, "the segment that is being made is fetched at once");
 }
@@ -208,4 +207,34 @@ fn catches_up_when_the_edge_is_further_away_than_wanted() {
     assert!(rates(&hand).last().is_some_and(|rate| *rate > 1.0), "{:?}", rates(&hand));
     hand.tell(Event::Playhead(secs(38.3)));
     assert_eq!(rates(&hand).last(), Some(&1.0));
+}
+
+#[test]
+fn starts_where_the_edge_is_when_the_first_media_are_there() {
+    let live = Live { target_latency: secs(1.5), start_at_edge: true };
+    let mut hand = Hand::new(2.0, Some(live), Some((38.5, 0.5)));
+    let (id, _) = hand.fetch();
+    hand.tell(Event::TransferStarted(id));
+    hand.now = 0.6;
+    hand.tell(Event::Edge { at: secs(39.0), step: secs(0.5) });
+    hand.tell(Event::TransferDone(id, 250_000));
+    let start = hand.said.iter().find_map(|command| match command {
+        Command::Start { position } => Some(*position),
+        _ => None,
+    });
+    assert_eq!(start, Some(secs(37.0)), "half a second of 38 is left behind it, which is too little");
+    let (next, _) = hand.fetch();
+    assert!(next != id);
+
+    let mut hand = Hand::new(2.0, Some(live), Some((38.5, 0.5)));
+    let (id, _) = hand.fetch();
+    hand.tell(Event::TransferStarted(id));
+    hand.now = 0.2;
+    hand.tell(Event::Edge { at: secs(38.7), step: secs(0.5) });
+    hand.tell(Event::TransferDone(id, 250_000));
+    let start = hand.said.iter().find_map(|command| match command {
+        Command::Start { position } => Some(*position),
+        _ => None,
+    });
+    assert_eq!(start, Some(secs(37.2)));
 }

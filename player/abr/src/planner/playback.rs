@@ -86,7 +86,7 @@ impl Planner {
                 if self.begins_better(now) {
                     return;
                 }
-                self.position = self.past_holes(self.position);
+                self.position = self.past_holes(self.nearer_to_edge(now));
                 self.run_on();
                 self.say(Command::Start { position: self.position });
             }
@@ -108,6 +108,16 @@ impl Planner {
             }
             _ => {}
         }
+    }
+
+    /// Where playback starts: the edge has gone on while the first media came, and what is behind by that would have to be
+    /// caught up on.
+    fn nearer_to_edge(&self, now: Duration) -> Duration {
+        let wanted = match self.latency(now).filter(|_| self.low.is_some() && self.at_edge) {
+            Some((latency, target)) => self.position + latency.saturating_sub(target),
+            None => return self.position,
+        };
+        if self.is_ready(now, wanted, self.config.start_buffer) { wanted } else { self.position }
     }
 
     fn run_on(&mut self) {

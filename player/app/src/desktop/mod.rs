@@ -145,6 +145,11 @@ impl Desktop {
         Self { shared, changes, wishes }
     }
 
+    /// What the desktop was told last.
+    pub(crate) fn playing(&self) -> Playing {
+        self.shared.known().status.playing
+    }
+
     /// Tells the desktop what plays now. Cheap when nothing changed: called with each frame.
     pub(crate) fn tell(&self, status: Status) {
         let mut known = self.shared.known();
@@ -179,4 +184,67 @@ fn serve(shared: &Arc<Shared>, asker: Asker, changes: &mpsc::Receiver<Change>) -
     }
     awake.keep(&bus, false);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn desktop() -> (Desktop, mpsc::Receiver<Change>) {
+        let known = Known { status: Status::default(), at: Instant::now() };
+        let (_, wishes) = mpsc::sync_channel(ROOM);
+        let (changes, changed) = mpsc::sync_channel(ROOM);
+        (Desktop { shared: Arc::new(Shared { known: Mutex::new(known) }), changes, wishes }, changed)
+    }
+
+    fn playing(position: f64) -> Status {
+        Status {
+            playing: Playing::Yes,
+            url: "http://a/b".to_owned(),
+            length: Some(Duration::from_secs(60)),
+            position: Duration::from_secs_f64(position),
+            rate: 1.0,
+            volume: 1.0,
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn only_changes_and_jumps_are_told() {
+        let (desktop, changed) = desktop();
+        desktop.tell(playing(1.0));
+        assert!(!changed.try_recv().unwrap().jumped, "another stream is no jump");
+        for step in 0..10 {
+            desktop.tell(playing(1.0 + f64::from(step) * 0.1));
+        }
+        assert!(changed.try_recv().is_err(), "time that passes is no news");
+        desktop.tell(playing(30.0));
+        assert!(changed.try_recv().unwrap().jumped);
+        desktop.tell(Status { volume: 0.5, ..playing(30.0) });
+        let change = changed.try_recv().unwrap();
+        assert!(!change.jumped && change.before.volume > change.after.volume);
+    }
+
+    #[test]
+    fn the_position_goes_on_by_itself_up_to_the_end() {
+        let (desktop, _changed) = desktop();
+        desktop.tell(playing(10.0));
+        let known = desktop.shared.known();
+        assert!(known.position() >= Duration::from_secs(10));
+        drop(known);
+        desktop.tell(Status { playing: Playing::Paused, ..playing(59.0) });
+        assert_eq!(desktop.shared.known().position(), Duration::from_secs(59));
+        desktop.tell(Status { rate: 16.0, ..playing(59.999) });
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(desktop.shared.known().position(), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_bus_that_does_not_keep_up_stops_nothing() {
+        let (desktop, changed) = desktop();
+        for step in 0..100 {
+            desktop.tell(Status { volume: f64::from(step) / 100.0, ..playing(1.0) });
+        }
+        assert_eq!(changed.try_iter().count(), ROOM);
+    }
 }

@@ -292,6 +292,8 @@ impl WeirApp {
                 playing: match snapshot.state {
                     State::Paused | State::Ended => Playing::Paused,
                     State::Failed => Playing::Stopped,
+                    // It goes on as it was.
+                    State::Seeking => self.desktop.playing(),
                     _ => Playing::Yes,
                 },
                 title: page.title.clone(),

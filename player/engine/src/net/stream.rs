@@ -235,7 +235,7 @@ impl SegmentFetcher {
             let listed = &now.parts.list;
             if let Some((_, told)) = done.iter().zip(listed).find(|(had, told)| had != told) {
                 let reason = "another part was announced in its place".to_owned();
-                return Err(NetError::Decode { url: told.url.clone(), reason });
+                return Err(NetError::Lost { host: host_of(&told.url), reason });
             }
             let hinted = now
                 .parts
@@ -309,7 +309,7 @@ impl SegmentFetcher {
                 Some(Err(error)) => return Err(error),
                 None if tap.given > 0 => {
                     let reason = "another part was announced in its place".to_owned();
-                    return Err(NetError::Decode { url: part.url, reason });
+                    return Err(NetError::Lost { host: host_of(&part.url), reason });
                 }
                 None => refused = Some(part),
             }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use weir_abr::{RungId, Track, TrackKind, planner::Live};
 use weir_manifest::{
-    Lookup, Now, Source,
+    Lookup, Now, Request, Source, What,
     model::{MediaKind, Presentation, Rendition},
     to_brain_track,
 };
@@ -77,6 +77,14 @@ impl Catalog {
     /// Segments of all tracks are known.
     pub(crate) fn is_listed(&self) -> bool {
         self.tracks.iter().all(|track| !track.segments.is_empty())
+    }
+
+    /// Of a playlist with a segment in the making: number of its last complete one, and whether more will come.
+    pub(crate) fn complete(&self, request: &Request) -> Option<(u64, bool)> {
+        let What::Playlist { track, rendition } = request.what else { return None };
+        let this = self.presentation().tracks.get(track)?.renditions.get(rendition)?;
+        this.growing.as_ref()?;
+        Some((this.segments.last()?.number, self.presentation().live))
     }
 
     /// Where `rung` is listed.

@@ -86,6 +86,7 @@ impl Session {
             Input::Manifest(result) => self.manifest(result),
             Input::Listed(request, result) => self.listed(&request, result),
             Input::Retrying(error) => self.note_trouble(trouble::net("loading a playlist", &error)),
+            Input::Clock(error) => self.clock(error),
             Input::Progress(id, at, step) => self.progress(id, at, step),
             Input::Fetched(id, at, result) => self.fetched(id, at, result),
             Input::Appended(id, batch) => {

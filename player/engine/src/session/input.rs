@@ -36,6 +36,8 @@ pub(crate) enum Input {
     Listed(Request, Result<Document, NetError>),
     /// A manifest or a playlist failed and is tried again.
     Retrying(NetError),
+    /// This machine's clock is so many seconds ahead of the one that the manifest names.
+    Clock(f64),
     /// A segment is getting on.
     Progress(FetchId, Instant, Progress),
     /// Some of a segment under way was taken apart.

@@ -15,8 +15,11 @@ use weir_manifest::{
 use super::{Session, catalog::Catalog, input::Input, trouble};
 use crate::{
     log::{millis, round, seconds},
-    net::{Document, NetError, Retry},
+    net::{Ask, Document, NetError, Retry},
 };
+
+/// A clock that is off by less, in seconds, is as good as right.
+const EXACT: f64 = 0.1;
 
 /// Without any estimate nothing above this is tried first, as in the brain.
 const BLIND: Bitrate = Bitrate::from_bps(1_000_000);
@@ -46,7 +49,49 @@ impl Session {
     /// The time as the manifest wants it.
     pub(crate) fn manifest_now(&self) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ahead = Duration::try_from_secs_f64(self.clock_error.abs()).unwrap_or_default();
+        let unix = if self.clock_error > 0.0 { unix.saturating_sub(ahead) } else { unix + ahead };
         Now { session: self.now(), unix }
+    }
+
+    /// Asks the clock that a live MPD names: this machine's may be off, and then segments are asked for too early or too late.
+    fn ask_clock(&mut self) {
+        let Some(catalog) = &self.catalog else { return };
+        let clocks = catalog.source.clocks().iter();
+        let known = clocks.filter_map(|(scheme, value)| match scheme.as_str() {
+            "urn:mpeg:dash:utc:http-iso:2014" | "urn:mpeg:dash:utc:http-xsdate:2014" => {
+                self.http_base.join(value.split_whitespace().next()?).ok()
+            }
+            _ => None,
+        });
+        let Some(url) = known.into_iter().next() else { return };
+        let (http, inbox) = (self.http.clone(), self.inbox.clone());
+        self.runtime.spawn(async move {
+            let idle = Duration::from_secs(3);
+            let ask = Ask { url, range: None, limit: 4096, compressed: false, idle };
+            let Ok(body) = http.get(ask, |_| ()).await else { return };
+            let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            // It was read half-way between request and answer.
+            let there = std::str::from_utf8(&body.bytes).ok().and_then(weir_manifest::read_clock);
+            if let Some(there) = there {
+                let error = here.as_secs_f64() - body.first_byte.as_secs_f64() / 2.0 - there;
+                let _ = inbox.send(Input::Clock(error)).await;
+            }
+        });
+    }
+
+    /// The clock that the MPD names was read: this machine's is so many seconds ahead of it.
+    pub(crate) fn clock(&mut self, error: f64) {
+        if error.abs() < EXACT || !error.is_finite() {
+            return;
+        }
+        tracing::info!(error, "this machine's clock is off by so many seconds");
+        self.clock_error = error;
+        let now = self.manifest_now();
+        if let Some(catalog) = &mut self.catalog {
+            catalog.source.clock_changed(now);
+        }
+        self.lists_due();
     }
 
     /// Loads what was opened.
@@ -113,6 +158,8 @@ impl Session {
         self.media.separate_audio = catalog.has_audio_track();
         self.view.codecs = catalog.codecs();
         self.catalog = Some(catalog);
+        self.http_base = document.url;
+        self.ask_clock();
         self.note(manifest);
         self.note_ladders();
         self.recovered();
@@ -227,12 +274,17 @@ impl Session {
         let now = self.manifest_now();
         let Some(catalog) = &mut self.catalog else { return };
         let url = &request.resource.url;
+        let complete = catalog.complete(request);
         let (problem, failure) = match result {
             Ok(document) => match catalog.source.supply(request, &document.url, &document.bytes, now) {
                 Ok(change) => {
                     if change == Change::Changed || !self.lists.announced {
                         catalog.refresh();
                         self.http.mirrors.set(&catalog.presentation().mirrors);
+                    }
+                    // A part more is not worth a line.
+                    let parts = complete.is_some() && complete == catalog.complete(request);
+                    if (change == Change::Changed && !parts) || !self.lists.announced {
                         let (protocol, kind) = match catalog.presentation().protocol {
                             Protocol::Hls => ("hls", "media"),
                             Protocol::Dash => ("dash", "mpd"),

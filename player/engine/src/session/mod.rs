@@ -123,6 +123,10 @@ struct Session {
     events: VecDeque<(Duration, Event)>,
     wake: Option<Duration>,
     http: Http,
+    /// Where the manifest was found: other addresses in it are relative to that.
+    http_base: Url,
+    /// This machine's clock is so many seconds ahead of the stream's.
+    clock_error: f64,
     fetcher: SegmentFetcher,
     remembered: Remembered,
     catalog: Option<Catalog>,
@@ -173,6 +177,8 @@ impl Session {
         });
         Ok(Self {
             host,
+            http_base: url.clone(),
+            clock_error: 0.0,
             url,
             began: Instant::now(),
             newest: Duration::ZERO,

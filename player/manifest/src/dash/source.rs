@@ -125,6 +125,12 @@ impl DashSource {
         &self.mpd.clocks
     }
 
+    pub(crate) fn clock_changed(&mut self, now: Now) {
+        if self.mpd.dynamic {
+            self.next_tick = Some(now.session);
+        }
+    }
+
     fn ordinal(&mut self, period: &Period) -> u64 {
         let known = self.periods.iter().position(|(id, start)| match (id, &period.id) {
             (Some(a), Some(b)) => a == b,

@@ -126,6 +126,9 @@ impl PlayerPage {
                 ),
             }
         }
+        if self.snapshot.state == State::Failed {
+            toasts.settle();
+        }
         if self.snapshot.warning != self.warning {
             self.warning.clone_from(&self.snapshot.warning);
             if let Some(warning) = &self.warning {
