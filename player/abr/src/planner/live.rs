@@ -81,7 +81,8 @@ impl Planner {
         let late = latency - target - step.as_secs_f64();
         let level = self.level(self.position_at(now)).as_secs_f64();
         let comfortable = level > (0.3 * target).max(2.0 * self.config.stall_buffer.as_secs_f64());
-        let slack = (0.15 * target).clamp(0.2, 2.0);
+        // Each change of rate is a flush: not for what nobody notices.
+        let slack = (0.15 * target).clamp(if self.low.is_some() { 0.3 } else { 0.2 }, 2.0);
         if self.live_rate > 1.0 {
             if late > 0.0 && comfortable { FASTER } else { 1.0 }
         } else if self.live_rate < 1.0 {

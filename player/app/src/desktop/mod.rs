@@ -235,7 +235,7 @@ mod tests {
         desktop.tell(Status { playing: Playing::Paused, ..playing(59.0) });
         assert_eq!(desktop.shared.known().position(), Duration::from_secs(59));
         desktop.tell(Status { rate: 16.0, ..playing(59.999) });
-        std::thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
         assert_eq!(desktop.shared.known().position(), Duration::from_secs(60));
     }
 

@@ -134,7 +134,7 @@ impl<P: Clone> TrackBuffer<P> {
                 }
             }
         }
-        if let Some(next_from) = self.from_after(index)
+        if let Some(next_from) = self.next_begins(index)
             && run.to() > next_from.saturating_add(ROUNDING)
             && run.from() < next_from
         {
@@ -378,7 +378,7 @@ impl<P: Clone> TrackBuffer<P> {
     }
 
     /// Where the media behind segment `index` begin.
-    pub(super) fn from_after(&self, index: u64) -> Option<i64> {
+    pub(super) fn next_begins(&self, index: u64) -> Option<i64> {
         let next = self.runs.range(index.saturating_add(1)..).find(|(_, next)| !next.is_empty());
         next.map(|(_, next)| next.from())
     }
@@ -459,7 +459,7 @@ fn splice<P: Clone>(
         let mut samples: Vec<Stored<P>> = old.samples().to_vec();
         let fresh = new.samples().get(key..)?.iter().cloned();
         samples.extend(fresh.map(|stored| Stored { lead: stored.sample.pts < reaches, ..stored }));
-        return Some((Run::with(samples, new.nominal).from_source(source, open), read, reaches));
+        return Some((Run::with(samples, new.nominal).brought_by(source, open), read, reaches));
     }
     let key = key?;
     let fresh = new.samples().get(key..)?;
@@ -473,5 +473,5 @@ fn splice<P: Clone>(
     }
     let at = read.min(samples.len());
     samples.extend(fresh.iter().cloned());
-    Some((Run::with(samples, new.nominal).from_source(source, open), at, from))
+    Some((Run::with(samples, new.nominal).brought_by(source, open), at, from))
 }

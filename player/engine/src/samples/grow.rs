@@ -7,7 +7,7 @@ impl<P: Clone> TrackBuffer<P> {
     /// before. What another download brought of the segment stays until this one reaches further.
     pub fn append(&mut self, segment: Segment<P>, source: u64) {
         let (index, rung) = (segment.tag.segment, segment.tag.rung);
-        let limit = self.from_after(index);
+        let limit = self.next_begins(index);
         if let Some(run) = self.runs.get_mut(&index).filter(|run| run.source == Some(source)) {
             run.push(segment.samples, rung, limit);
             return;
@@ -16,7 +16,7 @@ impl<P: Clone> TrackBuffer<P> {
         let nominal = (segment.start, segment.end);
         let mut new = match self.staged.remove(&index) {
             Some(staged) if staged.source == Some(source) => staged,
-            _ => Run::with(Vec::new(), nominal).from_source(Some(source), true),
+            _ => Run::with(Vec::new(), nominal).brought_by(Some(source), true),
         };
         new.push(segment.samples, rung, limit);
         let further = reached.is_none_or(|reached| new.to() > reached);

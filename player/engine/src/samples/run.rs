@@ -91,7 +91,7 @@ impl<P: Clone> Run<P> {
     }
 
     /// The same, brought by this download, and perhaps with more to come.
-    pub(super) fn from_source(self, source: Option<u64>, open: bool) -> Self {
+    pub(super) fn brought_by(self, source: Option<u64>, open: bool) -> Self {
         Self { source, open, ..self }
     }
 
@@ -156,6 +156,6 @@ impl<P: Clone> Run<P> {
         let mut samples = std::mem::take(&mut self.samples);
         samples.truncate(first);
         let (source, open) = (self.source, self.open);
-        *self = Self::with(samples, self.nominal).from_source(source, open);
+        *self = Self::with(samples, self.nominal).brought_by(source, open);
     }
 }

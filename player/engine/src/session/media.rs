@@ -98,7 +98,14 @@ fn demux_growing(
     let mut unlock: Option<Unlock> = None;
     let mut waiting = Vec::new();
     loop {
-        let mut next = Some(pieces.blocking_recv()?);
+        let Some(piece) = pieces.blocking_recv() else {
+            // GStreamer's demuxers complain when they are torn down in the middle of something.
+            if let Some(growing) = growing {
+                let _ = growing.finish();
+            }
+            return None;
+        };
+        let mut next = Some(piece);
         // All that is here goes in before anything is taken out: each batch wakes the session.
         while let Some(piece) = next {
             match (piece, &mut growing) {
@@ -325,7 +332,8 @@ impl Media {
             return true;
         }
         // The pipeline is made for the streams that the first segment has.
-        if !(self.has_video || self.has_sound) && !opened.kinds.iter().all(|kind| has(*kind)) {
+        let known = self.has_video || self.has_sound;
+        if !(known || opened.kinds.iter().all(|kind| has(*kind))) {
             return false;
         }
         if self.timeline.knows(&opened.job.segment) || !opened.kinds.contains(&StreamKind::Video) {
