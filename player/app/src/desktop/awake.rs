@@ -48,7 +48,7 @@ impl Awake {
                 self.held = Held::Not;
             }
             (Held::ScreenSaver(cookie), false) => {
-                let _ = screen_saver(bus, "UnInhibit", &(*cookie));
+                let _ = screen_saver(bus, "UnInhibit", cookie);
                 self.held = Held::Not;
             }
             _ => {}

@@ -314,7 +314,7 @@ impl WeirApp {
                 }
                 desktop::Wish::Quit => self.run(ctx, Command::Quit),
                 desktop::Wish::FullScreen(wanted) if wanted != full_screen => {
-                    self.run(ctx, Command::FullScreen)
+                    self.run(ctx, Command::FullScreen);
                 }
                 wish => {
                     let Some(page) = &mut self.page else { continue };

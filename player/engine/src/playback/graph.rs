@@ -387,7 +387,10 @@ fn once(pad: &gst::Pad) {
             Some(gst::PadProbeData::Buffer(buffer)) => {
                 let mut newest = lock(&newest);
                 match (buffer.pts(), *newest) {
-                    (Some(pts), Some(before)) if pts <= before => return gst::PadProbeReturn::Drop,
+                    (Some(pts), Some(before)) if pts <= before => {
+                        // The buffer goes with this closure's data; `Drop` would have it let go of twice.
+                        return gst::PadProbeReturn::Handled;
+                    }
                     (Some(pts), _) => *newest = Some(pts),
                     (None, _) => {}
                 }
