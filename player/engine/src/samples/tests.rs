@@ -299,8 +299,11 @@ fn piece(segment: &Segment<usize>, range: std::ops::Range<usize>) -> Segment<usi
     Segment { samples: segment.samples[range].to_vec(), ..segment.clone() }
 }
 
-/// What goes to the decoder, and what of it is shown: time in frames, rung.
-fn decoded(buffer: &mut TrackBuffer<usize>) -> (Vec<(i64, usize)>, Vec<(i64, usize)>) {
+/// Time in frames, rung.
+type Seen = Vec<(i64, usize)>;
+
+/// What goes to the decoder, and what of it is shown.
+fn decoded(buffer: &mut TrackBuffer<usize>) -> (Seen, Seen) {
     let (mut decoded, mut shown) = (Vec::new(), Vec::new());
     loop {
         match buffer.next() {
