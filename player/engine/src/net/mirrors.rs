@@ -13,6 +13,9 @@ use super::{Ask, Body, Http, NetError, Progress, error::host_of, stream::Tap};
 /// A server that failed is asked last for so long.
 const AVOIDED: Duration = Duration::from_secs(30);
 
+/// So long a server may be silent while there is another one to ask.
+const HURRIED: Duration = Duration::from_secs(3);
+
 /// Servers that are remembered.
 const REMEMBERED: usize = 32;
 
@@ -82,9 +85,14 @@ impl Http {
         mut tap: Option<&mut Tap>,
     ) -> Result<Body, NetError> {
         let mut first: Option<NetError> = None;
-        for url in self.mirrors.addresses(&ask.url, Instant::now()) {
+        let addresses = self.mirrors.addresses(&ask.url, Instant::now());
+        let last = addresses.len().saturating_sub(1);
+        for (at, url) in addresses.into_iter().enumerate() {
+            // A request that the server holds on purpose is not hurried.
+            let idle =
+                if at < last && ask.idle <= self.limits.idle { ask.idle.min(HURRIED) } else { ask.idle };
             let error = match self
-                .read(Ask { url: url.clone(), ..ask.clone() }, progress, tap.as_deref_mut())
+                .read(Ask { url: url.clone(), idle, ..ask.clone() }, progress, tap.as_deref_mut())
                 .await
             {
                 Ok(body) => return Ok(body),
