@@ -212,6 +212,10 @@ fn same_codec(caps: &gst::CapsRef, sample: &Sample) -> bool {
 fn push(feed: &Feed, carry: &mut Carry, sample: &Sample, tag: Option<Tag>) -> bool {
     let Some(pts) = time::to_pipeline(sample.pts) else { return true };
     let caps = &sample.payload.caps;
+    // Before the caps: without a decoder for them the pipeline asks at once where they come from.
+    if let Some(tag) = tag {
+        feed.tags.record(sample.pts, tag, caps);
+    }
     if carry.caps.as_ref() != Some(caps) {
         feed.source.set_caps(Some(caps));
         carry.caps = Some(caps.clone());
@@ -230,9 +234,6 @@ fn push(feed: &Feed, carry: &mut Carry, sample: &Sample, tag: Option<Tag>) -> bo
                 buffer.unset_flags(flag);
             }
         }
-    }
-    if let Some(tag) = tag {
-        feed.tags.record(sample.pts, tag, caps);
     }
     feed.source.push_buffer(buffer).is_ok()
 }
