@@ -107,7 +107,7 @@ fn start_and_find(
 }
 
 fn url_in(line: &str) -> Option<String> {
-    let from = line.find("http://")?;
+    let from = line.find("http://").or_else(|| line.find("https://"))?;
     Some(line[from..].split_whitespace().next()?.trim_end_matches(['/', ',', ')']).to_owned())
 }
 
@@ -192,12 +192,21 @@ pub struct Player {
 impl Player {
     /// Plays `url` without a display; the log goes to a file of its own.
     pub fn headless(url: &str, args: &[impl AsRef<OsStr>]) -> anyhow::Result<Self> {
-        Self::start(url, &["--headless"], args, None)
+        Self::start(url, &["--headless"], args, None, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn headless_with(
+        url: &str,
+        args: &[impl AsRef<OsStr>],
+        variables: &[(&str, &OsStr)],
+    ) -> anyhow::Result<Self> {
+        Self::start(url, &["--headless"], args, None, variables)
     }
 
     /// Plays `url` in a window on `display`.
     pub fn window(url: &str, display: &str, args: &[impl AsRef<OsStr>]) -> anyhow::Result<Self> {
-        Self::start(url, &[] as &[&str], args, Some(display))
+        Self::start(url, &[] as &[&str], args, Some(display), &[])
     }
 
     fn start(
@@ -205,11 +214,13 @@ impl Player {
         first: &[&str],
         args: &[impl AsRef<OsStr>],
         display: Option<&str>,
+        variables: &[(&str, &OsStr)],
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let events = folder.path().join("events.jsonl");
         let mut command = weir_of_a_new_user(folder.path(), display)?;
         command.arg("play").arg(url).args(first).arg("--events").arg(&events).args(args);
+        command.envs(variables.iter().copied());
         let process = Running(command.spawn().with_context(|| format!("{command:?}"))?);
         Ok(Self { process, events, _folder: folder })
     }

@@ -79,6 +79,9 @@ pub enum Event {
         live: Option<bool>,
         duration_s: Option<f64>,
         ms: f64,
+        /// Protocol of the answer.
+        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+        http: Option<String>,
     },
     /// What there is to choose from on a track.
     Ladder { track: TrackKind, kbps: Vec<f64>, heights: Vec<Option<u32>> },
@@ -135,6 +138,8 @@ pub enum Event {
     FirstFrame { height: u32 },
     /// Where playback is, by the sink's clock; every 100 ms.
     Position { pos_s: f64, buffer_s: f64, height: u32 },
+    /// How far a live stream is behind; once a second while it plays.
+    Latency { pos_s: f64, latency_s: Option<f64>, edge_s: f64, target_s: f64 },
     /// Playback ran dry.
     StallStart { pos_s: f64 },
     /// Playback goes on; `ms` is how long it stood.

@@ -153,3 +153,19 @@ fn stalls_in_a_report_are_placed_by_media_time() {
     assert!(near(report.stalling.stalling[1][0], 6.0) && near(report.stalling.stalling[1][1], 2.0));
     assert_eq!(report.video.segments[3].resolution.as_deref(), Some("1280x720"));
 }
+
+#[test]
+fn what_is_shown_before_its_segment_is_complete_counts_when_it_is() {
+    let mut record = vec![entry(400.0, Event::FirstFrame { height: 360 })];
+    positions(&mut record, 400.0, 0.0, 1.5);
+    record.push(segment(2000.0, 0, 1, 2_000_000));
+    positions(&mut record, 2000.0, 1.6, 6.0);
+    let half = Session::from_record(&record);
+    assert!((half.played_s() - 4.0).abs() < 0.01, "{}", half.played_s());
+    record.push(segment(6500.0, 1, 0, 500_000));
+    positions(&mut record, 6500.0, 6.1, 8.0);
+    let all = Session::from_record(&record);
+    assert!((all.played_s() - 8.0).abs() < 0.01, "{}", all.played_s());
+    let rungs: Vec<_> = all.played.iter().map(|played| (played.index, played.rung.0)).collect();
+    assert_eq!(rungs, [(0, 1), (1, 0)]);
+}

@@ -261,7 +261,9 @@ impl Session for Fake {
             position: seconds(if loading { 0.0 } else { position }),
             duration: (!loading && self.scene != Scene::Live).then(|| seconds(LENGTH)),
             growing: false,
-            live_window: (self.scene == Scene::Live).then(|| (seconds(position - 590.0), seconds(position + 24.0))),
+            live_window: (self.scene == Scene::Live).then(|| (seconds(position - 590.0), seconds(position + 1.5))),
+            latency: (self.scene == Scene::Live).then(|| Duration::from_millis(1980)),
+            live_target: (self.scene == Scene::Live).then(|| Duration::from_millis(1500)),
             buffer: seconds(26.0),
             video: if loading {
                 TrackView::default()

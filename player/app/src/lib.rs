@@ -8,6 +8,7 @@ pub mod address;
 pub mod catalog;
 pub mod cli;
 pub mod command;
+mod desktop;
 pub mod session;
 pub mod settings;
 pub mod text;

@@ -8,8 +8,7 @@ use weir_app::cli::{self, Cli};
 
 /// What goes wrong with a session is in its event log, in the window and in this program's last line. What the desktop's
 /// libraries complain of by themselves is of no use to anybody who plays a stream.
-const QUIET: &str =
-    "warn,weir_engine::session=off,winit=error,egui_system_font_provider=error,sctk=error,zbus=error";
+const QUIET: &str = "warn,weir_engine::session=off,rustls_platform_verifier=off,winit=error,egui_system_font_provider=error,sctk=error,zbus=error";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

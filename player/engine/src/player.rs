@@ -155,6 +155,11 @@ pub struct Snapshot {
     pub growing: bool,
     /// For a live stream: the stretch that can be played now.
     pub live_window: Option<(Duration, Duration)>,
+    /// For a live stream: how long ago what is shown was made, by the stream's own clock; where it tells none, the distance
+    /// to the newest media that can be had.
+    pub latency: Option<Duration>,
+    /// For a live stream: the distance to its newest media at which it is watched.
+    pub live_target: Option<Duration>,
     /// Buffer level of the track that has least.
     pub buffer: Duration,
     /// The main track.

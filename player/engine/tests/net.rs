@@ -134,6 +134,8 @@ async fn init_segment_and_key_are_fetched_once() {
         encryption: Some(Encryption::Aes128 { key: server.url("/key"), iv: [0; 16] }),
         size: None,
         gap: false,
+        growing: false,
+        parts: None,
         program_date_time: None,
     };
     let fetcher = SegmentFetcher::new(Http::new(limits()).unwrap());
@@ -148,4 +150,53 @@ async fn init_segment_and_key_are_fetched_once() {
 
     let drm = Segment { encryption: Some(Encryption::Unsupported("SAMPLE-AES".to_owned())), ..segment };
     assert_eq!(fetcher.fetch(&drm, |_| ()).await.unwrap_err().failure(), Failure::Unplayable);
+}
+
+#[tokio::test]
+async fn a_server_that_is_busy_is_asked_again_when_it_says() {
+    let site = Site::default();
+    site.put("/a.m3u8", "#EXTM3U\n");
+    site.fault("/a.m3u8", Fault::Busy(1), 1);
+    let server = Server::start(&site);
+    let retry = Retry { tries: 2, first: Duration::from_millis(5), longest: Duration::from_millis(20) };
+    let http = Http::new(limits()).unwrap();
+    let resource = Resource { url: server.url("/a.m3u8"), range: None };
+    let mut waits = Vec::new();
+    http.document(&resource, retry, limits().idle, |_, wait| waits.push(wait)).await.unwrap();
+    assert_eq!(waits, [Duration::from_secs(1)]);
+}
+
+#[tokio::test]
+async fn bodies_that_are_compressed_unasked_or_of_unknown_length_come_whole() {
+    let site = Site::default();
+    let all: Vec<u8> = (0..200_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 9) as u8).collect();
+    site.put("/a", all.clone());
+    let server = Server::start(&site);
+    let http = Http::new(limits()).unwrap();
+    site.fault("/a", Fault::Unsized, 1);
+    let mut steps = Vec::new();
+    let body = http.get(ask(&server, "/a"), |step| steps.push(step)).await.unwrap();
+    assert_eq!((body.bytes.as_ref(), steps.first()), (&*all, Some(&Progress::Head(None))));
+    site.fault("/a", Fault::Gzip, 2);
+    let resource = Resource { url: server.url("/a"), range: None };
+    let document = http.document(&resource, Retry::PLAYING, limits().idle, |_, _| ()).await.unwrap();
+    assert_eq!(document.bytes.as_ref(), all);
+}
+
+#[tokio::test]
+async fn a_document_says_where_it_was_found_in_the_end() {
+    let site = Site::default();
+    site.put("/b/real.m3u8", "#EXTM3U\n");
+    site.fault("/old.m3u8", Fault::Moved("b/next.m3u8"), 1);
+    site.fault("/b/next.m3u8", Fault::Moved("real.m3u8"), 1);
+    let server = Server::start(&site);
+    let http = Http::new(limits()).unwrap();
+    let resource = Resource { url: server.url("/old.m3u8"), range: None };
+    let document = http.document(&resource, Retry::PLAYING, limits().idle, |_, _| ()).await.unwrap();
+    assert_eq!(document.url, server.url("/b/real.m3u8"));
+    // A circle ends.
+    site.fault("/c", Fault::Moved("/c"), u32::MAX);
+    let resource = Resource { url: server.url("/c"), range: None };
+    let error = http.document(&resource, Retry::PLAYING, limits().idle, |_, _| ()).await.unwrap_err();
+    assert!(error.to_string().contains("redirects lead nowhere"), "{error}");
 }

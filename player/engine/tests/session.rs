@@ -375,3 +375,53 @@ fn the_record_is_complete_after_stop_after() {
     assert!(record.all("ended").is_empty());
     assert_eq!(record.0.last().unwrap()["event"], "summary");
 }
+
+#[test]
+fn odd_but_legal_servers_are_played_from() {
+    let (site, server) = fmp4(5);
+    site.fault("/entry.m3u8", Fault::Moved("fmp4/master.m3u8"), 1);
+    site.fault("/high.m3u8", Fault::Gzip, u32::MAX);
+    site.fault("/low.m3u8", Fault::Gzip, u32::MAX);
+    site.fault("-1.m4s", Fault::Unsized, u32::MAX);
+    site.fault("-2.m4s", Fault::Gzip, u32::MAX);
+    site.fault("-3.m4s", Fault::Busy(1), 1);
+    let (last, record) = play(&server.url("/entry.m3u8"), low());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert!(record.all("skip").is_empty(), "{:#?}", record.all("skip"));
+    assert_eq!(record.one("summary")["rebuffer_count"], 0);
+    assert!(site.requests().iter().any(|path| path == "/fmp4/low-1.m4s"), "relative to where it was found");
+}
+
+#[test]
+fn a_segment_is_played_while_it_comes() {
+    let site = Site::default();
+    media::ts(&site, 6, None);
+    let server = Server::start(&site);
+    // The first segment takes several times as long as what its first second takes.
+    let size = site.bytes("/ts/high-0.ts").len();
+    site.fault("/high-0.ts", Fault::Slow(size / 60), 1);
+    let (last, record) = play(&server.url("/ts/master.m3u8"), Options::default());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    let first = record.one("first_frame")["t_ms"].as_f64().unwrap();
+    let complete = record.all("segment")[0]["t_ms"].as_f64().unwrap();
+    assert!(first < complete, "the first picture came at {first}, its segment at {complete} ms");
+    assert_eq!(record.one("summary")["rebuffer_count"], 0);
+}
+
+#[test]
+fn a_segment_that_breaks_off_while_it_is_played_is_completed_by_the_next_try() {
+    let site = Site::default();
+    media::ts(&site, 6, None);
+    let server = Server::start(&site);
+    site.fault("/high-", Fault::Truncate, 2);
+    let (last, record) = play(&server.url("/ts/master.m3u8"), Options::default());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert!(record.all("skip").is_empty());
+    assert!(
+        record.all("error").iter().all(|error| error["code"] != "playback_stood"),
+        "{:#?}",
+        record.all("error")
+    );
+    let frames = record.one("summary")["frames"].as_u64().unwrap();
+    assert!((140..=150).contains(&frames), "{frames} of 150 pictures were shown");
+}

@@ -17,7 +17,7 @@ pub(crate) fn reference(track: &Track) -> Option<&Rendition> {
         .renditions
         .iter()
         .filter(|rendition| !rendition.segments.is_empty())
-        .max_by_key(|rendition| (rendition.segments.last().map(|last| last.number), rendition.segments.len()))
+        .max_by_key(|rendition| (rendition.last().map(|last| last.number), rendition.segments.len()))
 }
 
 /// `track` as the brain's ladder and list of segments. Rung *i* is rendition *i*.
@@ -38,9 +38,11 @@ pub fn to_brain_track(track: &Track, main: bool) -> Option<weir_abr::Track> {
         })
         .collect();
     let ladder = Ladder::new(rungs)?;
-    let listed = reference(track).map(|rendition| rendition.segments.as_slice()).unwrap_or_default();
-    let mut segments: Vec<SegmentInfo> = Vec::with_capacity(listed.len());
-    for segment in listed {
+    let reference = reference(track);
+    let listed = reference.map(|rendition| rendition.segments.as_slice()).unwrap_or_default();
+    let growing = reference.and_then(|rendition| rendition.growing.as_deref());
+    let mut segments: Vec<SegmentInfo> = Vec::with_capacity(listed.len() + 1);
+    for segment in listed.iter().chain(growing) {
         // The brain wants no overlaps; rounding in manifests makes some of a nanosecond.
         let floor = segments.last().map_or(Duration::ZERO, SegmentInfo::end);
         let start = segment.start.max(floor);

@@ -75,6 +75,11 @@ pub use inspect::inspect;
 pub use mirror::Mirror;
 pub use source::{Change, Due, Lookup, Now, Request, Source, What};
 
+/// Reads an `xs:dateTime`, as a clock that a live MPD names (`UTCTiming`) tells it: seconds since the Unix epoch.
+pub fn read_clock(text: &str) -> Option<f64> {
+    time::xs_date_time(text)
+}
+
 /// What a text is.
 pub(crate) enum Found {
     Hls(hls::Kind),

@@ -1,6 +1,6 @@
 //! What a manifest says, whatever its protocol.
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use url::Url;
 
@@ -29,6 +29,15 @@ pub enum Encryption {
     Unsupported(String),
 }
 
+/// The pieces in which a segment near the live edge can be had (`EXT-X-PART`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Those that are there, in order from the segment's start; together they are the segment as far as it goes.
+    pub list: Vec<Resource>,
+    /// The one that comes next: a request for it is answered when it is there (`EXT-X-PRELOAD-HINT`).
+    pub next: Option<Resource>,
+}
+
 /// One segment of one rendition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segment {
@@ -53,6 +62,11 @@ pub struct Segment {
     pub size: Option<u64>,
     /// No media here (`EXT-X-GAP`).
     pub gap: bool,
+    /// It is still being made. Its `duration` is what it will probably be, and it comes no faster than it is made: in
+    /// `parts` where there are any (`media` is the first of them then), else in one answer that goes on until it is complete.
+    pub growing: bool,
+    /// Its parts, where they are listed.
+    pub parts: Option<Arc<Parts>>,
     /// Wall-clock time of its first sample, seconds since the Unix epoch.
     pub program_date_time: Option<f64>,
 }
@@ -89,6 +103,30 @@ pub struct Rendition {
     pub playlist: Option<Url>,
     /// Its segments as far as they are known; empty until the playlist was loaded.
     pub segments: Vec<Segment>,
+    /// What follows them and is still being made, where its parts can be had (HLS). In DASH it is the last of `segments`.
+    pub growing: Option<Box<Segment>>,
+}
+
+impl Rendition {
+    /// Segment `number`, the one that is still being made included.
+    pub fn segment(&self, number: u64) -> Option<&Segment> {
+        let growing = self.growing.as_deref().filter(|growing| growing.number == number);
+        crate::brain::find(&self.segments, number).or(growing)
+    }
+
+    /// The newest segment, the one that is still being made included.
+    pub fn last(&self) -> Option<&Segment> {
+        self.growing.as_deref().or(self.segments.last())
+    }
+}
+
+/// How far media can be had although their segment is not complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// On the presentation timeline.
+    pub at: Duration,
+    /// It grows in steps of this; zero where it grows steadily.
+    pub step: Duration,
 }
 
 /// Renditions that stand for each other.
@@ -127,6 +165,8 @@ pub struct Presentation {
     pub target_duration: Duration,
     /// Distance to keep from the end of a live presentation.
     pub target_latency: Option<Duration>,
+    /// Where the newest media end, when segments can be had while they are made (low latency).
+    pub edge: Option<Edge>,
     /// What can be had at several addresses.
     pub mirrors: Vec<Mirror>,
 }

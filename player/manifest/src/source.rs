@@ -179,6 +179,14 @@ impl Source {
         }
     }
 
+    /// [`Now::unix`] jumped, because it was set right: what there is by the clock is looked at anew with the next
+    /// [`due`](Self::due).
+    pub fn clock_changed(&mut self, now: Now) {
+        if let Inner::Dash(dash) = &mut self.inner {
+            dash.clock_changed(now);
+        }
+    }
+
     /// What was odd in the manifest but could be read.
     pub fn warnings(&self) -> &[Warning] {
         match &self.inner {

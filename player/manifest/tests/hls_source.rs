@@ -213,7 +213,7 @@ fn delta_updates_take_what_they_skip_from_the_copy_before() {
     let map = "#EXT-X-MAP:URI=\"init.mp4\"\n";
     supply(&mut source, (0, 0), &format!("{head}#EXT-X-MEDIA-SEQUENCE:10\n{map}{}", list(10, 20)), at(0.0));
     let due = source.due(&[(0, 0)], at(0.0));
-    assert_eq!(due.requests[0].resource.url.query(), Some("_HLS_msn=20&_HLS_skip=YES"));
+    assert_eq!(due.requests[0].resource.url.query(), Some("_HLS_msn=20&_HLS_part=0&_HLS_skip=YES"));
     assert!(due.requests[0].blocking);
     let delta =
         format!("{head}#EXT-X-MEDIA-SEQUENCE:11\n#EXT-X-SKIP:SKIPPED-SEGMENTS=5\n{map}{}", list(16, 21));
@@ -233,7 +233,7 @@ fn delta_updates_take_what_they_skip_from_the_copy_before() {
         format!("{head}#EXT-X-MEDIA-SEQUENCE:50\n#EXT-X-SKIP:SKIPPED-SEGMENTS=5\n{map}{}", list(55, 60));
     assert_eq!(supply(&mut source, (0, 0), &delta, at(8.0)), Change::Unchanged);
     let due = source.due(&[(0, 0)], at(8.0));
-    assert_eq!(due.requests[0].resource.url.query(), Some("_HLS_msn=22"));
+    assert_eq!(due.requests[0].resource.url.query(), Some("_HLS_msn=22&_HLS_part=0"));
 }
 
 #[test]

@@ -127,6 +127,12 @@ impl Bandwidth {
         }
     }
 
+    /// All that there is has come; it waits for the encoder.
+    pub fn idle(&mut self, id: FetchId, now: Duration) {
+        self.meter.idle(id, now);
+        self.within.mark(self.meter.open());
+    }
+
     /// It is complete, or was given up, or failed: what it brought counts.
     pub fn ended(&mut self, id: FetchId, now: Duration) {
         self.meter.ended(id, now);

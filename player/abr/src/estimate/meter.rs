@@ -11,6 +11,9 @@ const WITH_HEAD: Duration = Duration::from_millis(2);
 /// that whole segments come with their heads would never be measured.
 const MOST_WITH_HEAD: u64 = 32 << 10;
 
+/// A burst that comes in one piece took no more than this.
+const AT_ONCE: Duration = Duration::from_millis(2);
+
 /// So many bytes are a sample however fast they came ...
 const PLENTY: u64 = 100_000;
 /// ... but no transfer counts as faster than this: clocks and wake-ups are not that exact.
@@ -24,6 +27,10 @@ struct Active {
     /// Bytes so far, and when they last grew.
     bytes: u64,
     moved: Duration,
+    /// All that there is has come: time does not count before the next byte.
+    idle: bool,
+    /// Bytes with which the newest burst began, while nothing has come behind them.
+    first: u64,
 }
 
 /// See the module's page.
@@ -46,7 +53,15 @@ impl Meter {
     /// A request went out.
     pub fn started(&mut self, id: FetchId, now: Duration) {
         self.count_time(now);
-        self.active.push(Active { id, started: now, first_byte: None, bytes: 0, moved: now });
+        self.active.push(Active {
+            id,
+            started: now,
+            first_byte: None,
+            bytes: 0,
+            moved: now,
+            idle: false,
+            first: 0,
+        });
     }
 
     /// Its answer began; returns how long that took.
@@ -61,11 +76,37 @@ impl Meter {
         Some(now.saturating_sub(transfer.started))
     }
 
+    /// All that there is has come: the server waits for the encoder.
+    pub fn idle(&mut self, id: FetchId, now: Duration) {
+        self.count_time(now);
+        if let Some(transfer) = self.active.iter_mut().find(|transfer| transfer.id == id) {
+            let all_at_once = std::mem::take(&mut transfer.first);
+            if all_at_once > 0 {
+                self.open.bytes += all_at_once;
+                self.open.busy += AT_ONCE;
+            }
+            transfer.first_byte = None;
+            transfer.idle = true;
+        }
+    }
+
     /// It has brought `bytes` in all; returns how many of them are new.
     pub fn progress(&mut self, id: FetchId, bytes: u64, now: Duration) -> u64 {
         self.count_time(now);
         if let Some(transfer) = self.active.iter_mut().find(|transfer| transfer.id == id) {
             let new = bytes.saturating_sub(transfer.bytes);
+            if transfer.idle && new > 0 {
+                // As with a head: what comes first was under way before it was noticed.
+                transfer.idle = false;
+                transfer.first_byte = Some(now);
+                transfer.bytes = bytes;
+                transfer.moved = now;
+                transfer.first = new;
+                return new;
+            }
+            if new > 0 {
+                transfer.first = 0;
+            }
             if transfer.first_byte.is_none() && new > 0 {
                 // Nobody said when the answer began, so all of the time counts.
                 transfer.first_byte = Some(transfer.started);
@@ -107,7 +148,9 @@ impl Meter {
         let mut sample = self.open;
         if self.active.iter().any(|transfer| transfer.first_byte.is_some()) {
             sample.busy += now.saturating_sub(self.counted);
-        } else if let Some(oldest) = self.active.iter().map(|transfer| transfer.started).min() {
+        } else if let Some(oldest) =
+            self.active.iter().filter(|transfer| !transfer.idle).map(|transfer| transfer.started).min()
+        {
             sample.busy += now.saturating_sub(oldest).saturating_sub(ttfb);
         }
         sample

@@ -18,6 +18,8 @@ pub(super) enum Held {
 pub(super) struct Buffer {
     /// By number. A few dozen, looked at many times for each that comes or goes.
     held: Vec<(u64, Held)>,
+    /// A segment of which a download, under way or given up, has brought a part, and up to where that plays.
+    part: Option<(u64, Duration)>,
     /// The last answer, as long as nothing has changed: each event asks for it again and again.
     known: Cell<Option<(Duration, Run)>>,
 }
@@ -33,6 +35,8 @@ pub(super) struct Run {
     pub next: Option<u64>,
     /// Where it ends.
     pub end: Duration,
+    /// So much of `level` lies in the first part of segment `next`.
+    pub part: Duration,
 }
 
 impl Buffer {
@@ -45,8 +49,22 @@ impl Buffer {
         self.known.set(None);
     }
 
-    pub(super) fn insert(&mut self, index: u64, held: Held) {
+    /// Of segment `index` there is media up to `until`.
+    pub(super) fn append(&mut self, index: u64, until: Duration) {
         self.known.set(None);
+        self.part = match self.part {
+            Some((of, before)) if of == index => Some((index, before.max(until))),
+            _ => Some((index, until)),
+        };
+    }
+
+    fn forget_part(&mut self, index: u64) {
+        self.known.set(None);
+        self.part = self.part.filter(|(of, _)| *of != index);
+    }
+
+    pub(super) fn insert(&mut self, index: u64, held: Held) {
+        self.forget_part(index);
         match self.place(index) {
             Ok(at) => {
                 if let Some(slot) = self.held.get_mut(at) {
@@ -62,7 +80,7 @@ impl Buffer {
     }
 
     pub(super) fn remove(&mut self, index: u64) {
-        self.known.set(None);
+        self.forget_part(index);
         self.held.retain(|(held, _)| *held != index);
     }
 
@@ -76,6 +94,7 @@ impl Buffer {
     /// Forgets segments that end at or before `position`.
     pub(super) fn evict(&mut self, track: &Track, position: Duration) {
         self.known.set(None);
+        self.part = self.part.filter(|(_, until)| *until > position);
         self.held.retain(|(index, _)| match track.segment(*index) {
             Some(segment) => segment.end() > position,
             // Not listed any more: older than what is.
@@ -86,6 +105,7 @@ impl Buffer {
     /// Forgets the segments at `rung` from `index` on; whether there were any.
     pub(super) fn drop_rung(&mut self, rung: RungId, from: u64) -> bool {
         self.known.set(None);
+        self.part = None;
         let before = self.held.len();
         self.held.retain(|(index, held)| {
             *index < from || !matches!(held, Held::Media { rung: this, .. } if *this == rung)
@@ -105,14 +125,14 @@ impl Buffer {
 
     fn look(&self, track: &Track, position: Duration) -> Run {
         let Some(mut index) = track.index_at(position) else {
-            return Run { level: Duration::ZERO, bytes: 0, next: None, end: position };
+            return Run { level: Duration::ZERO, bytes: 0, next: None, end: position, part: Duration::ZERO };
         };
         let (mut level, mut bytes, mut end) = (Duration::ZERO, 0, position);
         let from = self.place(index).unwrap_or(self.held.len());
         let mut held = self.held.get(from..).unwrap_or_default().iter();
         loop {
             let Some(segment) = track.segment(index) else {
-                return Run { level, bytes, next: None, end };
+                return Run { level, bytes, next: None, end, part: Duration::ZERO };
             };
             match held.next().filter(|(of, _)| *of == index) {
                 Some((_, Held::Media { bytes: size, .. })) => {
@@ -120,7 +140,16 @@ impl Buffer {
                     bytes += size;
                 }
                 Some((_, Held::Hole)) => {}
-                None => return Run { level, bytes, next: Some(index), end },
+                None => {
+                    let until =
+                        self.part.filter(|(of, _)| *of == index).map(|(_, until)| until.min(segment.end()));
+                    let from = segment.start.max(position);
+                    let part = until.map_or(Duration::ZERO, |until| until.saturating_sub(from));
+                    if !part.is_zero() {
+                        end = from + part;
+                    }
+                    return Run { level: level + part, bytes, next: Some(index), end, part };
+                }
             }
             end = segment.end();
             index += 1;

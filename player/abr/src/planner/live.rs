@@ -8,17 +8,44 @@ use super::{Command, Live, Phase, Planner};
 const FASTER: f64 = 1.05;
 const SLOWER: f64 = 0.95;
 
+/// The edge of a stream whose newest segment can be had while it is being made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edge {
+    /// End of what can be had.
+    pub at: Duration,
+    /// It grows in steps of this; zero where it grows steadily.
+    pub step: Duration,
+    /// When it was said.
+    pub seen: Duration,
+}
+
 impl Planner {
+    /// End of what can be had now, where the listed segments end at `end`.
+    pub(super) fn newest(&self, end: Duration) -> Duration {
+        self.low.map_or(end, |low| low.at.min(end))
+    }
+
+    /// The step in which the end of what can be had grows: nothing is extrapolated further.
+    fn step(&self) -> Duration {
+        let segment = self.tracks.first().and_then(|state| state.track.segments.last());
+        let segment = segment.map_or(Duration::from_secs(1), |segment| segment.duration);
+        self.low.map_or(segment, |low| low.step)
+    }
+
     /// Where the live edge is, the listed end taken as growing steadily.
     fn live_edge(&self, now: Duration) -> Option<(Duration, Live)> {
         let live = self.live.filter(|live| live.start_at_edge)?;
         let segment = self.tracks.first()?.track.segments.last()?.duration;
+        if let Some(low) = self.low {
+            let most = if low.step.is_zero() { segment } else { low.step };
+            return Some((low.at + now.saturating_sub(low.seen).min(most), live));
+        }
         let grown = now.saturating_sub(self.edge_moved).min(segment);
         Some((self.edge + grown, live))
     }
 
-    /// Distance to the live edge, and the wanted one.
-    pub(super) fn latency(&self, now: Duration) -> Option<(Duration, Duration)> {
+    /// Distance to the live edge, and the wanted one; `None` where there is no edge to keep to.
+    pub fn latency(&self, now: Duration) -> Option<(Duration, Duration)> {
         let (edge, live) = self.live_edge(now)?;
         Some((edge.saturating_sub(self.position_at(now)), live.target_latency))
     }
@@ -48,16 +75,14 @@ impl Planner {
             return 1.0;
         }
         let (latency, target) = (latency.as_secs_f64(), target.as_secs_f64());
-        let segment = self
-            .tracks
-            .first()
-            .and_then(|state| state.track.segments.last())
-            .map_or(1.0, |segment| segment.duration.as_secs_f64());
-        // The listed end comes in steps of a segment, so the extrapolated one is up to that much ahead of it.
-        let late = latency - target - segment;
+        // The listed end comes in steps, so the extrapolated one is up to one of them ahead of it; where they are small, half
+        // of one in the mean.
+        let step = if self.low.is_some() { self.step() / 2 } else { self.step() };
+        let late = latency - target - step.as_secs_f64();
         let level = self.level(self.position_at(now)).as_secs_f64();
         let comfortable = level > (0.3 * target).max(2.0 * self.config.stall_buffer.as_secs_f64());
-        let slack = (0.15 * target).clamp(0.2, 2.0);
+        // Each change of rate is a flush: not for what nobody notices.
+        let slack = (0.15 * target).clamp(if self.low.is_some() { 0.3 } else { 0.2 }, 2.0);
         if self.live_rate > 1.0 {
             if late > 0.0 && comfortable { FASTER } else { 1.0 }
         } else if self.live_rate < 1.0 {
@@ -82,7 +107,7 @@ impl Planner {
             return;
         }
         // Not to the very first segment: it is the next to go.
-        let main = self.tracks.first().map(|state| state.track.end()).unwrap_or_default();
+        let main = self.newest(self.tracks.first().map(|state| state.track.end()).unwrap_or_default());
         let target = main.saturating_sub(live.target_latency).max(first);
         if self.phase == Phase::Playing && !self.paused {
             self.say(Command::Stall);

@@ -112,6 +112,8 @@ pub struct Planner {
     live_rate: f64,
     /// Playback keeps to the edge: the viewer has not gone back in the window.
     at_edge: bool,
+    /// Where media end that can be had before their segment is complete.
+    low: Option<live::Edge>,
     /// When the listed end last moved.
     edge_moved: Duration,
     edge: Duration,
@@ -151,6 +153,7 @@ impl Planner {
             live: None,
             live_rate: 1.0,
             at_edge: true,
+            low: None,
             edge_moved: Duration::ZERO,
             edge: Duration::ZERO,
             quality: QualityChoice::Auto,
@@ -179,7 +182,6 @@ impl Planner {
             Event::FirstByte(id) => {
                 self.bandwidth.first_byte(id, now);
                 if let Some(transfer) = self.transfer_mut(id) {
-                    transfer.first_byte = Some(now);
                     transfer.progress(now, 0);
                 }
             }
@@ -193,6 +195,28 @@ impl Planner {
                 self.bandwidth.progress(id, bytes, now);
                 if let Some(transfer) = self.transfer_mut(id) {
                     transfer.progress(now, bytes);
+                }
+            }
+            Event::MediaAppended(id, until) => {
+                let state = self
+                    .tracks
+                    .iter_mut()
+                    .find(|state| state.fetch.as_ref().is_some_and(|fetch| fetch.id == id && !fetch.replace));
+                if let Some(state) = state
+                    && let Some(index) = state.fetch.as_ref().map(|fetch| fetch.index)
+                {
+                    state.buffer.append(index, until);
+                }
+            }
+            Event::TransferIdle(id) => {
+                self.bandwidth.idle(id, now);
+                if let Some(transfer) = self.transfer_mut(id) {
+                    transfer.idle(now);
+                }
+            }
+            Event::Edge { at, step } => {
+                if self.low.is_none_or(|low| low.at != at) {
+                    self.low = Some(live::Edge { at, step, seen: now });
                 }
             }
             Event::TransferDone(id, bytes) => self.transfer_done(now, id, bytes),
@@ -264,6 +288,12 @@ impl Planner {
         if matches!(self.phase, Phase::Waiting | Phase::Failed) {
             return;
         }
+        // Who waits for the encoder is not dead.
+        for fetch in self.tracks.iter_mut().filter_map(|state| state.fetch.as_mut()) {
+            if fetch.idle.is_some() {
+                fetch.moved = now;
+            }
+        }
         self.keep_in_window(now);
         self.update_playback(now);
         self.give_up_downloads(now);
@@ -306,6 +336,9 @@ impl Planner {
             self.edge_moved = now;
         }
         self.live = live;
+        if live.is_none() {
+            self.low = None;
+        }
         if self.phase == Phase::Waiting {
             self.phase = Phase::Starting;
             self.dry_since = Some(now);
@@ -313,7 +346,7 @@ impl Planner {
             let position = match (self.start_at.take(), live) {
                 (Some(asked), _) => self.clamp(asked),
                 (None, Some(live)) if live.start_at_edge => {
-                    end.saturating_sub(live.target_latency).max(first)
+                    self.newest(end).saturating_sub(live.target_latency).max(first)
                 }
                 _ => first,
             };
@@ -330,8 +363,11 @@ impl Planner {
     }
 
     fn clamp(&self, position: Duration) -> Duration {
-        let end = self.tracks.first().map_or(Duration::ZERO, |state| state.track.end());
-        position.min(end.saturating_sub(Duration::from_millis(100))).max(self.first_position())
+        let end = self.newest(self.tracks.first().map_or(Duration::ZERO, |state| state.track.end()));
+        // Nearer to a live edge than is wanted there is next to nothing to play.
+        let live = self.live.filter(|live| live.start_at_edge).map(|live| live.target_latency);
+        let margin = live.unwrap_or(Duration::from_millis(100));
+        position.min(end.saturating_sub(margin)).max(self.first_position())
     }
 
     fn transfer_mut(&mut self, id: FetchId) -> Option<&mut Transfer> {

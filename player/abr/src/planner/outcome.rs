@@ -36,8 +36,8 @@ impl Planner {
             let delivery = Delivery {
                 rung: fetch.rung,
                 bytes,
-                took: now.saturating_sub(fetch.asked),
-                ttfb: fetch.first_byte.unwrap_or(now).saturating_sub(fetch.asked),
+                took: fetch.clock(now).saturating_sub(fetch.asked),
+                ttfb: fetch.first_byte.unwrap_or(fetch.clock(now)).saturating_sub(fetch.asked),
                 duration,
                 buffer_before: fetch.buffer_before,
                 buffer_after: state.run(position).level,

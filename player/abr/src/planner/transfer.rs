@@ -25,6 +25,10 @@ pub(super) struct Transfer {
     pub moved: Duration,
     /// Media ahead of the playhead when it was asked for.
     pub buffer_before: Duration,
+    /// Since when it waits for the encoder.
+    pub idle: Option<Duration>,
+    /// How long it has waited for the encoder in all, before that.
+    waited: Duration,
     /// Time and bytes so far, a few per second.
     points: VecDeque<(Duration, u64)>,
 }
@@ -43,15 +47,39 @@ impl Transfer {
             size_known: false,
             moved: now,
             buffer_before: Duration::ZERO,
+            idle: None,
+            waited: Duration::ZERO,
             points: VecDeque::with_capacity(24),
         }
     }
 
+    /// All that there is has come.
+    pub(super) fn idle(&mut self, now: Duration) {
+        self.idle.get_or_insert(now);
+    }
+
+    /// It is, or was, slower than the network because the segment is still being made.
+    pub(super) fn is_paced(&self) -> bool {
+        self.idle.is_some() || !self.waited.is_zero()
+    }
+
+    /// The time of its own that it has had by `now`: waiting for the encoder left out.
+    pub(super) fn clock(&self, now: Duration) -> Duration {
+        self.idle.unwrap_or(now).saturating_sub(self.waited)
+    }
+
     pub(super) fn progress(&mut self, now: Duration, bytes: u64) {
+        if bytes > self.bytes
+            && let Some(since) = self.idle.take()
+        {
+            self.waited += now.saturating_sub(since);
+            self.moved = now;
+        }
+        let now = self.clock(now);
         self.first_byte.get_or_insert(now);
         if bytes > self.bytes {
             self.bytes = bytes;
-            self.moved = now;
+            self.moved = now + self.waited;
         }
         if self.points.back().is_none_or(|(at, _)| now.saturating_sub(*at) >= Duration::from_millis(100)) {
             self.points.push_back((now, self.bytes));
@@ -63,6 +91,7 @@ impl Transfer {
 
     /// Bit/s over the last two seconds, or since its first byte; silence counts.
     pub(super) fn recent_bps(&self, now: Duration) -> f64 {
+        let now = self.clock(now);
         let begun = self.first_byte.unwrap_or(self.asked);
         let (from, bytes) = self
             .points
@@ -95,7 +124,7 @@ impl Transfer {
             rung: self.rung,
             bytes: self.bytes,
             size: self.likely_size(),
-            elapsed: now.saturating_sub(self.asked),
+            elapsed: self.clock(now).saturating_sub(self.asked),
             ttfb: self.first_byte.map(|at| at.saturating_sub(self.asked)),
             recent_bps: self.recent_bps(now),
         }

@@ -70,6 +70,12 @@ pub enum Event {
     TransferSize(FetchId, u64),
     /// So many bytes of the body arrived in all.
     TransferProgress(FetchId, u64),
+    /// Media of a download under way can be played, without a break, from the start of its segment up to this position. It
+    /// counts as buffered, and stays so if the download is given up. Never sent for replacements, which count when complete.
+    MediaAppended(FetchId, Duration),
+    /// The server has sent all that there is of a segment that is still being made; the download waits for the encoder. The
+    /// time up to the next byte says nothing about the network.
+    TransferIdle(FetchId),
     /// The body is complete: so many bytes. The segment counts as buffered from here on.
     TransferDone(FetchId, u64),
     /// It failed; also sent after `TransferDone` when the bytes turned out unusable.
@@ -97,6 +103,14 @@ pub enum Event {
     },
     /// The estimate of an earlier session on the same network, with its age.
     RememberedThroughput(Bitrate, Duration),
+    /// Media can be had up to `at`, although the segment there is still being made (low latency). Sent before the
+    /// [`Event::Presentation`] that lists that segment with the length it will probably have.
+    Edge {
+        /// End of what can be had now, on the presentation timeline.
+        at: Duration,
+        /// It grows in steps of this; zero where it grows steadily.
+        step: Duration,
+    },
     /// Playback came to the end of the presentation.
     ReachedEnd,
     /// The time of the last [`Command::WakeAt`] came.

@@ -74,6 +74,10 @@ struct Buffered {
     end_s: f64,
 }
 
+/// Positions are written down to the millisecond.
+const EXACT_S: f64 = 0.001;
+/// More than one or two stretches wait only where segments never become complete.
+const MOST_EARLY: usize = 64;
 /// Steps between two positions above this are jumps.
 const LONGEST_STEP_S: f64 = 2.0;
 
@@ -106,6 +110,8 @@ pub struct Reader {
     held: BTreeMap<(TrackKind, u64), Buffered>,
     expected: BTreeMap<u64, Option<f64>>,
     position: Option<f64>,
+    /// Stretches that were shown before their segment was complete, which is when it is told of.
+    early: Vec<(f64, f64)>,
     stall: Option<(f64, f64)>,
     last_ms: f64,
 }
@@ -133,6 +139,11 @@ impl Reader {
                 };
                 if let Some(old) = self.held.insert((*track, *index), held) {
                     self.session.wasted_bytes += old.bytes;
+                }
+                if *track == TrackKind::Video {
+                    for (from, to) in std::mem::take(&mut self.early) {
+                        self.shown(from, to);
+                    }
                 }
                 let busy_ms = ms - ttfb_ms;
                 if *track == TrackKind::Video && busy_ms > 0.0 {
@@ -181,6 +192,12 @@ impl Reader {
         if step <= 0.0 || step > LONGEST_STEP_S {
             return;
         }
+        self.shown(from, to);
+    }
+
+    /// What was between two positions, as far as it is known; the rest is kept for when it is.
+    fn shown(&mut self, from: f64, to: f64) {
+        let mut known = from;
         // At most a few segments lie in one step.
         for ((track, index), held) in &self.held {
             if *track != TrackKind::Video || held.end_s <= from || held.start_s >= to {
@@ -188,6 +205,7 @@ impl Reader {
             }
             let (start_s, end_s) = (held.start_s.max(from), held.end_s.min(to));
             let duration_s = end_s - start_s;
+            known = known.max(end_s);
             match self.session.played.last_mut() {
                 Some(last) if last.index == *index && last.rung == held.rung => last.duration_s += duration_s,
                 _ => self.session.played.push(Played {
@@ -197,6 +215,15 @@ impl Reader {
                     start_s,
                     duration_s,
                 }),
+            }
+        }
+        // Segments are complete in order: what is not known lies behind what is.
+        if to - known > EXACT_S {
+            let count = self.early.len();
+            match self.early.last_mut() {
+                Some(last) if (last.1 - known).abs() <= EXACT_S => last.1 = to,
+                _ if count < MOST_EARLY => self.early.push((known, to)),
+                _ => {}
             }
         }
     }

@@ -24,6 +24,7 @@ use crate::{
     address,
     catalog::Catalog,
     command::Command,
+    desktop::{self, Desktop, Playing, Status},
     session::{Opener, Wake},
     settings::{Look, Settings},
     text,
@@ -58,6 +59,7 @@ pub(crate) struct WeirApp {
     saving: bool,
     title: String,
     outcome: Outcome,
+    desktop: Desktop,
 }
 
 impl WeirApp {
@@ -79,6 +81,7 @@ impl WeirApp {
         let later = Options { events: None, start_at: None, stop_after: None, ..launch.options.clone() };
         let mut app = Self {
             catalog: Catalog::start(Arc::clone(&wake))?,
+            desktop: Desktop::start(Arc::clone(&wake)),
             home: HomePage::default(),
             page: None,
             painter,
@@ -280,6 +283,48 @@ impl WeirApp {
         }
     }
 
+    /// Tells the desktop what plays, and does what its panel and its media keys ask for.
+    fn follow_desktop(&mut self, ctx: &egui::Context) {
+        let full_screen = ctx.input(|input| input.viewport().fullscreen.unwrap_or(false));
+        self.desktop.tell(self.page.as_ref().map_or_else(Status::default, |page| {
+            let snapshot = page.snapshot();
+            Status {
+                playing: match snapshot.state {
+                    State::Paused | State::Ended => Playing::Paused,
+                    State::Failed => Playing::Stopped,
+                    // It goes on as it was.
+                    State::Seeking => self.desktop.playing(),
+                    _ => Playing::Yes,
+                },
+                title: page.title.clone(),
+                url: page.url.to_string(),
+                length: snapshot.duration.filter(|_| snapshot.live_window.is_none()),
+                position: snapshot.position,
+                rate: if snapshot.rate > 0.0 { snapshot.rate } else { 1.0 },
+                volume: if snapshot.muted { 0.0 } else { snapshot.volume },
+                full_screen,
+            }
+        }));
+        let wishes: Vec<_> = self.desktop.wishes().collect();
+        for wish in wishes {
+            match wish {
+                desktop::Wish::Raise => {
+                    ctx.send_viewport_cmd(ViewportCommand::Minimized(false));
+                    ctx.send_viewport_cmd(ViewportCommand::Focus);
+                }
+                desktop::Wish::Quit => self.run(ctx, Command::Quit),
+                desktop::Wish::FullScreen(wanted) if wanted != full_screen => {
+                    self.run(ctx, Command::FullScreen);
+                }
+                wish => {
+                    let Some(page) = &mut self.page else { continue };
+                    let wish = page.remote(ctx, wish, &mut self.settings, &mut self.toasts);
+                    self.grant(ctx, wish);
+                }
+            }
+        }
+    }
+
     fn name_window(&mut self, ctx: &egui::Context) {
         let title =
             self.page.as_ref().map_or_else(|| "Weir".to_owned(), |page| format!("{} – Weir", page.title));
@@ -296,6 +341,7 @@ impl eframe::App for WeirApp {
             page.logic(ctx, &self.settings, &mut self.toasts, self.settings.statistics);
         }
         self.timed(ctx);
+        self.follow_desktop(ctx);
         self.name_window(ctx);
     }
 

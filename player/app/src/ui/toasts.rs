@@ -44,6 +44,11 @@ impl Toasts {
         }
     }
 
+    /// Forgets warnings: a page says what is the matter now.
+    pub(crate) fn settle(&mut self) {
+        self.toasts.retain(|toast| toast.weight != Weight::Warning);
+    }
+
     /// What a keypress did, in the middle of the upper half; the next one takes its place.
     pub(crate) fn note(&mut self, now: f64, text: impl Into<String>) {
         self.note = Some((text.into(), now + tokens::NOTE));

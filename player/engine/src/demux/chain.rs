@@ -33,8 +33,10 @@ pub(super) struct Collected {
     segment: Option<gst::FormattedSegment<gst::ClockTime>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// Reading what was pushed last ends then.
+    deadline: Instant,
     streams: Vec<Collected>,
     /// Pads of ours: a pad lives as long as someone holds it.
     pads: Vec<gst::Pad>,
@@ -57,20 +59,20 @@ pub(super) struct Chain {
     bus: gst::Bus,
     source: gst::Pad,
     state: Arc<Mutex<State>>,
-    deadline: Instant,
+    limit: Duration,
+    begun: bool,
 }
 
 impl Chain {
-    /// A chain that starts with a demuxer: its pads are followed as they appear.
+    /// A chain that starts with a demuxer: its pads are followed as they appear. Each piece that is pushed may take so long.
     pub(super) fn demuxer(element: &'static str, limit: Duration) -> Result<Self, DemuxError> {
         let chain = Self::new(limit)?;
         let demuxer = chain.add(element)?;
         let bin = chain.bin.downgrade();
         let state = Arc::downgrade(&chain.state);
-        let deadline = chain.deadline;
         demuxer.connect_pad_added(move |_, pad| {
             if let (Some(bin), Some(state)) = (bin.upgrade(), state.upgrade())
-                && let Err(error) = follow(&bin, &state, pad, deadline)
+                && let Err(error) = follow(&bin, &state, pad)
             {
                 lock(&state).failed.get_or_insert(error);
             }
@@ -86,7 +88,7 @@ impl Chain {
         let pad =
             parser.static_pad("src").ok_or_else(|| DemuxError::Setup(format!("{element} has no source")))?;
         let at = collect(&chain.state, StreamKind::Audio, None);
-        let sink = sink_pad(&chain.state, at, chain.deadline);
+        let sink = sink_pad(&chain.state, at);
         pad.link(&sink).map_err(setup)?;
         lock(&chain.state).pads.push(sink);
         chain.start(&parser)?;
@@ -100,7 +102,8 @@ impl Chain {
         let source = gst::Pad::builder(gst::PadDirection::Src).name("src").build();
         source.set_active(true).map_err(setup)?;
         let deadline = Instant::now() + limit;
-        Ok(Self { bin, bus, source, state: Arc::default(), deadline })
+        let state = State { deadline, streams: Vec::new(), pads: Vec::new(), failed: None };
+        Ok(Self { bin, bus, source, state: Arc::new(Mutex::new(state)), limit, begun: false })
     }
 
     fn add(&self, element: &'static str) -> Result<gst::Element, DemuxError> {
@@ -116,33 +119,62 @@ impl Chain {
     }
 
     /// Pushes everything through and gives what came out. In a chain with time, `timed` is the time of the first byte.
-    pub(super) fn run(self, pieces: impl IntoIterator<Item = Bytes>, timed: bool) -> Outcome {
-        let source = &self.source;
-        source.push_event(gst::event::StreamStart::new("segment"));
-        let segment = if timed {
-            gst::FormattedSegment::<gst::ClockTime>::new().upcast()
-        } else {
-            gst::FormattedSegment::<gst::format::Bytes>::new().upcast()
-        };
-        source.push_event(gst::event::Segment::new(&segment));
-        let mut first = true;
+    pub(super) fn run(mut self, pieces: impl IntoIterator<Item = Bytes>, timed: bool) -> Outcome {
+        self.allow();
         for piece in pieces {
-            let mut buffer = gst::Buffer::from_slice(piece);
-            if let Some(buffer) = buffer.get_mut().filter(|_| timed && first) {
-                buffer.set_pts(gst::ClockTime::ZERO);
-                buffer.set_dts(gst::ClockTime::ZERO);
-            }
-            first = false;
-            // Whatever stops the flow is on the bus, or was the deadline.
-            if source.push(buffer).is_err() || Instant::now() > self.deadline {
+            if !self.push(piece, timed) || self.is_late() {
                 break;
             }
         }
-        source.push_event(gst::event::Eos::new());
         self.finish()
     }
 
-    fn finish(self) -> Outcome {
+    /// The time allowed begins anew.
+    pub(super) fn allow(&self) {
+        lock(&self.state).deadline = Instant::now() + self.limit;
+    }
+
+    fn is_late(&self) -> bool {
+        Instant::now() > lock(&self.state).deadline
+    }
+
+    /// Pushes a piece through; `false` when nothing more is taken. What stops the flow is on the bus, or was the deadline.
+    pub(super) fn push(&mut self, piece: Bytes, timed: bool) -> bool {
+        let source = &self.source;
+        let first = !std::mem::replace(&mut self.begun, true);
+        if first {
+            source.push_event(gst::event::StreamStart::new("segment"));
+            let segment = if timed {
+                gst::FormattedSegment::<gst::ClockTime>::new().upcast()
+            } else {
+                gst::FormattedSegment::<gst::format::Bytes>::new().upcast()
+            };
+            source.push_event(gst::event::Segment::new(&segment));
+        }
+        let mut buffer = gst::Buffer::from_slice(piece);
+        if let Some(buffer) = buffer.get_mut().filter(|_| timed && first) {
+            buffer.set_pts(gst::ClockTime::ZERO);
+            buffer.set_dts(gst::ClockTime::ZERO);
+        }
+        source.push(buffer).is_ok()
+    }
+
+    /// Takes what has come out so far: for each pad of the demuxer its samples since the last call.
+    pub(super) fn drain<T>(&self, mut take: impl FnMut(usize, &Collected, Vec<Raw>) -> T) -> Vec<T> {
+        let mut state = lock(&self.state);
+        let streams = state.streams.iter_mut().enumerate();
+        streams
+            .map(|(at, stream)| {
+                let samples = std::mem::take(&mut stream.samples);
+                take(at, stream, samples)
+            })
+            .collect()
+    }
+
+    /// Pushes the end through and gives what is left.
+    pub(super) fn finish(self) -> Outcome {
+        self.source.push_event(gst::event::Eos::new());
+        let timed_out = self.is_late();
         let mut error = None;
         while let Some(message) = self.bus.pop_filtered(&[gst::MessageType::Error]) {
             if let gst::MessageView::Error(message) = message.view() {
@@ -155,7 +187,7 @@ impl Chain {
         }
         let streams = std::mem::take(&mut state.streams);
         drop(state);
-        Outcome { streams, error, timed_out: Instant::now() > self.deadline }
+        Outcome { streams, error, timed_out }
     }
 }
 
@@ -169,12 +201,7 @@ impl Drop for Chain {
 }
 
 /// Follows a new pad of the demuxer: a parser where it takes one, then a pad that collects.
-fn follow(
-    bin: &gst::Bin,
-    state: &Arc<Mutex<State>>,
-    pad: &gst::Pad,
-    deadline: Instant,
-) -> Result<(), DemuxError> {
+fn follow(bin: &gst::Bin, state: &Arc<Mutex<State>>, pad: &gst::Pad) -> Result<(), DemuxError> {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
     let Some(structure) = caps.structure(0) else { return Ok(()) };
     let name = structure.name().as_str();
@@ -207,7 +234,7 @@ fn follow(
         }
         gst::PadProbeReturn::Ok
     });
-    let sink = sink_pad(state, at, deadline);
+    let sink = sink_pad(state, at);
     match parser_for(structure, bin) {
         Some(parser) => {
             let parser = add(bin, parser)?;
@@ -251,7 +278,7 @@ fn collect(state: &Mutex<State>, kind: StreamKind, pid: Option<u16>) -> usize {
 }
 
 /// A pad that puts what it gets into stream `at`.
-fn sink_pad(state: &Arc<Mutex<State>>, at: usize, deadline: Instant) -> gst::Pad {
+fn sink_pad(state: &Arc<Mutex<State>>, at: usize) -> gst::Pad {
     let events = Arc::downgrade(state);
     let buffers = Arc::downgrade(state);
     let pad = gst::Pad::builder(gst::PadDirection::Sink)
@@ -270,10 +297,10 @@ fn sink_pad(state: &Arc<Mutex<State>>, at: usize, deadline: Instant) -> gst::Pad
         })
         .chain_function(move |_, _, buffer| {
             let Some(state) = buffers.upgrade() else { return Err(gst::FlowError::Flushing) };
-            if Instant::now() > deadline {
+            let mut state = lock(&state);
+            if Instant::now() > state.deadline {
                 return Err(gst::FlowError::Error);
             }
-            let mut state = lock(&state);
             let Some(stream) = state.streams.get_mut(at) else { return Err(gst::FlowError::Error) };
             // Without caps nobody could decode it: `NotNegotiated` is what a real sink would say.
             let Some(caps) = stream.caps.clone() else { return Err(gst::FlowError::NotNegotiated) };

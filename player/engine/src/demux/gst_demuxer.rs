@@ -12,7 +12,7 @@ use super::{
 use crate::samples::{Media, Sample};
 
 /// Longest time for one segment: a thousand times what a good one takes.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
 /// A transport stream is pushed in pieces of so many packets, to look at the clock in between.
 const PIECE: usize = 2048 * sniff::TS_PACKET;
@@ -125,31 +125,34 @@ fn stream_from(stream: Collected, offset: i64) -> Option<DemuxedStream> {
     let kind = stream.kind;
     let mut samples: Vec<Sample> = Vec::with_capacity(stream.samples.len());
     for Raw { pts, dts, caps, buffer } in stream.samples {
-        let (size, flags) = (buffer.size(), buffer.flags());
-        if size == 0 || flags.contains(gst::BufferFlags::GAP) {
-            continue;
-        }
-        let before = samples.last();
-        // A frame without a time of its own follows the one before; one that has none before it cannot be placed.
-        let Some(pts) = pts.map(|pts| pts.saturating_add(offset)).or(before.map(Sample::end)) else {
-            continue;
-        };
-        let dts = dts.map(|dts| dts.saturating_add(offset));
-        let dts = dts.unwrap_or_else(|| before.map_or(pts, |before| pts.min(before.dts + before.duration)));
-        let duration = buffer.duration().and_then(|duration| i64::try_from(duration.nseconds()).ok());
-        samples.push(Sample {
-            pts,
-            dts,
-            duration: duration.unwrap_or(0),
-            key: !flags.contains(gst::BufferFlags::DELTA_UNIT),
-            bytes: size,
-            payload: Media { caps, buffer },
-        });
+        samples.extend(sample_from(Raw { pts, dts, caps, buffer }, offset, samples.last()));
     }
     fill_durations(&mut samples);
     let caps = samples.first()?.payload.caps.clone();
     let codec = codec_name(&caps);
     Some(DemuxedStream { kind, caps, codec, samples })
+}
+
+/// What came out of the chain as a sample; `None` when there is nothing in it, or it cannot be placed.
+pub(super) fn sample_from(raw: Raw, offset: i64, before: Option<&Sample>) -> Option<Sample> {
+    let Raw { pts, dts, caps, buffer } = raw;
+    let (size, flags) = (buffer.size(), buffer.flags());
+    if size == 0 || flags.contains(gst::BufferFlags::GAP) {
+        return None;
+    }
+    // A frame without a time of its own follows the one before; one that has none before it cannot be placed.
+    let pts = pts.map(|pts| pts.saturating_add(offset)).or(before.map(Sample::end))?;
+    let dts = dts.map(|dts| dts.saturating_add(offset));
+    let dts = dts.unwrap_or_else(|| before.map_or(pts, |before| pts.min(before.dts + before.duration)));
+    let duration = buffer.duration().and_then(|duration| i64::try_from(duration.nseconds()).ok());
+    Some(Sample {
+        pts,
+        dts,
+        duration: duration.unwrap_or(0),
+        key: !flags.contains(gst::BufferFlags::DELTA_UNIT),
+        bytes: size,
+        payload: Media { caps, buffer },
+    })
 }
 
 /// Gives samples without a duration the time to the next one shown; the last takes that of the one before.
@@ -174,11 +177,11 @@ fn fill_durations(samples: &mut [Sample]) {
 }
 
 /// 1/90000 s to nanoseconds.
-fn ticks_to_ns(ticks: u64) -> i64 {
+pub(super) fn ticks_to_ns(ticks: u64) -> i64 {
     // 33 bits at most come in.
     i64::try_from(ticks.saturating_mul(100_000) / 9).unwrap_or(i64::MAX)
 }
 
-fn head(data: &[u8]) -> String {
+pub(super) fn head(data: &[u8]) -> String {
     data.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,6 +15,7 @@
 mod boxes;
 mod chain;
 mod codec;
+mod growing;
 mod gst_demuxer;
 mod id3;
 mod sniff;
@@ -29,7 +30,9 @@ use gstreamer as gst;
 
 use crate::samples::Sample;
 
+pub(crate) use boxes::Walker;
 pub use codec::{codec_name, decoder_package};
+pub use growing::{Batch, Growing};
 pub use gst_demuxer::GstDemuxer;
 
 /// 33 bits at 90 kHz, nanoseconds.

@@ -8,13 +8,13 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
-    StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RANGE},
+    StatusCode, Version,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RANGE, RETRY_AFTER},
 };
 use tokio::time::timeout;
 use url::Url;
 
-use super::{Http, NetError, error::host_of};
+use super::{Http, NetError, error::host_of, stream::Tap};
 
 /// Progress is told at most this often: finer adds nothing to an estimate of throughput.
 const PROGRESS_EVERY: Duration = Duration::from_millis(25);
@@ -26,6 +26,8 @@ pub enum Progress {
     Head(Option<u64>),
     /// So many bytes of the body arrived in all.
     Bytes(u64),
+    /// All that there is has come; more will when it is made.
+    Idle,
 }
 
 /// What to ask for.
@@ -50,17 +52,31 @@ pub struct Body {
     pub url: Url,
     /// `Content-Type` without parameters, lower case.
     pub content_type: Option<String>,
-    /// As sent, so still compressed when `gzip` says so.
+    /// As sent, so still compressed when `gzip` says so. Empty where the bytes were handed on as they came.
     pub bytes: Bytes,
+    /// Bytes that came.
+    pub length: u64,
     /// The body is gzip.
     pub gzip: bool,
     /// Request to head.
     pub first_byte: Duration,
+    /// Protocol that was spoken: `HTTP/1.1`, `HTTP/2.0`.
+    pub version: Version,
 }
 
 impl Http {
     /// Requests `ask` and reads its body to the end. Dropping the future closes this request, and only this one.
     pub async fn get(&self, ask: Ask, mut progress: impl FnMut(Progress)) -> Result<Body, NetError> {
+        self.read(ask, &mut progress, None).await
+    }
+
+    /// As [`get`](Self::get); with a tap the bytes go there as they come, and are not kept.
+    pub(super) async fn read(
+        &self,
+        ask: Ask,
+        progress: &mut impl FnMut(Progress),
+        mut tap: Option<&mut Tap>,
+    ) -> Result<Body, NetError> {
         let Ask { url, range, limit, compressed, idle } = ask;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(NetError::Scheme { url });
@@ -79,7 +95,8 @@ impl Http {
             timeout(idle, request.send()).await.map_err(|_| silent())?.map_err(|error| sort(&url, &error))?;
         let status = response.status();
         if !status.is_success() {
-            return Err(NetError::Status { url, status: status.as_u16() });
+            let retry_after = retry_after(response.headers());
+            return Err(NetError::Status { url, status: status.as_u16(), retry_after });
         }
         let first_byte = asked.elapsed();
         let announced = response.content_length();
@@ -92,44 +109,79 @@ impl Http {
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .map(|value| value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase());
-        let gzip = response.headers().get(CONTENT_ENCODING).is_some_and(|value| value.as_bytes() == b"gzip");
+        let coding = response.headers().get(CONTENT_ENCODING);
+        let gzip = coding.is_some_and(|value| matches!(value.as_bytes(), b"gzip" | b"x-gzip"));
+        let version = response.version();
 
         // An announced length is a hint for one allocation, never a reason for a huge one.
-        let mut bytes = BytesMut::with_capacity(announced.unwrap_or(64 << 10).min(8 << 20) as usize);
+        let kept = if tap.is_some() { 0 } else { announced.unwrap_or(64 << 10).min(8 << 20) };
+        let mut bytes = BytesMut::with_capacity(kept as usize);
+        let mut got = 0_u64;
+        // A server without range support sends everything.
+        let part = range.as_ref().filter(|_| status == StatusCode::OK);
+        if let Some(tap) = &mut tap {
+            tap.begin(gzip);
+        }
         let mut told = Instant::now();
         loop {
             let chunk = match timeout(idle, response.chunk()).await {
                 Err(_) => return Err(silent()),
                 Ok(Ok(None)) => break,
                 Ok(Ok(Some(chunk))) => chunk,
-                Ok(Err(error)) => return Err(cut(&url, &error, bytes.len() as u64, announced)),
+                Ok(Err(error)) => return Err(cut(&url, &error, got, announced)),
             };
-            if bytes.len() as u64 + chunk.len() as u64 > limit {
+            let from = got;
+            got += chunk.len() as u64;
+            if got > limit {
                 return Err(NetError::TooLarge { url, limit });
             }
-            bytes.extend_from_slice(&chunk);
-            if told.elapsed() >= PROGRESS_EVERY {
+            let mut idle = false;
+            match &mut tap {
+                Some(tap) => {
+                    let chunk = match part {
+                        Some(part) => overlap(&chunk, from, part),
+                        None => chunk,
+                    };
+                    idle = tap
+                        .take(chunk)
+                        .await
+                        .map_err(|reason| NetError::Decode { url: url.clone(), reason })?;
+                }
+                None => bytes.extend_from_slice(&chunk),
+            }
+            if idle || told.elapsed() >= PROGRESS_EVERY {
                 told = Instant::now();
-                progress(Progress::Bytes(bytes.len() as u64));
+                progress(Progress::Bytes(got));
+            }
+            if idle {
+                progress(Progress::Idle);
             }
         }
-        let got = bytes.len() as u64;
         if let Some(expected) = announced.filter(|&expected| expected != got) {
             return Err(NetError::Truncated { url, got, expected });
+        }
+        if let Some(tap) = &mut tap {
+            tap.end().await.map_err(|reason| NetError::Decode { url: url.clone(), reason })?;
         }
         let mut bytes = bytes.freeze();
         if let Some(range) = range {
             let expected = range.end - range.start;
-            // A server without range support sends everything.
-            if status == StatusCode::OK && got >= range.end {
+            if status == StatusCode::OK && tap.is_none() && got >= range.end {
                 bytes = bytes.slice(range.start as usize..range.end as usize);
             }
-            if (bytes.len() as u64) != expected {
-                return Err(NetError::Truncated { url, got: bytes.len() as u64, expected });
+            let got = tap.as_ref().map_or(bytes.len() as u64, |tap| tap.seen());
+            if got != expected {
+                return Err(NetError::Truncated { url, got, expected });
             }
         }
-        Ok(Body { url: response.url().clone(), content_type, bytes, gzip, first_byte })
+        Ok(Body { url: response.url().clone(), content_type, bytes, length: got, gzip, first_byte, version })
     }
+}
+
+/// What of `chunk`, which starts at byte `from`, lies in `range`.
+fn overlap(chunk: &Bytes, from: u64, range: &Range<u64>) -> Bytes {
+    let within = |at: u64| at.clamp(from, from + chunk.len() as u64) - from;
+    chunk.slice(within(range.start) as usize..within(range.end.max(range.start)) as usize)
 }
 
 /// A failure before the head.
@@ -137,7 +189,10 @@ fn sort(url: &Url, error: &reqwest::Error) -> NetError {
     let host = host_of(url);
     let reason = innermost(error);
     if error.is_connect() {
-        if is_tls(error) { NetError::Tls { host, reason } } else { NetError::Connect { host, reason } }
+        match tls_error(error) {
+            Some(error) => NetError::Tls { reason: tls_reason(error, &host), host },
+            None => NetError::Connect { host, reason },
+        }
     } else if error.is_timeout() {
         NetError::Connect { host, reason: "it took too long".to_owned() }
     } else if error.is_builder() {
@@ -163,21 +218,41 @@ fn cut(url: &Url, error: &reqwest::Error, got: u64, announced: Option<u64>) -> N
     NetError::Truncated { url: url.clone(), got, expected: announced.unwrap_or(0) }
 }
 
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut source = error.source();
-    while let Some(inner) = source {
-        // rustls errors travel inside io::Error, whose source is the inner error's source.
-        if inner.downcast_ref::<rustls::Error>().is_some()
-            || inner
-                .downcast_ref::<std::io::Error>()
-                .and_then(std::io::Error::get_ref)
-                .is_some_and(|inner| inner.downcast_ref::<rustls::Error>().is_some())
-        {
-            return true;
-        }
-        source = inner.source();
+/// The TLS library's error in a chain of causes.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
     }
-    false
+    // What an io::Error carries is not its source: that is the source of what it carries.
+    let carried = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let carried = carried.and_then(|carried| tls_error(carried));
+    carried.or_else(|| error.source().and_then(tls_error))
+}
+
+/// What is wrong with a certificate, for people.
+fn tls_reason(error: &rustls::Error, host: &str) -> String {
+    use rustls::CertificateError as Bad;
+    let rustls::Error::InvalidCertificate(bad) = error else { return error.to_string() };
+    match bad {
+        Bad::Expired | Bad::ExpiredContext { .. } => "its certificate has expired".to_owned(),
+        Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+            "its certificate is not valid yet by this machine's clock".to_owned()
+        }
+        Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
+            format!("its certificate is for another host than {host}")
+        }
+        Bad::UnknownIssuer => {
+            "its certificate was issued by an authority that this machine does not trust".to_owned()
+        }
+        Bad::Revoked => "its certificate was revoked".to_owned(),
+        other => format!("its certificate is not accepted: {other}"),
+    }
+}
+
+/// `Retry-After` in seconds; the form with a date is not used by servers of media.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// The deepest cause says most ("Connection refused"); the layers above only say "error sending request".

@@ -47,6 +47,8 @@ pub enum NetError {
         url: Url,
         /// 4xx or 5xx.
         status: u16,
+        /// The server says when to come again (`Retry-After`).
+        retry_after: Option<Duration>,
     },
     /// The body ended early.
     #[error("{url} ended after {got} of {expected} bytes")]
@@ -126,6 +128,14 @@ impl NetError {
         }
     }
 
+    /// When the server wants to be asked again, where it says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// Short and stable, for logs and for looking up.
     pub fn code(&self) -> &'static str {
         match self {
@@ -150,7 +160,8 @@ impl NetError {
                 "Check that the server is running, that the host and port are right, and that this machine is online."
             }
             Self::Tls { .. } => {
-                "Check the server's certificate and this machine's clock and CA certificates (package ca-certificates)."
+                "Check the server's certificate and this machine's clock and CA certificates (package ca-certificates); \
+                 for an authority of one's own, name a file with its certificate in the environment variable SSL_CERT_FILE."
             }
             Self::Lost { .. } | Self::Idle { .. } | Self::Truncated { .. } => {
                 "The network or the server is in trouble: try again, or look at the server's log."

@@ -8,10 +8,13 @@ use std::{
 use url::Url;
 use weir_manifest::Mirror;
 
-use super::{Ask, Body, Http, NetError, Progress, error::host_of};
+use super::{Ask, Body, Http, NetError, Progress, error::host_of, stream::Tap};
 
 /// A server that failed is asked last for so long.
 const AVOIDED: Duration = Duration::from_secs(30);
+
+/// So long a server may be silent while there is another one to ask.
+const HURRIED: Duration = Duration::from_secs(3);
 
 /// Servers that are remembered.
 const REMEMBERED: usize = 32;
@@ -71,9 +74,27 @@ impl Mirrors {
 impl Http {
     /// As [`get`](Self::get), and at the next mirror when that fails. The error is that of the first address.
     pub async fn get_anywhere(&self, ask: Ask, mut progress: impl FnMut(Progress)) -> Result<Body, NetError> {
+        self.read_anywhere(ask, &mut progress, None).await
+    }
+
+    /// As [`get_anywhere`](Self::get_anywhere); a tap gets each byte once, whatever address it comes from.
+    pub(super) async fn read_anywhere(
+        &self,
+        ask: Ask,
+        progress: &mut impl FnMut(Progress),
+        mut tap: Option<&mut Tap>,
+    ) -> Result<Body, NetError> {
         let mut first: Option<NetError> = None;
-        for url in self.mirrors.addresses(&ask.url, Instant::now()) {
-            let error = match self.get(Ask { url: url.clone(), ..ask.clone() }, &mut progress).await {
+        let addresses = self.mirrors.addresses(&ask.url, Instant::now());
+        let last = addresses.len().saturating_sub(1);
+        for (at, url) in addresses.into_iter().enumerate() {
+            // A request that the server holds on purpose is not hurried.
+            let idle =
+                if at < last && ask.idle <= self.limits.idle { ask.idle.min(HURRIED) } else { ask.idle };
+            let error = match self
+                .read(Ask { url: url.clone(), idle, ..ask.clone() }, progress, tap.as_deref_mut())
+                .await
+            {
                 Ok(body) => return Ok(body),
                 Err(error) => error,
             };

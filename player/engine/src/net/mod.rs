@@ -6,12 +6,16 @@
 mod body;
 mod client;
 mod error;
+mod growth;
 mod mirrors;
 mod segment;
+mod stream;
 mod text;
 
 pub use body::{Ask, Body, Progress};
 pub use client::{Http, Limits};
 pub use error::NetError;
+pub use growth::Growth;
 pub use segment::{SegmentBody, SegmentFetcher};
+pub(crate) use stream::{Piece, Unlock};
 pub use text::{Document, Retry};

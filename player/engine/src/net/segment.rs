@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use url::Url;
 use weir_manifest::model::{Encryption, Resource, Segment};
 
-use super::{Ask, Http, NetError, body::Progress};
+use super::{Ask, Http, NetError, body::Progress, text};
 
 /// Init segments and keys kept; a ladder has a dozen of each.
 const CACHED: usize = 64;
@@ -28,6 +28,9 @@ pub struct SegmentBody {
     /// Request to the head of the media's response.
     pub first_byte: Duration,
 }
+
+/// A key and the vector that goes with it.
+pub(super) type Key = ([u8; 16], [u8; 16]);
 
 /// Small bodies that many segments share, by address; the oldest goes first.
 #[derive(Debug, Default)]
@@ -56,7 +59,7 @@ impl Cache {
 /// Fetches segments; clones share the cache.
 #[derive(Clone, Debug)]
 pub struct SegmentFetcher {
-    http: Http,
+    pub(super) http: Http,
     cache: Arc<Mutex<Cache>>,
 }
 
@@ -73,6 +76,38 @@ impl SegmentFetcher {
         segment: &Segment,
         progress: impl FnMut(Progress),
     ) -> Result<SegmentBody, NetError> {
+        let ask = self.ask(&segment.media);
+        let (body, (init, key)) =
+            tokio::try_join!(self.http.get_anywhere(ask, progress), self.prepare(segment))?;
+        let transferred = body.length;
+        // Not asked for, but some servers compress whatever they send.
+        let media = if body.gzip {
+            text::gunzip(&segment.media.url, &body.bytes, self.http.limits.media)?
+        } else {
+            body.bytes
+        };
+        let media = match key {
+            None => media,
+            Some((key, iv)) => decrypt(&segment.media.url, media, key, iv)?,
+        };
+        Ok(SegmentBody { init, media, transferred, first_byte: body.first_byte })
+    }
+
+    pub(super) fn ask(&self, media: &Resource) -> Ask {
+        Ask {
+            url: media.url.clone(),
+            range: media.range.clone(),
+            limit: self.http.limits.media,
+            compressed: false,
+            idle: self.http.limits.idle,
+        }
+    }
+
+    /// What has to be there before media can be read: the init segment, decrypted, and the key with its vector.
+    pub(super) async fn prepare(
+        &self,
+        segment: &Segment,
+    ) -> Result<(Option<Arc<Bytes>>, Option<Key>), NetError> {
         let key = match &segment.encryption {
             None => None,
             Some(Encryption::Aes128 { key, iv }) => Some((key.clone(), *iv)),
@@ -80,15 +115,7 @@ impl SegmentFetcher {
                 return Err(NetError::Protected { url: segment.media.url.clone(), method: method.clone() });
             }
         };
-        let ask = Ask {
-            url: segment.media.url.clone(),
-            range: segment.media.range.clone(),
-            limit: self.http.limits.media,
-            compressed: false,
-            idle: self.http.limits.idle,
-        };
-        let (body, init, key) = tokio::try_join!(
-            self.http.get_anywhere(ask, progress),
+        let (init, key) = tokio::try_join!(
             async {
                 match &segment.init {
                     Some(init) => self.cached(init, self.http.limits.text).await.map(Some),
@@ -102,26 +129,17 @@ impl SegmentFetcher {
                 }
             }
         )?;
-        let transferred = body.bytes.len() as u64;
-        let (media, init) = match key {
-            None => (body.bytes, init),
-            Some((key, iv)) => {
-                let media = decrypt(&segment.media.url, body.bytes, key, iv)?;
-                let init = match (init, &segment.init) {
-                    // RFC 8216, 4.3.2.5: the init segment is encrypted too when the key stands before the map, which
-                    // the model does not say; a box type tells.
-                    (Some(init), Some(resource)) if !looks_like_mp4(&init) => {
-                        let plain = decrypt(&resource.url, init.as_ref().clone(), key, iv)?;
-                        let decrypted =
-                            Resource { url: with_fragment(&resource.url), range: resource.range.clone() };
-                        Some(self.lock().insert(decrypted, Arc::new(plain)))
-                    }
-                    (init, _) => init,
-                };
-                (media, init)
+        let init = match (key, init, &segment.init) {
+            // RFC 8216, 4.3.2.5: the init segment is encrypted too when the key stands before the map, which the model
+            // does not say; a box type tells.
+            (Some((key, iv)), Some(init), Some(resource)) if !looks_like_mp4(&init) => {
+                let plain = decrypt(&resource.url, init.as_ref().clone(), key, iv)?;
+                let decrypted = Resource { url: with_fragment(&resource.url), range: resource.range.clone() };
+                Some(self.lock().insert(decrypted, Arc::new(plain)))
             }
+            (_, init, _) => init,
         };
-        Ok(SegmentBody { init, media, transferred, first_byte: body.first_byte })
+        Ok((init, key))
     }
 
     async fn key(&self, url: Url) -> Result<[u8; 16], NetError> {
@@ -139,7 +157,8 @@ impl SegmentFetcher {
         let Resource { url, range } = resource.clone();
         let ask = Ask { url, range, limit, compressed: false, idle: self.http.limits.idle };
         let body = self.http.get_anywhere(ask, |_| ()).await?;
-        Ok(self.lock().insert(resource.clone(), Arc::new(body.bytes)))
+        let bytes = if body.gzip { text::gunzip(&resource.url, &body.bytes, limit)? } else { body.bytes };
+        Ok(self.lock().insert(resource.clone(), Arc::new(bytes)))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
@@ -159,7 +178,7 @@ fn looks_like_mp4(bytes: &[u8]) -> bool {
 }
 
 /// AES-128 in CBC mode with PKCS#7 padding (RFC 8216, 5.2), in place.
-fn decrypt(url: &Url, bytes: Bytes, key: [u8; 16], iv: [u8; 16]) -> Result<Bytes, NetError> {
+pub(super) fn decrypt(url: &Url, bytes: Bytes, key: [u8; 16], iv: [u8; 16]) -> Result<Bytes, NetError> {
     let mut bytes = BytesMut::from(bytes);
     let length = cbc::Decryptor::<aes::Aes128>::new(&key.into(), &iv.into())
         .decrypt_padded::<Pkcs7>(&mut bytes)

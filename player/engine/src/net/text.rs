@@ -12,6 +12,9 @@ use weir_manifest::model::Resource;
 
 use super::{Ask, Http, NetError};
 
+/// A server that wants to be left alone for longer than this is asked all the same: somebody is waiting.
+pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(5);
+
 /// How often, and how far apart, something is tried again.
 #[derive(Clone, Copy, Debug)]
 pub struct Retry {
@@ -51,6 +54,8 @@ pub struct Document {
     pub bytes: Bytes,
     /// From the first try to the last byte.
     pub took: Duration,
+    /// Protocol that was spoken: `HTTP/1.1`, `HTTP/2.0`.
+    pub http: String,
 }
 
 impl Http {
@@ -73,6 +78,7 @@ impl Http {
             failures += 1;
             match retry.wait(failures).filter(|_| error.is_passing()) {
                 Some(wait) => {
+                    let wait = error.retry_after().map_or(wait, |asked| asked.clamp(wait, LONGEST_ASKED));
                     failed(&error, wait);
                     tokio::time::sleep(wait).await;
                 }
@@ -88,12 +94,13 @@ impl Http {
         let ask = Ask { url, compressed: range.is_none(), range, limit, idle: patience };
         let body = self.get_anywhere(ask, |_| ()).await?;
         let bytes = if body.gzip { gunzip(&body.url, &body.bytes, limit)? } else { body.bytes };
-        Ok(Document { url: body.url, content_type: body.content_type, bytes, took: Duration::ZERO })
+        let http = format!("{:?}", body.version);
+        Ok(Document { url: body.url, content_type: body.content_type, bytes, took: Duration::ZERO, http })
     }
 }
 
 /// Decompresses at most `limit` bytes: a small body may hide a huge one.
-fn gunzip(url: &Url, bytes: &[u8], limit: u64) -> Result<Bytes, NetError> {
+pub(super) fn gunzip(url: &Url, bytes: &[u8], limit: u64) -> Result<Bytes, NetError> {
     let mut out = Vec::new();
     MultiGzDecoder::new(bytes)
         .take(limit + 1)

@@ -169,13 +169,17 @@ fn step(feed: &Feed, shared: &Shared) -> bool {
         }
     }
     match feed.track.next() {
-        Next::Sample(sample, _) if carry.caps.as_ref().is_some_and(|caps| !same_codec(caps, &sample)) => {
+        Next::Sample(sample, _) | Next::Lead(sample, _)
+            if carry.caps.as_ref().is_some_and(|caps| !same_codec(caps, &sample)) =>
+        {
             // decodebin3 of GStreamer 1.22 hangs for good when its input changes the codec.
             feed.mailbox.post(Mail::Codec(sample.pts));
             park(feed, shared);
             false
         }
-        Next::Sample(sample, tag) => push(feed, &mut carry, &sample, tag),
+        Next::Sample(sample, tag) => push(feed, &mut carry, &sample, Some(tag)),
+        // Decoded once more, at another rung: the sink knows by its time that it was shown.
+        Next::Lead(sample, _) => push(feed, &mut carry, &sample, None),
         Next::Wait => false,
         Next::Hole(hole) => {
             feed.mailbox.post(Mail::Hole(feed.kind, hole));
@@ -205,9 +209,13 @@ fn same_codec(caps: &gst::CapsRef, sample: &Sample) -> bool {
     name(caps) == name(&sample.payload.caps)
 }
 
-fn push(feed: &Feed, carry: &mut Carry, sample: &Sample, tag: Tag) -> bool {
+fn push(feed: &Feed, carry: &mut Carry, sample: &Sample, tag: Option<Tag>) -> bool {
     let Some(pts) = time::to_pipeline(sample.pts) else { return true };
     let caps = &sample.payload.caps;
+    // Before the caps: without a decoder for them the pipeline asks at once where they come from.
+    if let Some(tag) = tag {
+        feed.tags.record(sample.pts, tag, caps);
+    }
     if carry.caps.as_ref() != Some(caps) {
         feed.source.set_caps(Some(caps));
         carry.caps = Some(caps.clone());
@@ -227,7 +235,6 @@ fn push(feed: &Feed, carry: &mut Carry, sample: &Sample, tag: Tag) -> bool {
             }
         }
     }
-    feed.tags.record(sample.pts, tag, caps);
     feed.source.push_buffer(buffer).is_ok()
 }
 

@@ -354,6 +354,7 @@ fn video_branch(
         }
         gst::PadProbeReturn::Ok
     });
+    once(&pad(&queue, "sink")?);
     let (colour, decoder) = (Arc::clone(plan.colour), Arc::clone(decoder));
     link_when_decoded(&decode, &queue, "video/", move |pad| {
         let (colour, decoder) = (Arc::clone(&colour), Arc::clone(&decoder));
@@ -373,6 +374,36 @@ fn video_branch(
     });
     let sink = sink.upcast();
     Ok((Unfed { kind: StreamKind::Video, source }, VideoChain { filter, sink }))
+}
+
+/// Lets pictures through in the order in which they are shown. One that comes again, because a rung was entered before
+/// the place where the other one ends, was needed by the decoder only.
+fn once(pad: &gst::Pad) {
+    let newest: Mutex<Option<gst::ClockTime>> = Mutex::default();
+    let kinds =
+        gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH | gst::PadProbeType::EVENT_DOWNSTREAM;
+    pad.add_probe(kinds, move |_, info| {
+        match &info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => {
+                let mut newest = lock(&newest);
+                match (buffer.pts(), *newest) {
+                    (Some(pts), Some(before)) if pts <= before => {
+                        // The buffer goes with this closure's data; `Drop` would have it let go of twice.
+                        return gst::PadProbeReturn::Handled;
+                    }
+                    (Some(pts), _) => *newest = Some(pts),
+                    (None, _) => {}
+                }
+            }
+            Some(gst::PadProbeData::Event(event))
+                if matches!(event.type_(), gst::EventType::FlushStop | gst::EventType::Segment) =>
+            {
+                *lock(&newest) = None;
+            }
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 struct AudioChain {

@@ -617,3 +617,37 @@ fn another_codec_on_the_way_plays_on() {
     );
     assert!(count(0) + dropped >= 3 * FPS - 3, "{}", count(0));
 }
+
+#[test]
+fn a_part_that_another_rung_completes_plays_on_without_a_frame_twice_or_missing() {
+    let piece = |segment: &Segment, range: std::ops::Range<usize>| Segment {
+        samples: segment.samples[range].to_vec(),
+        ..segment.clone()
+    };
+    let track = Arc::new(SharedTrack::new());
+    fill(&track, large(), 0, LARGE.rung);
+    let (_, high) = segments(large(), 1, LARGE.rung).remove(0);
+    // It breaks off five frames after its second key frame.
+    track.edit(|buffer| buffer.append(piece(&high, 0..30), 7));
+    let mut watched = Watched::new(headless(), video_only(&track));
+    watched.playback.prepare(Duration::ZERO);
+    watched.playback.play();
+    // All of it is with the decoder by then.
+    watched.frame(0, |shown| shown.number >= 76);
+    let (_, low) = segments(small(), 1, SMALL.rung).remove(0);
+    for range in [0..20, 20..35, 35..50] {
+        track.edit(|buffer| buffer.append(piece(&low, range), 8));
+    }
+    track.edit(|buffer| buffer.finish(1, 8));
+    fill(&track, small(), 2, SMALL.rung);
+    track.edit(|buffer| buffer.set_last(Some(2)));
+    watched.ended();
+    let frames = watched.frames();
+    let numbers: Vec<u64> = frames.iter().map(|shown| shown.number).collect();
+    assert_eq!(numbers, (0..150).collect::<Vec<_>>());
+    for shown in &frames {
+        let rung = if shown.number < 80 { LARGE.rung } else { SMALL.rung };
+        assert_eq!(shown.rung, rung, "frame {}", shown.number);
+    }
+    assert!(!watched.seen.iter().any(|event| matches!(event, Event::Skipped { .. })), "{:?}", watched.seen);
+}

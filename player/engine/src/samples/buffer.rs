@@ -44,6 +44,8 @@ pub enum Inserted {
 pub enum Next<P = Media> {
     /// The next sample in decode order.
     Sample(Sample<P>, Tag),
+    /// As a sample, for the decoder only: what is shown at its time was read before, from another rung.
+    Lead(Sample<P>, Tag),
     /// The next sample is not here yet.
     Wait,
     /// Nothing will come for this stretch. The cursor stands behind it already.
@@ -53,7 +55,7 @@ pub enum Next<P = Media> {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Cursor {
+pub(super) enum Cursor {
     /// Waits for samples at this time.
     Pending(i64),
     /// Sample `at` of segment `index` is next. `read_to` is the end of the latest sample that was read since the seek.
@@ -69,15 +71,18 @@ enum Located {
 /// Samples of one elementary stream; see the module's page.
 #[derive(Debug)]
 pub struct TrackBuffer<P = Media> {
-    runs: BTreeMap<u64, Run<P>>,
+    pub(super) runs: BTreeMap<u64, Run<P>>,
+    /// Segments that take the place of a part that is in `runs`, as soon as they reach further than it does.
+    pub(super) staged: BTreeMap<u64, Run<P>>,
     first: Option<u64>,
     last: Option<u64>,
-    cursor: Cursor,
+    pub(super) cursor: Cursor,
 }
 
 impl<P: Clone> Default for TrackBuffer<P> {
     fn default() -> Self {
-        Self { runs: BTreeMap::new(), first: None, last: None, cursor: Cursor::Pending(0) }
+        let cursor = Cursor::Pending(0);
+        Self { runs: BTreeMap::new(), staged: BTreeMap::new(), first: None, last: None, cursor }
     }
 }
 
@@ -91,19 +96,31 @@ impl<P: Clone> TrackBuffer<P> {
     /// samples then count from their next key frame on. Where neighbours overlap, the tail of the earlier one yields.
     pub fn insert(&mut self, segment: Segment<P>) -> Inserted {
         let index = segment.tag.segment;
-        let mut run = Run::new(segment);
+        let run = Run::new(segment);
+        self.staged.remove(&index);
         if run.is_empty() {
-            if self.rung_of(index).is_none() {
-                self.runs.insert(index, run);
+            match self.runs.get_mut(&index).filter(|old| !old.is_empty()) {
+                // Nothing more comes of it.
+                Some(old) => old.open = false,
+                None => {
+                    self.runs.insert(index, run);
+                }
             }
             return Inserted::Whole;
         }
+        self.place(index, run)
+    }
+
+    /// Puts a run in, in place of what was there.
+    pub(super) fn place(&mut self, index: u64, mut run: Run<P>) -> Inserted {
         let mut result = Inserted::Whole;
         if let Cursor::At { index: reading, at, read_to: Some(read_to) } = self.cursor
             && reading == index
             && at > 0
         {
-            match splice(self.runs.get(&index), &run, at, read_to) {
+            let old = self.runs.get(&index);
+            let reaches = old.filter(|old| old.open).map(Run::to);
+            match splice(old, &run, at, read_to, reaches) {
                 Some((spliced, at, from)) => {
                     run = spliced;
                     self.cursor = Cursor::At { index, at, read_to: Some(read_to) };
@@ -117,8 +134,7 @@ impl<P: Clone> TrackBuffer<P> {
                 }
             }
         }
-        let next = self.runs.range(index.saturating_add(1)..).find(|(_, next)| !next.is_empty());
-        if let Some(next_from) = next.map(|(_, next)| next.from())
+        if let Some(next_from) = self.next_begins(index)
             && run.to() > next_from.saturating_add(ROUNDING)
             && run.from() < next_from
         {
@@ -162,6 +178,7 @@ impl<P: Clone> TrackBuffer<P> {
     pub fn remove_before(&mut self, position: i64) -> Option<i64> {
         let before = self.runs.len();
         let cursor = self.cursor;
+        self.staged.retain(|_, run| run.to() > position);
         self.runs.retain(|index, run| {
             let behind = match cursor {
                 Cursor::Pending(waiting) => run.to() <= waiting,
@@ -176,11 +193,13 @@ impl<P: Clone> TrackBuffer<P> {
     /// Removes whole segments that start at or after `position` (nanoseconds); the one that the cursor is in stays.
     pub fn remove_after(&mut self, position: i64) {
         let reading = self.reading();
+        self.staged.retain(|_, run| run.from() < position);
         self.runs.retain(|index, run| run.from() < position || reading == Some(*index));
     }
 
     /// Removes segment `index`, unless the cursor is in it; `false` if it stays or was not there.
     pub fn remove(&mut self, index: u64) -> bool {
+        self.staged.remove(&index);
         self.reading() != Some(index) && self.runs.remove(&index).is_some()
     }
 
@@ -191,6 +210,7 @@ impl<P: Clone> TrackBuffer<P> {
             self.cursor = Cursor::Pending(read_to.or(nominal).unwrap_or(0));
         }
         self.runs.clear();
+        self.staged.clear();
         self.first = None;
         self.last = None;
     }
@@ -219,6 +239,11 @@ impl<P: Clone> TrackBuffer<P> {
             };
             if let Some(stored) = run.samples().get(at) {
                 let sample = stored.sample.clone();
+                if stored.lead && read_to.is_some_and(|end| sample.pts < end) {
+                    let tag = run.tag_at(index, at);
+                    self.cursor = Cursor::At { index, at: at + 1, read_to };
+                    return Next::Lead(sample, tag);
+                }
                 if let Some(end) = read_to
                     && sample.key
                     && sample.pts.saturating_sub(end) > TOLERANCE
@@ -230,6 +255,9 @@ impl<P: Clone> TrackBuffer<P> {
                 let tag = run.tag_at(index, at);
                 self.cursor = Cursor::At { index, at: at + 1, read_to };
                 return Next::Sample(sample, tag);
+            }
+            if run.open {
+                return Next::Wait;
             }
             if self.last == Some(index) {
                 return Next::End;
@@ -286,7 +314,7 @@ impl<P: Clone> TrackBuffer<P> {
                 }
                 end = end.max(run.to());
             }
-            let Some(next) = index.checked_add(1) else { break };
+            let Some(next) = index.checked_add(1).filter(|_| !run.open) else { break };
             index = next;
         }
         (end - position - holes).max(0)
@@ -326,6 +354,11 @@ impl<P: Clone> TrackBuffer<P> {
         self.runs.get(&index).and_then(Run::rung)
     }
 
+    /// The stretch that the manifest gives to a segment that is here, nanoseconds.
+    pub fn nominal(&self, index: u64) -> Option<(i64, i64)> {
+        self.runs.get(&index).map(|run| run.nominal)
+    }
+
     /// Size of all samples.
     pub fn bytes(&self) -> usize {
         self.runs.values().map(Run::bytes).sum()
@@ -344,8 +377,14 @@ impl<P: Clone> TrackBuffer<P> {
         }
     }
 
+    /// Where the media behind segment `index` begin.
+    pub(super) fn next_begins(&self, index: u64) -> Option<i64> {
+        let next = self.runs.range(index.saturating_add(1)..).find(|(_, next)| !next.is_empty());
+        next.map(|(_, next)| next.from())
+    }
+
     /// The segment that the cursor has begun to read.
-    fn reading(&self) -> Option<u64> {
+    pub(super) fn reading(&self) -> Option<u64> {
         match self.cursor {
             Cursor::At { index, at, .. } if at > 0 => Some(index),
             _ => None,
@@ -354,11 +393,20 @@ impl<P: Clone> TrackBuffer<P> {
 
     /// Finds the key frame from which `position` can be shown.
     fn locate(&self, position: i64) -> Located {
-        let Some((index, run)) = self.runs.iter().find(|(_, run)| run.to() > position) else {
-            let at_end = self.last.is_some_and(|last| self.runs.contains_key(&last));
+        // A part with nothing in it yet plays nothing.
+        let reaches = |run: &Run<P>| run.to() > position && !(run.open && run.is_empty());
+        let Some((index, run)) = self.runs.iter().find(|(_, run)| reaches(run)) else {
+            let last = self.last.and_then(|last| self.runs.get(&last));
+            let at_end = last.is_some_and(|last| !last.open);
             return if at_end { Located::End } else { Located::Missing };
         };
         let previous = index.checked_sub(1).filter(|previous| self.runs.contains_key(previous));
+        // The rest of that one is still to come.
+        if run.from() > position
+            && previous.and_then(|previous| self.runs.get(&previous)).is_some_and(|previous| previous.open)
+        {
+            return Located::Missing;
+        }
         let starts_here = run.from() <= position
             || run.nominal.0 <= position.saturating_add(ROUNDING)
             || previous.is_some()
@@ -382,10 +430,10 @@ impl<P: Clone> TrackBuffer<P> {
             if let Some(at) = run.key_at_or_after(i64::MIN) {
                 return Located::At(index, at);
             }
-            if self.last == Some(index) {
+            if self.last == Some(index) && !run.open {
                 return Located::End;
             }
-            let Some(next) = index.checked_add(1) else { break };
+            let Some(next) = index.checked_add(1).filter(|_| !run.open) else { break };
             index = next;
         }
         Located::Missing
@@ -393,14 +441,27 @@ impl<P: Clone> TrackBuffer<P> {
 }
 
 /// Joins what the cursor has read of `old` (`read` samples, shown up to `read_to`) and `new` from its next key frame
-/// on. Gives the joined run, the cursor's place in it, and where `new` begins to count.
+/// on. Gives the joined run, the cursor's place in it, and where `new` begins to count. Where `old` is a part that ends at
+/// `reaches`, before that key frame, `new` is entered at the one before, and leads in up to there.
 fn splice<P: Clone>(
     old: Option<&Run<P>>,
     new: &Run<P>,
     read: usize,
     read_to: i64,
+    reaches: Option<i64>,
 ) -> Option<(Run<P>, usize, i64)> {
-    let key = new.key_at_or_after(read_to.saturating_sub(ROUNDING))?;
+    let key = new.key_at_or_after(read_to.saturating_sub(ROUNDING));
+    let (source, open) = (new.source, new.open);
+    if let (Some(old), Some(reaches)) = (old, reaches)
+        && key.and_then(|key| new.samples().get(key)).is_none_or(|key| key.sample.pts > reaches + ROUNDING)
+    {
+        let key = new.key_at_or_before(reaches)?;
+        let mut samples: Vec<Stored<P>> = old.samples().to_vec();
+        let fresh = new.samples().get(key..)?.iter().cloned();
+        samples.extend(fresh.map(|stored| Stored { lead: stored.sample.pts < reaches, ..stored }));
+        return Some((Run::with(samples, new.nominal).brought_by(source, open), read, reaches));
+    }
+    let key = key?;
     let fresh = new.samples().get(key..)?;
     let from = fresh.first()?.sample.pts;
     let mut samples: Vec<Stored<P>> = Vec::new();
@@ -412,5 +473,5 @@ fn splice<P: Clone>(
     }
     let at = read.min(samples.len());
     samples.extend(fresh.iter().cloned());
-    Some((Run::with(samples, new.nominal), at, from))
+    Some((Run::with(samples, new.nominal).brought_by(source, open), at, from))
 }

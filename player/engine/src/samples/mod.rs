@@ -1,10 +1,12 @@
 //! Encoded samples of one elementary stream on the presentation timeline.
 //!
 //! A [`TrackBuffer`] holds whole segments, each tagged with its number and its rung, and one cursor that reads them
-//! in decode order. [`SharedTrack`] puts it between the thread that fills it and the feeder that empties it.
+//! in decode order. A segment may grow sample by sample while it is downloaded. [`SharedTrack`] puts it between the
+//! thread that fills it and the feeder that empties it.
 //! Times are nanoseconds on the presentation timeline as `i64`: the priming of an audio codec lies before zero.
 
 mod buffer;
+mod grow;
 mod run;
 mod shared;
 #[cfg(test)]

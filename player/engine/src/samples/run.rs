@@ -5,6 +5,8 @@ use super::{Sample, Segment, Span, Tag};
 pub(super) struct Stored<P> {
     pub(super) sample: Sample<P>,
     pub(super) rung: usize,
+    /// What is shown then comes from other samples: the decoder needs it for those behind it.
+    pub(super) lead: bool,
 }
 
 /// One segment in the buffer.
@@ -14,6 +16,10 @@ pub(super) struct Run<P> {
     pub(super) nominal: (i64, i64),
     /// In decode order.
     samples: Vec<Stored<P>>,
+    /// The download that brings it, while that may bring more.
+    pub(super) source: Option<u64>,
+    /// More samples of it are to come, from this download or from another one.
+    pub(super) open: bool,
     from: i64,
     to: i64,
     bytes: usize,
@@ -24,34 +30,69 @@ pub(super) struct Run<P> {
 impl<P: Clone> Run<P> {
     pub(super) fn new(segment: Segment<P>) -> Self {
         let rung = segment.tag.rung;
-        let samples = segment.samples.into_iter().map(|sample| Stored { sample, rung }).collect();
+        let samples =
+            segment.samples.into_iter().map(|sample| Stored { sample, rung, lead: false }).collect();
         Self::with(samples, (segment.start, segment.end))
     }
 
-    pub(super) fn with(samples: Vec<Stored<P>>, nominal: (i64, i64)) -> Self {
-        let from = samples.iter().map(|stored| stored.sample.pts).min();
-        let to = samples.iter().map(|stored| stored.sample.end()).max();
-        let bytes = samples.iter().map(|stored| stored.sample.bytes).sum();
-        let time = samples.iter().map(|stored| stored.sample.duration).sum();
-        let mut spans: Vec<Span> = Vec::new();
-        for Stored { sample, rung } in &samples {
-            match spans.last_mut() {
-                Some(span) if span.rung == *rung => {
-                    span.start = span.start.min(sample.pts);
-                    span.end = span.end.max(sample.end());
-                }
-                _ => spans.push(Span { start: sample.pts, end: sample.end(), rung: *rung }),
+    /// More samples of the same rung, as far as they start before `limit`.
+    pub(super) fn push(&mut self, samples: Vec<Sample<P>>, rung: usize, limit: Option<i64>) {
+        let lead_until = self.samples.last().filter(|last| last.lead).map(|_| self.to);
+        for sample in samples {
+            if limit.is_some_and(|limit| sample.pts >= limit) {
+                break;
             }
+            // It goes on with what leads in.
+            let lead = lead_until.is_some_and(|until| sample.pts < until);
+            let stored = Stored { sample, rung, lead };
+            self.count(&stored);
+            self.samples.push(stored);
         }
-        Self {
+    }
+
+    fn count(&mut self, stored: &Stored<P>) {
+        let Stored { sample, rung, lead } = stored;
+        self.bytes += sample.bytes;
+        if *lead {
+            return;
+        }
+        let first = self.spans.is_empty();
+        self.from = if first { sample.pts } else { self.from.min(sample.pts) };
+        self.to = if first { sample.end() } else { self.to.max(sample.end()) };
+        self.time += sample.duration;
+        match self.spans.last_mut() {
+            Some(span) if span.rung == *rung => {
+                span.start = span.start.min(sample.pts);
+                span.end = span.end.max(sample.end());
+            }
+            _ => self.spans.push(Span { start: sample.pts, end: sample.end(), rung: *rung }),
+        }
+    }
+
+    pub(super) fn with(samples: Vec<Stored<P>>, nominal: (i64, i64)) -> Self {
+        let (from, to) = nominal;
+        let (source, open) = (None, false);
+        let mut run = Self {
             nominal,
-            samples,
-            from: from.unwrap_or(nominal.0),
-            to: to.unwrap_or(nominal.1),
-            bytes,
-            time,
-            spans,
+            samples: Vec::new(),
+            source,
+            open,
+            from,
+            to,
+            bytes: 0,
+            time: 0,
+            spans: Vec::new(),
+        };
+        for stored in &samples {
+            run.count(stored);
         }
+        run.samples = samples;
+        run
+    }
+
+    /// The same, brought by this download, and perhaps with more to come.
+    pub(super) fn brought_by(self, source: Option<u64>, open: bool) -> Self {
+        Self { source, open, ..self }
     }
 
     /// Its samples, in decode order; none where the segment was skipped.
@@ -114,6 +155,7 @@ impl<P: Clone> Run<P> {
         };
         let mut samples = std::mem::take(&mut self.samples);
         samples.truncate(first);
-        *self = Self::with(samples, self.nominal);
+        let (source, open) = (self.source, self.open);
+        *self = Self::with(samples, self.nominal).brought_by(source, open);
     }
 }

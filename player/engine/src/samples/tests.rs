@@ -293,3 +293,152 @@ fn reordered_frames_stay_in_decode_order() {
     buffer.seek(FRAME);
     assert_eq!(times(&read(&mut buffer, 1)), [0]);
 }
+
+/// The samples of `segment` from `from` to `to`, as the next piece of it.
+fn piece(segment: &Segment<usize>, range: std::ops::Range<usize>) -> Segment<usize> {
+    Segment { samples: segment.samples[range].to_vec(), ..segment.clone() }
+}
+
+/// Time in frames, rung.
+type Seen = Vec<(i64, usize)>;
+
+/// What goes to the decoder, and what of it is shown.
+fn decoded(buffer: &mut TrackBuffer<usize>) -> (Seen, Seen) {
+    let (mut decoded, mut shown) = (Vec::new(), Vec::new());
+    loop {
+        match buffer.next() {
+            Next::Sample(sample, tag) => {
+                decoded.push((sample.pts / FRAME, tag.rung));
+                shown.push((sample.pts / FRAME, tag.rung));
+            }
+            Next::Lead(sample, tag) => decoded.push((sample.pts / FRAME, tag.rung)),
+            _ => return (decoded, shown),
+        }
+    }
+}
+
+#[test]
+fn a_segment_is_read_while_it_grows() {
+    let mut buffer = filled(0..1, 0);
+    let next = segment(1, 0);
+    read(&mut buffer, 1000);
+    buffer.append(piece(&next, 0..5), 7);
+    assert_eq!(times(&read(&mut buffer, 1000)), (20..25).collect::<Vec<_>>());
+    assert_eq!(buffer.next(), Next::Wait);
+    assert_eq!(buffer.ahead(0), 25 * FRAME);
+    assert!(buffer.holds(24 * FRAME) && !buffer.holds(25 * FRAME));
+    buffer.append(piece(&next, 5..20), 7);
+    buffer.set_last(Some(1));
+    assert_eq!(times(&read(&mut buffer, 1000)), (25..40).collect::<Vec<_>>());
+    assert_eq!(buffer.next(), Next::Wait, "it is not complete");
+    assert_eq!(buffer.finish(1, 7), Inserted::Whole);
+    assert_eq!(buffer.next(), Next::End);
+}
+
+#[test]
+fn what_is_behind_a_part_is_not_entered_before_the_rest_came() {
+    let mut buffer = filled(0..1, 0);
+    buffer.insert(segment(2, 0));
+    buffer.append(piece(&segment(1, 0), 0..5), 7);
+    read(&mut buffer, 25);
+    assert_eq!(buffer.next(), Next::Wait);
+    assert_eq!(buffer.ahead(0), 25 * FRAME);
+    buffer.seek(30 * FRAME);
+    assert_eq!(buffer.next(), Next::Wait);
+    assert_eq!(buffer.start_from(30 * FRAME), None);
+    buffer.append(piece(&segment(1, 0), 5..20), 7);
+    buffer.finish(1, 7);
+    assert_eq!(times(&read(&mut buffer, 1000)), (30..60).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_part_that_was_not_read_is_replaced_from_its_start_once_the_other_reaches_further() {
+    let mut buffer = filled(0..1, 0);
+    buffer.append(piece(&segment(1, 1), 0..8), 7);
+    // Given up; another download brings it at another rung.
+    buffer.append(piece(&segment(1, 0), 0..8), 8);
+    assert_eq!(buffer.rung_of(1), Some(1), "what is there plays on");
+    buffer.append(piece(&segment(1, 0), 8..12), 8);
+    assert_eq!(buffer.rung_of(1), Some(0));
+    buffer.append(piece(&segment(1, 0), 12..20), 8);
+    buffer.finish(1, 8);
+    let (decoded, shown) = decoded(&mut buffer);
+    assert_eq!(decoded, shown);
+    assert_eq!(shown, (0..40).map(|at| (at, 0)).collect::<Vec<_>>());
+}
+
+/// One key frame at the start: 20 frames.
+fn one_gop(index: u64, rung: usize) -> Segment<usize> {
+    let start = index as i64 * 2 * SECOND;
+    segment_at(index, rung, start, start + 2 * SECOND, 100)
+}
+
+#[test]
+fn a_part_that_is_being_read_is_completed_by_another_rung_without_a_hole_or_a_frame_twice() {
+    for read_before in [1, 5, 8] {
+        let mut buffer = TrackBuffer::new();
+        buffer.append(piece(&one_gop(0, 1), 0..8), 7);
+        let mut shown: Vec<_> =
+            times(&read(&mut buffer, read_before)).into_iter().map(|at| (at, 1)).collect();
+        for (from, to) in [(0, 4), (4, 8), (8, 11), (11, 20)] {
+            buffer.append(piece(&one_gop(0, 0), from..to), 8);
+        }
+        assert_eq!(buffer.finish(0, 8), Inserted::Whole);
+        let (decoded, more) = decoded(&mut buffer);
+        shown.extend(more);
+        let all: Vec<_> = (0..20).map(|at| (at, usize::from(at < 8))).collect();
+        assert_eq!(shown, all, "{read_before} were read");
+        // The decoder gets the other rung from its key frame on.
+        let lead: Vec<_> = decoded.iter().filter(|(_, rung)| *rung == 0).map(|(at, _)| *at).collect();
+        assert_eq!(lead, (0..20).collect::<Vec<_>>());
+        assert_eq!(
+            buffer.spans(),
+            [Span { start: 0, end: 8 * FRAME, rung: 1 }, Span { start: 8 * FRAME, end: 20 * FRAME, rung: 0 }]
+        );
+    }
+}
+
+#[test]
+fn sound_goes_on_at_the_very_sample() {
+    let mut buffer = TrackBuffer::new();
+    let all = |rung| segment_at(0, rung, 0, 2 * SECOND, 1);
+    buffer.append(piece(&all(1), 0..8), 7);
+    read(&mut buffer, 6);
+    buffer.append(piece(&all(0), 0..20), 8);
+    buffer.finish(0, 8);
+    let (decoded, shown) = decoded(&mut buffer);
+    assert_eq!(decoded, shown);
+    assert_eq!(shown.iter().map(|(at, _)| *at).collect::<Vec<_>>(), (6..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_part_that_nothing_completes_ends_there_when_its_segment_is_skipped() {
+    let mut buffer = filled(0..1, 0);
+    buffer.append(piece(&segment(1, 0), 0..5), 7);
+    buffer.insert(segment(2, 0));
+    buffer.skip(1, 2 * SECOND, 4 * SECOND);
+    assert_eq!(times(&read(&mut buffer, 25)).last(), Some(&24));
+    assert_eq!(buffer.next(), Next::Hole(Hole { from: 25 * FRAME, to: 40 * FRAME }));
+    assert_eq!(times(&read(&mut buffer, 1)), [40]);
+}
+
+#[test]
+fn a_whole_segment_takes_the_place_of_a_part_that_is_being_read() {
+    let mut buffer = TrackBuffer::new();
+    buffer.append(piece(&one_gop(0, 1), 0..8), 7);
+    read(&mut buffer, 3);
+    buffer.insert(one_gop(0, 0));
+    let (_, shown) = decoded(&mut buffer);
+    assert_eq!(shown.iter().map(|(at, _)| *at).collect::<Vec<_>>(), (3..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn parts_of_a_rung_that_cannot_be_decoded_are_dropped() {
+    let mut buffer = TrackBuffer::new();
+    buffer.append(piece(&one_gop(0, 1), 0..8), 7);
+    read(&mut buffer, 3);
+    buffer.remove_parts(1);
+    assert_eq!(buffer.next(), Next::Wait);
+    buffer.append(piece(&one_gop(0, 0), 0..20), 8);
+    assert_eq!(times(&read(&mut buffer, 1)), [0]);
+}

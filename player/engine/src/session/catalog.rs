@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use weir_abr::{RungId, Track, TrackKind, planner::Live};
 use weir_manifest::{
-    Lookup, Now, Source,
-    model::{MediaKind, Presentation},
+    Lookup, Now, Request, Source, What,
+    model::{MediaKind, Presentation, Rendition},
     to_brain_track,
 };
 
@@ -79,6 +79,14 @@ impl Catalog {
         self.tracks.iter().all(|track| !track.segments.is_empty())
     }
 
+    /// Of a playlist with a segment in the making: number of its last complete one, and whether more will come.
+    pub(crate) fn complete(&self, request: &Request) -> Option<(u64, bool)> {
+        let What::Playlist { track, rendition } = request.what else { return None };
+        let this = self.presentation().tracks.get(track)?.renditions.get(rendition)?;
+        this.growing.as_ref()?;
+        Some((this.segments.last()?.number, self.presentation().live))
+    }
+
     /// Where `rung` is listed.
     pub(crate) fn place(&self, kind: TrackKind, rung: RungId) -> Option<Place> {
         let track = match kind {
@@ -125,10 +133,25 @@ impl Catalog {
         })
     }
 
-    /// From the first to the last listed picture.
+    /// Wall-clock time, since the Unix epoch, at which what is shown at `position` was made.
+    pub(crate) fn made_at(&self, position: Duration) -> Option<Duration> {
+        let track = self.presentation().tracks.get(self.main)?;
+        let all = |rendition: &Rendition| {
+            let at = rendition.segments.partition_point(|segment| segment.start <= position);
+            let listed = at.checked_sub(1).and_then(|at| rendition.segments.get(at));
+            let growing = rendition.growing.as_deref().filter(|growing| growing.start <= position);
+            let segment = growing.or(listed)?;
+            Some((segment.start, Duration::try_from_secs_f64(segment.program_date_time?).ok()?))
+        };
+        let (start, made) = track.renditions.iter().filter_map(all).max_by_key(|(start, _)| *start)?;
+        Some(made + position.saturating_sub(start))
+    }
+
+    /// From the first listed picture to the last one that can be had.
     pub(crate) fn window(&self) -> Option<(Duration, Duration)> {
         let main = self.tracks.first()?;
-        Some((main.segments.first()?.start, main.end()))
+        let edge = self.presentation().edge.map_or(Duration::MAX, |edge| edge.at);
+        Some((main.segments.first()?.start, main.end().min(edge)))
     }
 
     /// How long it is, once that is known.

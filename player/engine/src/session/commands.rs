@@ -57,6 +57,7 @@ impl Session {
             Command::Skip { track, index, reason } => {
                 if let Some(times) = self.catalog.as_ref().and_then(|catalog| catalog.times(track, index)) {
                     self.media.skip(track, index, times);
+                    self.tell_appended();
                 }
                 self.note(record::Event::Skip { track, index, reason });
             }
@@ -85,8 +86,14 @@ impl Session {
             Input::Manifest(result) => self.manifest(result),
             Input::Listed(request, result) => self.listed(&request, result),
             Input::Retrying(error) => self.note_trouble(trouble::net("loading a playlist", &error)),
+            Input::Clock(error) => self.clock(error),
             Input::Progress(id, at, step) => self.progress(id, at, step),
             Input::Fetched(id, at, result) => self.fetched(id, at, result),
+            Input::Appended(id, batch) => {
+                self.media.append(id, *batch);
+                self.tell_appended();
+                self.prepare();
+            }
             Input::Demuxed(job, result) => match result {
                 Ok(demuxed) => {
                     if let Some(damage) = &demuxed.damage {
@@ -96,15 +103,24 @@ impl Session {
                     if self.media.insert(job, demuxed) == Outcome::TooLate {
                         tracing::debug!(index, "came too late to replace what was playing");
                     }
+                    self.tell_appended();
                     self.prepare();
                 }
                 Err(error) => {
                     let doing = format!("reading {} segment {}", transfers::name(job.track), job.index);
                     self.note_trouble(trouble::demux(&doing, &error));
                     self.media.held.remove(&(job.track, job.index));
+                    self.media.give_up(job.id);
                     self.feed(Event::TransferFailed(job.id, Failure::Corrupt));
                 }
             },
+        }
+    }
+
+    /// Tells the brain how far media of the downloads under way can be played.
+    fn tell_appended(&mut self) {
+        for (id, until) in self.media.settle() {
+            self.feed(Event::MediaAppended(id, until));
         }
     }
 

@@ -7,7 +7,7 @@ use weir_abr::{RungId, TrackKind, planner::FetchId};
 use weir_manifest::{Request, model::Segment};
 
 use crate::{
-    demux::{DemuxError, Demuxed, InitSegment},
+    demux::{Batch, DemuxError, Demuxed, InitSegment},
     net::{Document, NetError, Progress, SegmentBody},
 };
 
@@ -15,13 +15,14 @@ use crate::{
 pub(crate) const ROOM: usize = 256;
 
 /// A segment on its way through the demuxer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) id: FetchId,
     pub(crate) track: TrackKind,
     pub(crate) index: u64,
     pub(crate) rung: RungId,
     pub(crate) segment: Box<Segment>,
+    /// Empty, like `media`, where a segment is taken apart while it comes.
     pub(crate) init: Option<InitSegment>,
     pub(crate) media: Bytes,
 }
@@ -35,8 +36,12 @@ pub(crate) enum Input {
     Listed(Request, Result<Document, NetError>),
     /// A manifest or a playlist failed and is tried again.
     Retrying(NetError),
+    /// This machine's clock is so many seconds ahead of the one that the manifest names.
+    Clock(f64),
     /// A segment is getting on.
     Progress(FetchId, Instant, Progress),
+    /// Some of a segment under way was taken apart.
+    Appended(FetchId, Box<Batch>),
     /// A segment is complete, or failed.
     Fetched(FetchId, Instant, Result<SegmentBody, NetError>),
     /// A segment was taken apart, or could not be. Its media are gone by then.

@@ -15,8 +15,11 @@ use weir_manifest::{
 use super::{Session, catalog::Catalog, input::Input, trouble};
 use crate::{
     log::{millis, round, seconds},
-    net::{Document, NetError, Retry},
+    net::{Ask, Document, NetError, Retry},
 };
+
+/// A clock that is off by less, in seconds, is as good as right.
+const EXACT: f64 = 0.1;
 
 /// Without any estimate nothing above this is tried first, as in the brain.
 const BLIND: Bitrate = Bitrate::from_bps(1_000_000);
@@ -46,7 +49,49 @@ impl Session {
     /// The time as the manifest wants it.
     pub(crate) fn manifest_now(&self) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ahead = Duration::try_from_secs_f64(self.clock_error.abs()).unwrap_or_default();
+        let unix = if self.clock_error > 0.0 { unix.saturating_sub(ahead) } else { unix + ahead };
         Now { session: self.now(), unix }
+    }
+
+    /// Asks the clock that a live MPD names: this machine's may be off, and then segments are asked for too early or too late.
+    fn ask_clock(&mut self) {
+        let Some(catalog) = &self.catalog else { return };
+        let clocks = catalog.source.clocks().iter();
+        let known = clocks.filter_map(|(scheme, value)| match scheme.as_str() {
+            "urn:mpeg:dash:utc:http-iso:2014" | "urn:mpeg:dash:utc:http-xsdate:2014" => {
+                self.http_base.join(value.split_whitespace().next()?).ok()
+            }
+            _ => None,
+        });
+        let Some(url) = known.into_iter().next() else { return };
+        let (http, inbox) = (self.http.clone(), self.inbox.clone());
+        self.runtime.spawn(async move {
+            let idle = Duration::from_secs(3);
+            let ask = Ask { url, range: None, limit: 4096, compressed: false, idle };
+            let Ok(body) = http.get(ask, |_| ()).await else { return };
+            let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            // It was read half-way between request and answer.
+            let there = std::str::from_utf8(&body.bytes).ok().and_then(weir_manifest::read_clock);
+            if let Some(there) = there {
+                let error = here.as_secs_f64() - body.first_byte.as_secs_f64() / 2.0 - there;
+                let _ = inbox.send(Input::Clock(error)).await;
+            }
+        });
+    }
+
+    /// The clock that the MPD names was read: this machine's is so many seconds ahead of it.
+    pub(crate) fn clock(&mut self, error: f64) {
+        if error.abs() < EXACT || !error.is_finite() {
+            return;
+        }
+        tracing::info!(error, "this machine's clock is off by so many seconds");
+        self.clock_error = error;
+        let now = self.manifest_now();
+        if let Some(catalog) = &mut self.catalog {
+            catalog.source.clock_changed(now);
+        }
+        self.lists_due();
     }
 
     /// Loads what was opened.
@@ -108,10 +153,13 @@ impl Session {
             live: listed.then_some(presentation.live),
             duration_s: catalog.duration().filter(|_| listed).map(seconds),
             ms: millis(document.took),
+            http: Some(document.http.clone()),
         };
         self.media.separate_audio = catalog.has_audio_track();
         self.view.codecs = catalog.codecs();
         self.catalog = Some(catalog);
+        self.http_base = document.url;
+        self.ask_clock();
         self.note(manifest);
         self.note_ladders();
         self.recovered();
@@ -226,12 +274,17 @@ impl Session {
         let now = self.manifest_now();
         let Some(catalog) = &mut self.catalog else { return };
         let url = &request.resource.url;
+        let complete = catalog.complete(request);
         let (problem, failure) = match result {
             Ok(document) => match catalog.source.supply(request, &document.url, &document.bytes, now) {
                 Ok(change) => {
                     if change == Change::Changed || !self.lists.announced {
                         catalog.refresh();
                         self.http.mirrors.set(&catalog.presentation().mirrors);
+                    }
+                    // A part more is not worth a line.
+                    let parts = complete.is_some() && complete == catalog.complete(request);
+                    if (change == Change::Changed && !parts) || !self.lists.announced {
                         let (protocol, kind) = match catalog.presentation().protocol {
                             Protocol::Hls => ("hls", "media"),
                             Protocol::Dash => ("dash", "mpd"),
@@ -243,12 +296,14 @@ impl Session {
                             live: Some(catalog.presentation().live),
                             duration_s: catalog.duration().map(seconds),
                             ms: millis(document.took),
+                            http: Some(document.http.clone()),
                         };
                         self.note(listed);
                     }
                     self.lists.failing = None;
                     self.recovered();
                     self.announce();
+                    self.tell_growth();
                     self.start_waiting();
                     self.lists_due();
                     return;
@@ -289,8 +344,16 @@ impl Session {
     fn announce(&mut self) {
         let Some(catalog) = &self.catalog else { return };
         if !catalog.is_listed() {
+            let ended =
+                !catalog.presentation().live && catalog.presentation().target_duration > Duration::ZERO;
+            if ended && !self.lists.announced && self.lists.loading.is_empty() {
+                let what = format!("{}: its playlist is complete and lists no media", self.url);
+                let advice = "The stream is empty, or was cleared: check with who publishes it.";
+                self.fail(trouble::view("nothing_to_play", what, advice));
+            }
             return;
         }
+        let edge = catalog.presentation().edge.filter(|_| catalog.presentation().live);
         let presentation = Event::Presentation { tracks: catalog.tracks().to_vec(), live: catalog.live() };
         for track in [TrackKind::Video, TrackKind::Audio] {
             if catalog.track(track).is_some() {
@@ -299,6 +362,9 @@ impl Session {
         }
         if !std::mem::replace(&mut self.lists.announced, true) {
             self.feed_settings();
+        }
+        if let Some(edge) = edge {
+            self.feed(Event::Edge { at: edge.at, step: edge.step });
         }
         self.feed(presentation);
     }
@@ -339,7 +405,8 @@ impl Session {
         let rung = self.view.loading.or(self.lists.first).unwrap_or(RungId(0));
         let audio = self.view.audio_loading.unwrap_or(RungId(0));
         let Some(catalog) = &mut self.catalog else { return };
-        if !self.lists.announced {
+        // A live stream may have no segment yet: its playlist is followed all the same.
+        if self.lists.first.is_none() {
             return;
         }
         let active: Vec<_> = [(TrackKind::Video, rung), (TrackKind::Audio, audio)]
@@ -351,6 +418,8 @@ impl Session {
         if due.change == Change::Changed {
             catalog.refresh();
             self.announce();
+            self.tell_growth();
+            self.start_waiting();
         }
         for request in due.requests {
             self.load(request);

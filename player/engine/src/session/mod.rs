@@ -123,6 +123,10 @@ struct Session {
     events: VecDeque<(Duration, Event)>,
     wake: Option<Duration>,
     http: Http,
+    /// Where the manifest was found: other addresses in it are relative to that.
+    http_base: Url,
+    /// This machine's clock is so many seconds ahead of the stream's.
+    clock_error: f64,
     fetcher: SegmentFetcher,
     remembered: Remembered,
     catalog: Option<Catalog>,
@@ -173,6 +177,8 @@ impl Session {
         });
         Ok(Self {
             host,
+            http_base: url.clone(),
+            clock_error: 0.0,
             url,
             began: Instant::now(),
             newest: Duration::ZERO,
@@ -289,8 +295,32 @@ impl Session {
             self.plot();
         }
         if self.ticks.is_multiple_of(20) {
+            self.note_latency();
             self.tell_drops();
             self.evict();
+        }
+    }
+
+    /// How far behind the picture at the sink is: by the wall clock where the stream tells it, and from the edge.
+    pub(crate) fn latency(&self) -> Option<(Option<Duration>, Duration, Duration)> {
+        let (edge, target) = self.planner.latency(self.now())?;
+        let position = self.playing.position;
+        let made = self.catalog.as_ref().and_then(|catalog| catalog.made_at(position));
+        let behind = made.map(|made| self.manifest_now().unix.saturating_sub(made));
+        Some((behind, edge, target))
+    }
+
+    fn note_latency(&mut self) {
+        if !self.playing.visible || self.playing.paused || self.is_stalled() {
+            return;
+        }
+        if let Some((behind, edge, target)) = self.latency() {
+            self.note(record::Event::Latency {
+                pos_s: seconds(self.playing.position),
+                latency_s: behind.map(seconds),
+                edge_s: seconds(edge),
+                target_s: seconds(target),
+            });
         }
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct Playing {
     pub(crate) start: Option<Duration>,
     /// When the pipeline was told where to begin.
     prepared: Option<Duration>,
+    /// It plays sound.
+    sound: bool,
     /// The first picture (or sound) was there.
     pub(crate) visible: bool,
     pub(crate) paused: bool,
@@ -85,13 +87,25 @@ impl Session {
 
     /// Sets the pipeline up as soon as there is a place to start at and it is known what streams there are.
     pub(crate) fn prepare(&mut self) {
-        let Some(position) = self.playing.start else { return };
-        if self.playing.prepared.is_some() || !(self.media.has_video || self.media.has_sound) {
+        let Some(mut position) = self.playing.start else { return };
+        if !(self.media.has_video || self.media.has_sound) {
             return;
         }
+        let sound = self.media.has_sound || self.media.separate_audio;
+        if self.playing.prepared.is_some() {
+            if !sound || self.playing.sound {
+                return;
+            }
+            // The first sound comes with a later segment than the first picture: the pipeline was made without it.
+            position = self.position();
+            drop(self.shared.set_playback(None));
+            self.media.video.edit(|buffer| buffer.seek(super::units::nanos(position)));
+            self.playing.running = false;
+        }
+        self.playing.sound = sound;
         let tracks = Tracks {
             video: self.media.has_video.then(|| self.media.video.clone()),
-            audio: (self.media.has_sound || self.media.separate_audio).then(|| self.media.audio.clone()),
+            audio: sound.then(|| self.media.audio.clone()),
         };
         let options = playback::Options {
             headless: self.options.headless,

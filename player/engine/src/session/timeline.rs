@@ -11,6 +11,9 @@ use crate::demux::{Demuxed, StreamKind};
 /// nobody announced.
 const ASTRAY: i64 = 10 * crate::samples::SECOND;
 
+/// The same for a segment beside one that was placed: the error grows slowly, so it can hardly differ between neighbours.
+const ASTRAY_BESIDE: i64 = 3 * crate::samples::SECOND / 2;
+
 /// Maps kept: a live stream with a break every few minutes must not grow.
 const KEPT: usize = 64;
 
@@ -18,6 +21,10 @@ const KEPT: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
     maps: BTreeMap<u64, i64>,
+    /// The same for segments of the main track that do not fit their discontinuity's: sound goes with them.
+    apart: BTreeMap<u64, i64>,
+    /// The segment of the main track that was placed last, and how far it was from where the playlist has it.
+    last: Option<(u64, i64)>,
 }
 
 /// Whether a segment found its place.
@@ -30,13 +37,21 @@ pub(crate) enum Placed {
 }
 
 impl Timeline {
+    /// Whether the place of `segment` is known without its time stamps.
+    pub(crate) fn knows(&self, segment: &Segment) -> bool {
+        segment.media_time_offset.is_some() || self.maps.contains_key(&segment.discontinuity)
+    }
+
     /// Puts `demuxed` on the presentation timeline. Only the main track (`anchors`) sets a map: sound that starts a few
     /// milliseconds apart from the picture has to stay apart from it.
     pub(crate) fn place(&mut self, segment: &Segment, demuxed: &mut Demuxed, anchors: bool) -> Placed {
         let listed = nanos(segment.start);
         let known = match segment.media_time_offset {
             Some(seconds) => Some((seconds * crate::samples::SECOND as f64) as i64),
-            None => self.maps.get(&segment.discontinuity).copied(),
+            None => {
+                let apart = self.apart.get(&segment.number).filter(|_| !anchors);
+                apart.or(self.maps.get(&segment.discontinuity)).copied()
+            }
         };
         if !demuxed.timed {
             let start = demuxed.start().unwrap_or(0);
@@ -47,13 +62,25 @@ impl Timeline {
             demuxed.align(listed + offset);
         }
         let Some(start) = anchor(demuxed) else { return Placed::Yes };
+        let beside = self.last.filter(|(number, _)| anchors && number.abs_diff(segment.number) <= 1);
+        let follows = |offset: i64| {
+            let error = start - offset - listed;
+            let limit = beside.map_or(ASTRAY, |_| ASTRAY_BESIDE.max(nanos(segment.duration) * 3 / 4));
+            (error - beside.map_or(0, |(_, before)| before)).abs() <= limit && error.abs() <= ASTRAY
+        };
         let offset = match known {
-            Some(offset) if (start - offset - listed).abs() <= ASTRAY => offset,
+            Some(offset) if follows(offset) => offset,
             Some(_) => {
                 tracing::warn!(
                     number = segment.number,
                     "the segment's time stamps do not follow on: placed by the manifest"
                 );
+                if anchors {
+                    self.apart.insert(segment.number, start - listed);
+                    while self.apart.len() > KEPT {
+                        self.apart.pop_first();
+                    }
+                }
                 start - listed
             }
             None if anchors => {
@@ -65,6 +92,9 @@ impl Timeline {
             }
             None => return Placed::NotYet,
         };
+        if anchors {
+            self.last = Some((segment.number, start - offset - listed));
+        }
         shift(demuxed, offset);
         Placed::Yes
     }
@@ -79,7 +109,8 @@ fn anchor(demuxed: &Demuxed) -> Option<i64> {
     }
 }
 
-fn shift(demuxed: &mut Demuxed, by: i64) {
+/// Moves all samples back by so many nanoseconds.
+pub(crate) fn shift(demuxed: &mut Demuxed, by: i64) {
     for sample in demuxed.streams.iter_mut().flat_map(|stream| &mut stream.samples) {
         sample.pts = sample.pts.saturating_sub(by);
         sample.dts = sample.dts.saturating_sub(by);

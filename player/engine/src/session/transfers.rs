@@ -5,7 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::task::AbortHandle;
+use bytes::Bytes;
+use tokio::{
+    sync::{mpsc, watch},
+    task::AbortHandle,
+};
 use weir_abr::{
     RungId, TrackKind,
     planner::{Event, Failure, FetchId},
@@ -16,13 +20,13 @@ use weir_manifest::{Lookup, model::Segment};
 use super::{
     Session,
     input::{Input, Job},
-    media::Held,
+    media::{Held, PIECES},
     trouble,
 };
 use crate::{
     demux::InitSegment,
     log::{millis, round, seconds},
-    net::{NetError, Progress, SegmentBody},
+    net::{Growth, NetError, Piece, Progress, SegmentBody},
 };
 
 /// A segment that takes longer than this in all, and a multiple of its length, is given up: a server that sends a byte
@@ -47,6 +51,8 @@ pub(crate) struct Transfer {
     bytes: u64,
     curve: Curve,
     segment: Option<Box<Segment>>,
+    /// Tells the download what the playlists say of a segment that is still being made.
+    growth: Option<watch::Sender<Growth>>,
     task: Option<AbortHandle>,
 }
 
@@ -96,6 +102,7 @@ impl Session {
                 bytes: 0,
                 curve: Curve::default(),
                 segment: None,
+                growth: None,
                 task: None,
             },
         );
@@ -133,6 +140,29 @@ impl Session {
             rung: Some(transfer.rung),
             url: segment.media.url.to_string(),
         };
+        // What replaces something is put in when it is complete; all else is played while it comes.
+        let pieces = if transfer.replace {
+            None
+        } else {
+            let (pieces, waiting) = mpsc::channel(PIECES);
+            let job = Job {
+                id,
+                track: transfer.track,
+                index: transfer.index,
+                rung: transfer.rung,
+                segment: segment.clone(),
+                init: None,
+                media: Bytes::new(),
+            };
+            if !self.media.demux_growing(job, waiting) {
+                self.transfer_failed(id, Failure::Corrupt);
+                return;
+            }
+            Some(pieces)
+        };
+        let growing = segment.growing;
+        let (growth, grows) = watch::channel(Growth::of(&segment));
+        transfer.growth = growing.then_some(growth);
         let (fetcher, inbox) = (self.fetcher.clone(), self.inbox.clone());
         let task = self.runtime.spawn(async move {
             let progress = |step| {
@@ -140,14 +170,48 @@ impl Session {
                 let _ = inbox.try_send(Input::Progress(id, Instant::now(), step));
             };
             let longest = LONGEST + segment.duration.saturating_mul(20);
-            let result = tokio::time::timeout(longest, fetcher.fetch(&segment, progress)).await;
+            let fetch = async {
+                match &pieces {
+                    Some(pieces) => fetcher.stream(&segment, progress, pieces.clone(), grows).await,
+                    None => fetcher.fetch(&segment, progress).await,
+                }
+            };
+            let result = tokio::time::timeout(longest, fetch).await;
             let result = result.unwrap_or_else(|_| Err(NetError::too_slow(&segment.media.url, longest)));
+            let complete = result.is_ok();
             // The session is gone when this fails, and nobody asks.
             let _ = inbox.send(Input::Fetched(id, Instant::now(), result)).await;
+            // Behind the news that it is complete, so that what the demuxer makes of the rest comes after that too.
+            if let Some(pieces) = pieces.filter(|_| complete) {
+                let _ = pieces.send(Piece::End).await;
+            }
         });
         transfer.task = Some(task.abort_handle());
         self.note(request);
         self.feed(Event::TransferStarted(id));
+        if growing {
+            // It comes when it is made.
+            self.feed(Event::TransferIdle(id));
+        }
+    }
+
+    /// Tells the downloads of segments that are still being made what is listed of them now.
+    pub(crate) fn tell_growth(&self) {
+        let Some(catalog) = &self.catalog else { return };
+        let now = self.manifest_now();
+        for transfer in self.transfers.values() {
+            let Some(growth) = &transfer.growth else { continue };
+            let news = match catalog.segment(transfer.track, transfer.rung, transfer.index, now) {
+                Lookup::Ready(segment) => Growth::of(segment),
+                Lookup::Gone => growth.borrow().gone(),
+                Lookup::Load(_) | Lookup::Later(_) => continue,
+            };
+            growth.send_if_modified(|growth| {
+                let new = *growth != news;
+                *growth = news;
+                new
+            });
+        }
     }
 
     /// Looks again at the downloads whose segment was not listed.
@@ -200,6 +264,7 @@ impl Session {
                     self.feed_at(at, Event::TransferSize(id, size));
                 }
             }
+            Progress::Idle => self.feed_at(at, Event::TransferIdle(id)),
             Progress::Bytes(bytes) => {
                 self.view.received += bytes.saturating_sub(transfer.bytes);
                 transfer.bytes = bytes;
@@ -219,6 +284,7 @@ impl Session {
             Ok(body) => body,
             Err(error) => {
                 let doing = format!("loading {} segment {}", name(transfer.track), transfer.index);
+                self.media.give_up(id);
                 if transfer.bytes > 0 {
                     self.note_at(at, transfer.aborted(at, error.to_string()));
                 }
@@ -227,6 +293,7 @@ impl Session {
                 return;
             }
         };
+        let growing = !transfer.replace;
         let (Some(segment), Some(started)) = (transfer.segment, transfer.started) else { return };
         self.view.received += body.transferred.saturating_sub(transfer.bytes);
         self.recovered();
@@ -254,6 +321,10 @@ impl Session {
                 progress: transfer.curve.into_points(),
             },
         );
+        if growing {
+            // The demuxer has it.
+            return;
+        }
         let job = Box::new(Job {
             id,
             track: transfer.track,
@@ -274,13 +345,15 @@ impl Session {
         if let Some(task) = &transfer.task {
             task.abort();
         }
+        self.media.give_up(id);
         let now = self.now();
         self.note_at(now, transfer.aborted(now, reason));
     }
 
     /// Stops everything.
     pub(crate) fn abandon_all(&mut self) {
-        for (_, transfer) in self.transfers.drain() {
+        for (id, transfer) in self.transfers.drain() {
+            self.media.give_up(id);
             if let Some(task) = transfer.task {
                 task.abort();
             }

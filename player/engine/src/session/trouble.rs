@@ -12,7 +12,17 @@ pub(crate) fn net(doing: &str, error: &NetError) -> ErrorView {
         NetError::Status { .. } if doing.contains("playlist") => "playlist_status",
         _ => error.code(),
     };
-    view(code, format!("{doing}: {error}"), error.advice())
+    view(code, once(doing, &error.to_string()), error.advice())
+}
+
+/// What was being done and what went wrong, an address in both said once.
+fn once(doing: &str, error: &str) -> String {
+    match doing.rsplit_once(' ') {
+        Some((doing, address)) if address.contains("://") && error.contains(address) => {
+            format!("{doing}: {error}")
+        }
+        _ => format!("{doing}: {error}"),
+    }
 }
 
 /// From a manifest that arrived.
@@ -37,4 +47,17 @@ pub(crate) fn demux(doing: &str, error: &DemuxError) -> ErrorView {
 /// Of its own.
 pub(crate) fn view(code: &str, what: impl Into<String>, advice: &str) -> ErrorView {
     ErrorView { code: code.to_owned(), what: what.into(), advice: advice.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_said_once() {
+        let (doing, error) = ("loading the manifest http://a/b", "http://a/b answered with HTTP status 404");
+        assert_eq!(once(doing, error), "loading the manifest: http://a/b answered with HTTP status 404");
+        assert_eq!(once(doing, "a sent nothing"), "loading the manifest http://a/b: a sent nothing");
+        assert_eq!(once("loading video segment 3", "gone"), "loading video segment 3: gone");
+    }
 }

@@ -125,6 +125,8 @@ impl Session {
             live_window: catalog
                 .filter(|catalog| catalog.presentation().live && !catalog.is_growing())
                 .and_then(Catalog::window),
+            latency: self.latency().map(|(made, edge, _)| made.unwrap_or(edge)),
+            live_target: self.latency().map(|(_, _, target)| target),
             buffer: self.planner.buffer_level(),
             video: track(TrackKind::Video).map_or_else(TrackView::default, |track| {
                 let showing = self.playing.showing.map(|showing| showing.rung);

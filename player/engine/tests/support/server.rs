@@ -3,18 +3,20 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
+    io::Write as _,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::{
     Request, Response, StatusCode,
     body::{Frame, Incoming},
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER},
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -37,6 +39,14 @@ pub enum Fault {
     Delay(Duration),
     /// Send so many bytes every 10 ms.
     Slow(usize),
+    /// Too busy: come again in so many seconds.
+    Busy(u64),
+    /// Send it without saying how long it is.
+    Unsized,
+    /// Compress it, asked to or not.
+    Gzip,
+    /// It is elsewhere, at this address relative to its own.
+    Moved(&'static str),
 }
 
 #[derive(Clone)]
@@ -105,6 +115,7 @@ impl Site {
         let bytes = match page {
             Some(Page::Fixed(bytes)) => bytes,
             Some(Page::Dynamic(page)) => page().into(),
+            None if matches!(fault, Some(Fault::Moved(_))) => Bytes::new(),
             None => return status(404),
         };
         match fault {
@@ -137,6 +148,28 @@ impl Site {
                     .header(CONTENT_LENGTH, bytes.len())
                     .body(BodyExt::boxed(StreamBody::new(frames)))
                     .unwrap()
+            }
+            Some(Fault::Busy(seconds)) => {
+                let mut response = status(503);
+                response.headers_mut().insert(RETRY_AFTER, seconds.into());
+                response
+            }
+            Some(Fault::Unsized) => {
+                let pieces: Vec<Bytes> = bytes.chunks(10_000).map(Bytes::copy_from_slice).collect();
+                let frames = stream::iter(pieces).map(|piece| Ok(Frame::data(piece)));
+                Response::new(BodyExt::boxed(StreamBody::new(frames)))
+            }
+            Some(Fault::Gzip) => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+                encoder.write_all(&bytes).unwrap();
+                let mut response = whole(encoder.finish().unwrap().into());
+                response.headers_mut().insert(CONTENT_ENCODING, "gzip".parse().unwrap());
+                response
+            }
+            Some(Fault::Moved(to)) => {
+                let mut response = status(302);
+                response.headers_mut().insert(LOCATION, to.parse().unwrap());
+                response
             }
             Some(Fault::Delay(_)) | None => {
                 let mut response = whole(bytes);

@@ -134,6 +134,7 @@ fn describe(event: &Event, ladders: &Ladders) -> Option<String> {
         | Event::Request { .. }
         | Event::Segment { .. }
         | Event::Position { .. }
+        | Event::Latency { .. }
         | Event::Rate { .. }
         | Event::Sync { .. }
         | Event::Summary { .. } => return None,

@@ -48,6 +48,11 @@ impl Flow {
         (self.got / 8.0) as u64
     }
 
+    /// How much of it has come, 0 to 1.
+    pub(super) fn share(&self) -> f64 {
+        if self.bits > 0.0 { (self.got / self.bits).min(1.0) } else { 0.0 }
+    }
+
     fn left(&self) -> f64 {
         self.bits - self.got
     }

@@ -131,6 +131,9 @@ struct Runner<'a> {
     planner: Planner,
     network: Network<'a>,
     held: Vec<Held>,
+    /// For each track the segment of which a part can be played, and up to where. Only where a recorded session is played
+    /// again: the player plays segments while they come, the suites compare by whole ones.
+    parts: Vec<Option<(u64, Duration)>>,
     fetches: Vec<Fetch>,
     clock: Clock,
     now: Duration,
@@ -180,6 +183,7 @@ impl<'a> Runner<'a> {
             tracks,
             planner,
             network: Network::new(setup.link, setup.transport),
+            parts: vec![None; setup.content.tracks.len()],
             held,
             fetches: Vec::with_capacity(2),
             clock: Clock::new(),
@@ -378,9 +382,28 @@ impl<'a> Runner<'a> {
                 {
                     fetch.curve.add(to_ms(self.now.saturating_sub(fetch.asked)), bytes);
                 }
+                let share = flow.share();
                 self.tell(Event::TransferProgress(FetchId(id), bytes));
+                self.append(FetchId(id), share);
             }
         }
+    }
+
+    /// So much of a segment has come, and can be played.
+    fn append(&mut self, id: FetchId, share: f64) {
+        let fetch = self.fetches.iter().find(|fetch| fetch.id == id && !fetch.replace);
+        let Some(fetch) = fetch.filter(|_| self.setup.circumstances.is_some()) else { return };
+        let (track, index) = (fetch.track, fetch.index);
+        let Some(segment) = self.setup.content.tracks.get(track).and_then(|track| track.segment(index))
+        else {
+            return;
+        };
+        let until = segment.start + segment.duration.mul_f64(share);
+        if let Some(part) = self.parts.get_mut(track) {
+            let before = part.filter(|(of, _)| *of == index).map(|(_, until)| until);
+            *part = Some((index, before.map_or(until, |before| before.max(until))));
+        }
+        self.tell(Event::MediaAppended(id, until));
     }
 
     fn tick(&mut self) {
@@ -415,9 +438,12 @@ impl<'a> Runner<'a> {
             .content
             .tracks
             .iter()
-            .zip(&self.held)
-            .map(|(track, held)| {
+            .zip(self.held.iter().zip(&self.parts))
+            .map(|(track, (held, part))| {
                 let end = held.end(track, position);
+                // A part goes on where whole segments end.
+                let part = part.filter(|(index, _)| track.index_at(end) == Some(*index));
+                let end = part.map_or(end, |(_, until)| until.max(end));
                 // A track that ends before the others does not stop them.
                 if end >= track.end() { duration } else { end }
             })

@@ -111,6 +111,7 @@ fn track(set: &AdaptationSet, period: &Period, kind: MediaKind, at: usize, defau
             frame_rate: representation.frame_rate,
             playlist: None,
             segments: Vec::new(),
+            growing: None,
         })
         .collect();
     renditions.sort_by_key(|rendition| rendition.bandwidth);

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Error, Warning,
-    model::{Encryption, Presentation, Protocol, Resource, Segment},
+    model::{Edge, Encryption, Presentation, Protocol, Resource, Segment},
     source::{Change, Due, Lookup, Now, Request, What},
     time,
 };
@@ -27,6 +27,12 @@ const MOST_LOOKUPS: usize = 5_000_000;
 const PROBE: (u64, u64) = (64 * 1024, 8 * 1024 * 1024);
 /// Never reload faster than this, whatever the MPD says.
 const SHORTEST_RELOAD: Duration = Duration::from_millis(500);
+/// The same where segments can be had while they are made.
+const SHORTEST_LOW: Duration = Duration::from_millis(200);
+/// An encoder is behind the clock by so much.
+const LATE: Duration = Duration::from_millis(500);
+/// No manifest can ask for less: a picture has to be coded, sent and decoded.
+const SHORTEST_LATENCY: Duration = Duration::from_millis(500);
 
 /// What is known of a file's index.
 #[derive(Clone, Debug)]
@@ -54,6 +60,8 @@ pub(crate) struct DashSource {
     indexes: BTreeMap<File, Known>,
     next_load: Option<Duration>,
     next_tick: Option<Duration>,
+    /// How long after the last look a segment can be had that the MPD does not list yet.
+    unlisted: Option<Duration>,
     pending: bool,
 }
 
@@ -87,6 +95,7 @@ impl DashSource {
                 reload_after: None,
                 target_duration: Duration::ZERO,
                 target_latency: None,
+                edge: None,
                 mirrors,
             },
             keys,
@@ -97,6 +106,7 @@ impl DashSource {
             indexes: BTreeMap::new(),
             next_load: None,
             next_tick: None,
+            unlisted: None,
             pending: false,
         };
         source.refresh(now)?;
@@ -113,6 +123,12 @@ impl DashSource {
 
     pub(crate) fn clocks(&self) -> &[(String, String)] {
         &self.mpd.clocks
+    }
+
+    pub(crate) fn clock_changed(&mut self, now: Now) {
+        if self.mpd.dynamic {
+            self.next_tick = Some(now.session);
+        }
     }
 
     fn ordinal(&mut self, period: &Period) -> u64 {
@@ -290,7 +306,12 @@ impl DashSource {
         let wait = self.mpd.update_after.map(|wait| if wait.is_zero() { target } else { wait });
         self.next_load = wait
             .filter(|_| self.mpd.dynamic)
-            .map(|wait| now.session.saturating_add(wait.max(SHORTEST_RELOAD)));
+            .map(|wait| match self.unlisted {
+                // A list that names each segment is read again when the next one begins to be there.
+                Some(unlisted) => wait.min(unlisted).max(SHORTEST_LOW),
+                None => wait.max(SHORTEST_RELOAD),
+            })
+            .map(|wait| now.session.saturating_add(wait));
         self.presentation.reload_after = wait.filter(|_| self.mpd.dynamic);
         Ok(change)
     }
@@ -311,6 +332,10 @@ impl DashSource {
         let mut total = 0;
         let mut longest = Duration::ZERO;
         let mut ticking = false;
+        let mut growing = false;
+        // Until the next segment can be asked for while it is made: it is asked for at once.
+        let mut soonest: Option<Duration> = None;
+        let mut unlisted: Option<Duration> = None;
         for track in 0..self.keys.len() {
             let renditions = self.presentation.tracks.get(track).map_or(0, |track| track.renditions.len());
             for rendition in 0..renditions {
@@ -328,6 +353,12 @@ impl DashSource {
                         ticking |= mpd.dynamic && representation.addressing.is_clocked();
                         let room = MOST_SEGMENTS.saturating_sub(total + fresh.len());
                         list(&mut fresh, representation, period, *ordinal, known, open, room)?;
+                        let wait = open
+                            .and_then(|(clock, _)| next_growing(&representation.addressing, period, clock));
+                        growing |= mpd.dynamic && while_made(&representation.addressing).is_some();
+                        let next =
+                            if representation.addressing.is_clocked() { &mut soonest } else { &mut unlisted };
+                        *next = [*next, wait].into_iter().flatten().min();
                     }
                 }
                 if self.origin.is_none() && !fresh.is_empty() {
@@ -341,6 +372,8 @@ impl DashSource {
                 }
                 let origin = self.origin.unwrap_or_default();
                 for segment in &mut fresh {
+                    let made = mpd.available_from.filter(|_| mpd.dynamic);
+                    segment.program_date_time = made.map(|from| from + segment.start.as_secs_f64());
                     segment.start = segment.start.saturating_sub(origin);
                     segment.media_time_offset =
                         segment.media_time_offset.map(|offset| offset + origin.as_secs_f64());
@@ -366,10 +399,15 @@ impl DashSource {
         presentation.start_at_edge = mpd.dynamic;
         let end = mpd.end().map(|end| end.saturating_sub(self.origin.unwrap_or_default()));
         presentation.duration = end.filter(|_| !mpd.dynamic);
-        presentation.target_latency = mpd
-            .dynamic
-            .then(|| mpd.latency.or(mpd.suggested_delay).unwrap_or(target.saturating_mul(3)).max(target));
+        let latency = mpd.latency.or(mpd.suggested_delay).unwrap_or(target.saturating_mul(3));
+        // What can be had while it is made ends at the clock, all else up to a segment before it.
+        let edge = clock.checked_sub(self.origin.unwrap_or_default()).filter(|_| mpd.dynamic && growing);
+        self.unlisted = unlisted.filter(|_| mpd.dynamic);
+        presentation.edge = edge.map(|at| Edge { at, step: Duration::ZERO });
+        let least = if growing { SHORTEST_LATENCY } else { target };
+        presentation.target_latency = mpd.dynamic.then(|| latency.max(least));
         let step = (target / 4).clamp(Duration::from_millis(250), Duration::from_secs(2));
+        let step = soonest.map_or(step, |soonest| step.min(soonest.max(Duration::from_millis(20))));
         self.next_tick = ticking.then(|| now.session.saturating_add(step));
         Ok(if changed { Change::Changed } else { Change::Unchanged })
     }
@@ -406,13 +444,15 @@ fn list(
         encryption: representation.protection.clone().map(Encryption::Unsupported),
         size: None,
         gap: false,
+        growing: false,
+        parts: None,
         program_date_time: None,
     };
     if addressing.is_one_resource() {
         return one_resource(out, &template, addressing, index, period);
     }
     let timeline = addressing.timeline();
-    let Some(indices) = available(addressing, period, open) else { return Ok(()) };
+    let Some((indices, complete)) = available(addressing, period, open) else { return Ok(()) };
     if indices.end - indices.start > room as u64 {
         return Err(Error::TooLarge { what: "segments", limit: MOST_SEGMENTS });
     }
@@ -432,32 +472,75 @@ fn list(
             duration: start.saturating_add(length).min(period_end).saturating_sub(start),
             size: range.as_ref().map(|range| range.end - range.start),
             media: Resource { url, range },
+            growing: at >= complete,
             ..template.clone()
         });
     }
     Ok(())
 }
 
-/// Indices of the segments that can be had now.
+/// How long before the end of a segment it can be asked for although it comes at the pace of the encoder.
+fn while_made(addressing: &Addressing) -> Option<Duration> {
+    match (addressing.early, addressing.early_whole) {
+        (Some(early), Some(false)) if early > 0.0 => {
+            Some(Duration::try_from_secs_f64(early).unwrap_or(time::LONGEST))
+        }
+        _ => None,
+    }
+}
+
+/// How long it is until a further segment can be asked for while it is made; `None` where that cannot be done.
+fn next_growing(addressing: &Addressing, period: &Period, clock: Duration) -> Option<Duration> {
+    let early = while_made(addressing)?;
+    let timeline = addressing.timeline()?;
+    let inside = clock.checked_sub(period.start)?;
+    let (indices, _) = available(addressing, period, Some((clock, None)))?;
+    let (start, length) = if addressing.is_clocked() {
+        let (start, length, _) = addressing.span(Some(&timeline), indices.end)?;
+        (start, length)
+    } else {
+        // It is not listed yet, and most likely as long as the last one.
+        let (start, length, _) = addressing.span(Some(&timeline), indices.end.checked_sub(1)?)?;
+        (start.saturating_add(length), length)
+    };
+    // One at a time: what is to come after the one that is being made is not there before that one is complete.
+    let from = start.saturating_add(length).saturating_sub(early.min(length));
+    Some(from.saturating_sub(inside))
+}
+
+/// Indices of the segments that can be had now, and the first of them that is still being made.
 fn available(
     addressing: &Addressing,
     period: &Period,
     open: Option<(Duration, Option<Duration>)>,
-) -> Option<Range<u64>> {
+) -> Option<(Range<u64>, u64)> {
     let whole = addressing.indices(period.duration);
-    let Some((clock, window)) = open.filter(|_| addressing.is_clocked()) else { return whole };
+    let Some((clock, window)) = open.filter(|_| addressing.is_clocked() || while_made(addressing).is_some())
+    else {
+        return whole.map(|whole| (whole, u64::MAX));
+    };
     let timeline = addressing.timeline()?;
     let scale = u128::from(addressing.timescale());
     let offset = u128::from(addressing.offset());
     let to_ticks = |at: Duration| at.min(time::LONGEST).as_nanos() * scale / 1_000_000_000 + offset;
-    // A segment that can be asked for before it is complete comes at the pace of the encoder, which tells nothing about
-    // the link: only whole ones are listed.
     let early = match (addressing.early, addressing.early_whole) {
         (Some(early), None | Some(true)) => Duration::try_from_secs_f64(early).unwrap_or_default(),
         _ => Duration::ZERO,
     };
     let inside = clock.checked_sub(period.start)?;
-    let end = timeline.ending_by(to_ticks(inside.saturating_add(early)));
+    if !addressing.is_clocked() {
+        // The list says what there is; the last of it may still be in the making.
+        let complete = timeline.ending_by(to_ticks(inside.saturating_sub(LATE)));
+        return whole.map(|whole| (whole, complete));
+    }
+    let complete = timeline.ending_by(to_ticks(inside.saturating_add(early)));
+    let end = match while_made(addressing) {
+        // The one that is being made, and no further one.
+        Some(early) => {
+            timeline.ending_by(to_ticks(inside.saturating_add(early))).clamp(complete, complete + 1)
+        }
+        None => complete,
+    };
     let start = match window {
         Some(window) => inside.checked_sub(window).map_or(0, |from| timeline.ending_by(to_ticks(from))),
         None => 0,
@@ -465,7 +548,7 @@ fn available(
     let whole = whole.unwrap_or(addressing.first()..u64::MAX);
     let end = end.min(whole.end);
     let start = start.max(whole.start).max(end.saturating_sub(MOST_LIVE)).min(end);
-    Some(start..end)
+    Some((start..end, complete))
 }
 
 /// Segments of a file by its index, or the file as one segment.

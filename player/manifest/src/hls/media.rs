@@ -156,6 +156,8 @@ pub struct MediaHeader {
     pub first_key: Option<usize>,
     /// Parts after the last segment.
     pub parts: Vec<Part>,
+    /// The segment that is still being made: `parts` as a segment, with what is in force there. Its address is empty.
+    pub growing: Option<Box<MediaSegment>>,
     /// What will come next.
     pub preload_hints: Vec<PreloadHint>,
     /// How far other renditions have come.
@@ -509,6 +511,26 @@ impl Walker<'_> {
     fn finish(self) -> Result<MediaHeader, Error> {
         let once = core::header(&self.once);
         let mut header = self.header;
+        let hinted = header.preload_hints.iter().any(|hint| !hint.map);
+        if header.part_target.is_some()
+            && header.server_control.can_block_reload
+            && !once.end_list
+            && (hinted || !self.parts.is_empty())
+        {
+            let keys = (!self.keys.is_empty()).then(|| self.keys.as_slice().into());
+            header.growing = Some(Box::new(MediaSegment {
+                line: 0,
+                uri: String::new(),
+                duration: self.parts.iter().map(|part| part.duration).sum(),
+                byte_range: None,
+                discontinuity: self.tags.discontinuity,
+                gap: false,
+                program_date_time: self.tags.program_date_time,
+                map: self.map,
+                keys,
+                parts: self.parts.clone(),
+            }));
+        }
         header.parts = self.parts;
         header.version = once.version;
         header.media_sequence = once.media_sequence;

@@ -166,6 +166,7 @@ pub(crate) fn tracks(playlist: &Multivariant) -> Vec<Track> {
             frame_rate: variant.frame_rate,
             playlist: variant.url.clone(),
             segments: Vec::new(),
+            growing: None,
         })
         .collect();
     renditions.sort_by_key(crate::brain::rate);
@@ -222,6 +223,7 @@ fn alternatives(
                 frame_rate: None,
                 playlist: Some(url.clone()),
                 segments: Vec::new(),
+                growing: None,
             };
             let same = |track: &&mut Track| track.name == media.name && track.language == media.language;
             if let Some(track) = tracks.iter_mut().find(same) {

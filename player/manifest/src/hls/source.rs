@@ -1,6 +1,6 @@
 //! An HLS presentation: playlists come in one by one and are merged.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use url::Url;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Error, Warning,
-    model::{MediaKind, Presentation, Protocol, Rendition, Resource, Segment, Track},
+    model::{Edge, MediaKind, Presentation, Protocol, Rendition, Resource, Segment, Track},
     source::{Change, Due, Lookup, Now, Request, What},
 };
 
@@ -28,6 +28,8 @@ struct Loaded {
     next: Duration,
     offset: i128,
     epoch: u32,
+    /// Media sequence number of the first segment that is not complete yet.
+    next_sequence: u64,
     header: MediaHeader,
     /// The next load must bring the whole playlist.
     needs_whole: bool,
@@ -60,6 +62,7 @@ impl HlsSource {
                 reload_after: None,
                 target_duration: Duration::ZERO,
                 target_latency: None,
+                edge: None,
                 mirrors: Vec::new(),
             },
             variables: Variables::default(),
@@ -121,9 +124,11 @@ impl HlsSource {
             let control = &loaded.header.server_control;
             let mut directives = String::new();
             if control.can_block_reload {
-                let last = self.rendition(place)?.segments.last()?.number;
-                let next = i128::from(last) + 1 - loaded.offset;
-                directives = format!("_HLS_msn={next}");
+                directives = format!("_HLS_msn={}", loaded.next_sequence);
+                // The part that comes next; should the segment end before it, the first of the next segment counts.
+                if loaded.header.part_target.is_some() {
+                    let _ = write!(directives, "&_HLS_part={}", loaded.header.parts.len());
+                }
                 blocking = true;
             }
             // A copy older than half the skip boundary may lack what would be skipped.
@@ -136,9 +141,34 @@ impl HlsSource {
                     url.query().map_or_else(|| directives.clone(), |query| format!("{query}&{directives}"));
                 url.set_query(Some(&query));
             }
+        } else if let Some(directives) = self.report(place, &url) {
+            let query =
+                url.query().map_or_else(|| directives.clone(), |query| format!("{query}&{directives}"));
+            url.set_query(Some(&query));
         }
         let what = What::Playlist { track: place.0, rendition: place.1 };
         Some(Request { resource: Resource { url, range: None }, what, blocking })
+    }
+
+    /// How far a rendition that was not loaded yet has come, as another one of its track reports (`EXT-X-RENDITION-REPORT`):
+    /// asked for like this, no cache answers with an older copy.
+    fn report(&self, place: Place, url: &Url) -> Option<String> {
+        let of_track = self.loaded.iter().filter(|(other, _)| other.0 == place.0);
+        let (other, loaded) = of_track.max_by_key(|(_, loaded)| loaded.at)?;
+        if !loaded.header.server_control.can_block_reload || loaded.header.live() != Some(true) {
+            return None;
+        }
+        let base = self.rendition(*other)?.playlist.as_ref()?;
+        let same = |uri: &str| {
+            base.join(uri)
+                .is_ok_and(|reported| (reported.host_str(), reported.path()) == (url.host_str(), url.path()))
+        };
+        let report = loaded.header.rendition_reports.iter().find(|report| same(&report.uri))?;
+        let mut directives = format!("_HLS_msn={}", report.last_sequence?);
+        if let Some(part) = report.last_part {
+            let _ = write!(directives, "&_HLS_part={part}");
+        }
+        Some(directives)
     }
 
     pub(crate) fn supply(
@@ -212,7 +242,7 @@ impl HlsSource {
         let Some(loaded) = self.loaded.get(&place) else {
             return self.request(place, now.session).map_or(Lookup::Gone, Lookup::Load);
         };
-        if let Some(segment) = crate::brain::find(&this.segments, number) {
+        if let Some(segment) = this.segment(number) {
             return Lookup::Ready(segment);
         }
         if this.segments.first().is_some_and(|first| number < first.number)
@@ -222,7 +252,7 @@ impl HlsSource {
         }
         // Another rendition lists it already: this list is old.
         let reference = self.presentation.tracks.get(track).and_then(crate::brain::reference);
-        let listed = reference.is_some_and(|other| crate::brain::find(&other.segments, number).is_some());
+        let listed = reference.is_some_and(|other| other.segment(number).is_some());
         let soonest = if listed { loaded.at + SHORTEST_RELOAD } else { loaded.next };
         if soonest > now.session || self.pending.contains(&place) {
             return Lookup::Later(soonest.max(now.session + SHORTEST_RELOAD / 2));
@@ -289,10 +319,16 @@ impl HlsSource {
         let old: &[Segment] = self.rendition(place).map(|this| this.segments.as_slice()).unwrap_or_default();
         // After a restart the old numbers mean other media.
         let same_run = self.loaded.get(&place).is_some_and(|loaded| loaded.epoch == at.epoch);
-        let fresh = timeline::segments(playlist, located, at, if same_run { old } else { &[] })?;
+        let mut fresh = timeline::segments(playlist, located, at, if same_run { old } else { &[] })?;
+        let growing = fresh.pop_if(|last| last.growing).map(Box::new);
+        // Parts that are encrypted are so each by itself, and cannot be joined before that is undone.
+        let growing = growing.filter(|growing| growing.encryption.is_none());
+        let grown = self.rendition(place).is_some_and(|this| this.growing != growing);
         let ended_before = self.loaded.get(&place).is_some_and(|loaded| loaded.header.ended);
-        let changed =
-            fresh != old || ended_before != playlist.header.ended || !self.loaded.contains_key(&place);
+        let changed = grown
+            || fresh != old
+            || ended_before != playlist.header.ended
+            || !self.loaded.contains_key(&place);
         let wait = match (changed, playlist.header.server_control.can_block_reload) {
             (true, true) => Duration::ZERO,
             (true, false) => target,
@@ -310,6 +346,11 @@ impl HlsSource {
                 next: now.session.saturating_add(wait.max(floor)),
                 offset: i128::from(at.number) - i128::from(playlist.header.media_sequence),
                 epoch: at.epoch,
+                next_sequence: playlist
+                    .header
+                    .media_sequence
+                    .saturating_add(playlist.header.skipped)
+                    .saturating_add(playlist.segments.len() as u64),
                 header: playlist.header.clone(),
                 needs_whole: false,
             },
@@ -317,6 +358,7 @@ impl HlsSource {
         let tracks = &mut self.presentation.tracks;
         if let Some(this) = tracks.get_mut(place.0).and_then(|track| track.renditions.get_mut(place.1)) {
             this.segments = fresh;
+            this.growing = growing;
         }
         self.summarise(place, target, wait);
         Ok(if changed { Change::Changed } else { Change::Unchanged })
@@ -345,8 +387,23 @@ impl HlsSource {
             .and_then(|reference| reference.segments.last())
             .map(|last| last.start.saturating_add(last.duration));
         presentation.duration = if live { None } else { end };
-        let hold_back = header.server_control.hold_back.unwrap_or(target * 3);
+        let encrypted = header.growing.as_ref().is_some_and(|growing| growing.keys.is_some());
+        let parts =
+            header.part_target.filter(|_| live && header.server_control.can_block_reload && !encrypted);
+        let hold_back = match parts {
+            Some(part) => header.server_control.part_hold_back.unwrap_or(part * 3).max(part * 2),
+            None => header.server_control.hold_back.unwrap_or(target * 3),
+        };
         presentation.target_latency = live.then_some(hold_back);
+        let this = presentation.tracks.get(place.0).and_then(|track| track.renditions.get(place.1));
+        let end = this.and_then(|this| match &this.growing {
+            Some(growing) => Some(growing.start + header.growing.as_ref()?.duration),
+            None => this.segments.last().map(|last| last.start.saturating_add(last.duration)),
+        });
+        // Another rendition may be a part behind.
+        presentation.edge = parts
+            .zip(end)
+            .map(|(step, at)| Edge { at: presentation.edge.map_or(at, |before| before.at.max(at)), step });
     }
 }
 
@@ -383,6 +440,7 @@ fn single_track(url: &Url, playlist: &MediaPlaylist) -> Track {
             frame_rate: None,
             playlist: Some(url.clone()),
             segments: Vec::new(),
+            growing: None,
         }],
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::media::{Key, MediaPlaylist, absolute};
+use super::media::{Key, MediaPlaylist, MediaSegment, absolute};
 use crate::{
     Error,
-    model::{Encryption, Resource, Segment},
+    model::{Encryption, Parts, Resource, Segment},
 };
 
 /// What is known of a rendition that was loaded before.
@@ -317,7 +317,9 @@ pub(crate) fn segments(
     let skipped_to = sequence.saturating_sub(1);
     let mut init = None;
     let mut held = 0;
-    for segment in &playlist.segments {
+    let growing = playlist.header.growing.as_deref();
+    for segment in playlist.segments.iter().chain(growing) {
+        let complete = !segment.uri.is_empty();
         discontinuity = discontinuity.saturating_add(u64::from(segment.discontinuity));
         // What was said of this number before stays, so that positions never move.
         if let Some(known) = crate::brain::find(old, number) {
@@ -345,19 +347,37 @@ pub(crate) fn segments(
         if held > MOST_BYTES {
             return Err(Error::TooLarge { what: "bytes of addresses of keys and maps", limit: MOST_BYTES });
         }
-        out.push(Segment {
-            number,
-            start,
-            duration: segment.duration,
-            media: Resource {
+        let parts = parts(playlist, segment, base)?;
+        let media = match parts.as_ref().filter(|_| !complete) {
+            None => Resource {
                 url: absolute(base, &segment.uri, segment.line)?,
                 range: segment.byte_range.clone(),
             },
+            Some(parts) => match parts.list.first().or(parts.next.as_ref()) {
+                Some(first) => first.clone(),
+                None => break,
+            },
+        };
+        // What is still being made is most likely as long as what was made before it.
+        let expected = out.last().map(|last| last.duration).or(playlist.header.target_duration);
+        let duration = match expected.filter(|_| !complete) {
+            Some(expected) => expected.max(segment.duration),
+            None => segment.duration,
+        };
+        out.push(Segment {
+            number,
+            start,
+            duration,
+            media,
+            growing: !complete,
+            parts: parts.map(std::sync::Arc::new),
             init: init_resource,
             discontinuity,
             media_time_offset: None,
             encryption: match &carried {
-                Some(before) if playlist.header.first_key.is_none_or(|line| segment.line < line) => {
+                Some(before)
+                    if playlist.header.first_key.is_none_or(|line| complete && segment.line < line) =>
+                {
                     carry(before.encryption.as_ref(), skipped_to, sequence)
                 }
                 _ => encryption(segment.keys.as_deref().unwrap_or_default(), base, sequence, segment.line)?,
@@ -372,6 +392,40 @@ pub(crate) fn segments(
         sequence = sequence.saturating_add(1);
     }
     Ok(out)
+}
+
+/// The parts of a segment near the edge.
+fn parts(playlist: &MediaPlaylist, segment: &MediaSegment, base: &Url) -> Result<Option<Parts>, Error> {
+    let header = &playlist.header;
+    let growing = segment.uri.is_empty();
+    // A gap in the middle has no bytes; what is behind it cannot be joined to what is before.
+    let whole = !segment.parts.iter().any(|part| part.gap);
+    if header.part_target.is_none() || !(growing || (whole && !segment.parts.is_empty())) {
+        return Ok(None);
+    }
+    let mut list = Vec::with_capacity(segment.parts.len());
+    for part in segment.parts.iter().take_while(|part| !part.gap) {
+        let url = absolute(base, &part.uri, segment.line)?;
+        list.push(Resource { url, range: part.byte_range.clone() });
+    }
+    let ranges = segment.parts.iter().chain(playlist.segments.iter().rev().take(3).flat_map(|of| &of.parts));
+    let ranges = ranges.clone().any(|part| part.byte_range.is_some());
+    let hint = header.preload_hints.iter().find(|hint| growing && !hint.map);
+    let next = match hint {
+        Some(hint) => {
+            let url = absolute(base, &hint.uri, segment.line)?;
+            match (hint.start, hint.length) {
+                (start, Some(length)) => {
+                    Some(Resource { url, range: Some(start..start.saturating_add(length)) })
+                }
+                // Without an end the answer goes on through the parts behind it.
+                (0, None) if !ranges => Some(Resource { url, range: None }),
+                (_, None) => None,
+            }
+        }
+        None => None,
+    };
+    Ok(Some(Parts { list, next }))
 }
 
 /// The encryption of segment `from`, as it is for segment `to`.

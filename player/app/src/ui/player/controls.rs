@@ -87,7 +87,8 @@ fn header(ui: &mut Ui, snapshot: &Snapshot, view: View<'_>, actions: &mut Vec<Ac
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if let Some((_, edge)) = snapshot.live_window {
-                live(ui, edge.saturating_sub(snapshot.position), actions);
+                let behind = snapshot.latency.unwrap_or_else(|| edge.saturating_sub(snapshot.position));
+                live(ui, behind, snapshot.live_target.unwrap_or_default(), actions);
             }
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                 let title = RichText::new(view.title).font(theme::strong_font(tokens::TEXT + 2.0));
@@ -97,13 +98,20 @@ fn header(ui: &mut Ui, snapshot: &Snapshot, view: View<'_>, actions: &mut Vec<Ac
     });
 }
 
-/// Says how far behind the newest picture playback is; a click goes there.
-fn live(ui: &mut Ui, behind: std::time::Duration, actions: &mut Vec<Action>) {
-    let at_edge = behind.as_secs() < 15;
-    let label = if at_edge { "LIVE".to_owned() } else { format!("LIVE −{}", text::clock(behind)) };
+/// A viewer who is so much further behind than the stream wants it has gone back.
+const AWAY: std::time::Duration = std::time::Duration::from_secs(8);
+
+/// Says how far behind what happens playback is; a click goes to the edge.
+fn live(ui: &mut Ui, behind: std::time::Duration, target: std::time::Duration, actions: &mut Vec<Action>) {
+    let at_edge = behind < target + AWAY;
+    let label = if at_edge {
+        format!("LIVE {}", text::span(behind))
+    } else {
+        format!("LIVE −{}", text::clock(behind))
+    };
     let ground = if at_edge { tokens::LIVE } else { tokens::DARK.hover };
     let label = RichText::new(label).font(theme::strong_font(tokens::TEXT_SMALL)).color(tokens::ON_LIVE);
-    let tip = format!("{} behind the newest picture; click to go there (End)", text::span(behind));
+    let tip = format!("{} behind what happens now; click to go to the live edge (End)", text::span(behind));
     if ui.add(egui::Button::new(label).fill(ground)).on_hover_text(tip).clicked() {
         actions.push(Action::Do(Command::End));
     }

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     command::Command,
+    desktop,
     session::Session,
     settings::Settings,
     text,
@@ -124,6 +125,9 @@ impl PlayerPage {
                     format!("This stream has no quality {label}; Auto chooses."),
                 ),
             }
+        }
+        if self.snapshot.state == State::Failed {
+            toasts.settle();
         }
         if self.snapshot.warning != self.warning {
             self.warning.clone_from(&self.snapshot.warning);
@@ -357,7 +361,11 @@ impl PlayerPage {
 
     fn limits(&self) -> (Duration, Duration) {
         let whole = self.snapshot.duration.map(|duration| (Duration::ZERO, duration));
-        self.snapshot.live_window.or(whole).unwrap_or((Duration::ZERO, Duration::MAX))
+        let target = self.snapshot.live_target.unwrap_or_default();
+        // Nearer to the edge than the stream wants it there is nothing to play.
+        let live =
+            self.snapshot.live_window.map(|(from, edge)| (from, edge.saturating_sub(target).max(from)));
+        live.or(whole).unwrap_or((Duration::ZERO, Duration::MAX))
     }
 
     /// Where the viewer thinks that playback is.
@@ -380,6 +388,33 @@ impl PlayerPage {
             Choice::Rate(rate) => self.session.set_rate(rate),
         }
         self.limit(settings);
+    }
+
+    /// Does what a media key or the desktop's panel asks for.
+    pub(crate) fn remote(
+        &mut self,
+        ctx: &egui::Context,
+        wish: desktop::Wish,
+        settings: &mut Settings,
+        toasts: &mut Toasts,
+    ) -> Option<Wish> {
+        let now = ctx.input(|input| input.time);
+        let stands = matches!(self.snapshot.state, State::Paused | State::Ended | State::Failed);
+        match wish {
+            desktop::Wish::PlayPause => return self.run(ctx, Command::PlayPause, settings, toasts),
+            desktop::Wish::Play if stands => return self.run(ctx, Command::PlayPause, settings, toasts),
+            desktop::Wish::Pause if !stands => self.session.pause(),
+            desktop::Wish::Stop => return Some(Wish::Home),
+            desktop::Wish::SeekBy(by) => {
+                let (at, step) = (self.position(), Duration::from_micros(by.unsigned_abs()));
+                self.seek(now, if by < 0 { at.saturating_sub(step) } else { at.saturating_add(step) });
+            }
+            desktop::Wish::SeekTo(to) => self.seek(now, to),
+            desktop::Wish::Rate(rate) => self.session.set_rate(rate),
+            desktop::Wish::Volume(volume) => self.set_volume(volume, settings),
+            _ => {}
+        }
+        None
     }
 
     /// Carries out a command; says what the window has to do about it.

@@ -86,8 +86,14 @@ pub(crate) fn rows(snapshot: &Snapshot, local: &Local<'_>) -> Vec<Row> {
     );
     add(
         "Behind live",
-        snapshot.live_window.map(|(_, edge)| text::span(edge.saturating_sub(snapshot.position))),
-        "Distance to the newest picture that the stream offers.",
+        snapshot.live_window.map(|(_, edge)| {
+            let behind = snapshot.latency.unwrap_or_else(|| edge.saturating_sub(snapshot.position));
+            match snapshot.live_target {
+                Some(target) => format!("{} (edge − {} wanted)", text::span(behind), text::span(target)),
+                None => text::span(behind),
+            }
+        }),
+        "How long ago what is shown was made, and how far from the newest media playback keeps.",
     );
     let (shown, late) = snapshot.frames;
     add(
