@@ -129,8 +129,13 @@ fn a_killed_test_card_is_on_air_again_and_costs_the_server_nothing() {
     assert_eq!(server.send("POST", "/api/stream/cam/stop", "", "").status, 200);
     until("its process has ended", || cards().is_empty());
     assert_eq!(server.send("POST", "/api/stream/cam/start", "", "").status, 200);
-    until("it is on air again", || cards().len() == 1);
-    let card = cards()[0];
+    let mut card = None;
+    // The kernel's list of children may leave one out while another ends: what was seen once counts.
+    until("it is on air again", || {
+        card = cards().first().copied();
+        card.is_some()
+    });
+    let card = card.unwrap();
     server.kill();
     until("it has gone with its server", || !named(&card));
 }

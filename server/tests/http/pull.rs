@@ -81,7 +81,7 @@ async fn a_recording_is_pulled_and_packaged_like_a_file_and_a_live_stream_goes_o
     source.send("POST", "/api/stream/air/stop", &[], "").await;
     let relay = until(&copy, "relay", "over", |s| s["state"] == "ended").await;
     assert_eq!(relay["live"]["pull"]["state"], "ended");
-    assert_eq!(relay["live"]["session"]["discontinuities"], 0);
+    assert_eq!(relay["live"]["session"]["discontinuities"], 0, "{relay}");
 }
 
 /// Answers that a test can change.

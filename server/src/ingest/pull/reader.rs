@@ -174,18 +174,8 @@ impl Reader {
             let by_parts = segment.has_usable_parts() && list.low.is_some();
             if segment.gap {
                 self.broken = true;
-            } else if by_parts {
-                self.read_parts(segment, list.target_s).await?;
-            } else {
-                self.enter(segment);
-                let mut read = self.segment(segment, list.target_s).await;
-                // Its parts are not listed any more: what they brought is in it again.
-                if let Ok((_, events)) = &mut read
-                    && self.parts > 0
-                {
-                    events.retain(|timed| !self.knows(&timed.event));
-                }
-                self.pass_on(segment, segment.seconds, read).await?;
+            } else if !by_parts || !self.read_parts(segment, list.target_s).await? {
+                self.read_whole(segment, list.target_s).await?;
             }
             (self.next, self.parts) = (Some(segment.number.saturating_add(1)), 0);
             any = true;
@@ -194,8 +184,10 @@ impl Reader {
             }
         }
         if let Some(open) = open.filter(|open| Some(open.number) == self.next) {
-            any |= open.parts.len() > self.parts;
+            let before = self.parts;
+            // Where one is gone, the next playlist has the segment.
             self.read_parts(open, list.target_s).await?;
+            any |= self.parts > before;
         }
         Ok(any)
     }
@@ -219,22 +211,40 @@ impl Reader {
         self.run = Some(segment.run);
     }
 
-    /// Reads the parts of a segment that were not read yet.
-    async fn read_parts(&mut self, segment: &Segment, target_s: u64) -> Result<(), PullError> {
+    /// Reads a segment of which parts may have been read.
+    async fn read_whole(&mut self, segment: &Segment, target_s: u64) -> Result<(), PullError> {
+        self.enter(segment);
+        let mut read = self.segment(segment, target_s).await;
+        // What its parts brought is in it again.
+        if let Ok((_, events)) = &mut read
+            && self.parts > 0
+        {
+            events.retain(|timed| !self.knows(&timed.event));
+        }
+        self.pass_on(segment, segment.seconds, read).await
+    }
+
+    /// Reads the parts of a segment that were not read yet. `false` when one is gone: a stream that ends, or moves on fast,
+    /// has its segment whole and not in parts any more.
+    async fn read_parts(&mut self, segment: &Segment, target_s: u64) -> Result<bool, PullError> {
         self.enter(segment);
         for part in segment.parts.get(self.parts..).unwrap_or_default() {
-            self.parts += 1;
             if part.gap {
+                self.parts += 1;
                 self.broken = true;
                 continue;
             }
             let read = self.part(segment, part, target_s).await;
+            if matches!(&read, Err(PullError::Fetch(FetchError::Status { .. }))) {
+                return Ok(false);
+            }
+            self.parts += 1;
             self.pass_on(segment, part.seconds, read).await?;
             if self.sender.is_closed() {
                 break;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Hands over what was read; what could not be had is a gap, until it is too much.
