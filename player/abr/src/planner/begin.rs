@@ -37,13 +37,7 @@ impl Planner {
         let reason = format!("{label} to begin with: the network is fast, it is there at once.");
         let wish = Wish { rung, rule: "start", reason, wait: Duration::ZERO, scored: false };
         self.start_fetch(now, 0, index, wish, true);
-        let Some(state) = self.tracks.first_mut() else { return false };
-        let begun = state.fetch.is_some();
-        if begun {
-            // What follows goes on from there.
-            state.last = Some(rung);
-        }
-        begun
+        self.tracks.first().is_some_and(|state| state.fetch.is_some())
     }
 
     fn better_beginning(&self, now: Duration, until: Duration) -> Option<(u64, RungId)> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Command, Failure, FetchId, Planner, REMEMBERED,
+    Command, Failure, FetchId, Phase, Planner, REMEMBERED,
     buffer::Held,
     failures::{PATIENCE, Verdict, sentence},
 };
@@ -29,6 +29,10 @@ impl Planner {
         state.done.push_back((id, fetch.index, fetch.rung));
         if state.forced.is_some_and(|(index, _)| index == fetch.index) {
             state.forced = None;
+        }
+        if fetch.replace && self.phase == Phase::Starting {
+            // A better beginning: what is fetched next goes on from here.
+            state.last = Some(fetch.rung);
         }
         if at == 0 {
             let duration =

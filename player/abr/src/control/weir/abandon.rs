@@ -14,6 +14,8 @@ const LONGEST: f64 = 4.0;
 /// After so many seconds a slow download says as much as a whole sample, and four times as much after twice as many: a
 /// dip is over sooner or later, a link that got slow is not.
 const TELLING: f64 = 4.0;
+/// The same on a link that did just what was expected of it until now: such a link has no dips.
+const TELLING_AFTER_CALM: f64 = 1.5;
 /// It goes on as was expected while it is no slower than by this, in logarithms: nothing is new then.
 const SLOWER: f64 = -0.1;
 /// Nothing is given up with more than this share of the largest buffer ahead: most dips are over before it is gone, and
@@ -35,7 +37,7 @@ impl Weir {
             return None;
         }
         // With so much ahead there is time to see what the link does next, and to give up then.
-        if context.buffer.as_secs_f64() > (ENOUGH * taste.max_buffer).max(self.weights.reserve) {
+        if context.buffer.as_secs_f64() > (ENOUGH * taste.max_buffer).max(taste.reserve) {
             return None;
         }
         let flowing = elapsed - transfer.ttfb.map_or(ttfb, |ttfb| ttfb.as_secs_f64());
@@ -46,7 +48,8 @@ impl Weir {
         if fall > SLOWER {
             return None;
         }
-        let believed = 1.0 - (1.0 - estimate.outlook.gain).max(0.0).powf((elapsed / TELLING).powi(2));
+        let telling = if estimate.steady.is_some() { TELLING_AFTER_CALM } else { TELLING };
+        let believed = 1.0 - (1.0 - estimate.outlook.gain).max(0.0).powf((elapsed / telling).powi(2));
         outlook.next += believed * fall;
         let dip = if rate < outlook.next.exp() { LASTS * elapsed.min(LONGEST) } else { 0.0 };
         let buffer = context.buffer.as_secs_f64();

@@ -25,7 +25,7 @@ pub struct Weights {
     pub switch: f64,
     /// Cost of a second of stall, times the segment's length in seconds.
     pub stall: f64,
-    /// Seconds of buffer below which no download should end.
+    /// Seconds of buffer below which no download should end; no more than [`RESERVE_SHARE`] of the largest buffer.
     pub reserve: f64,
     /// Cost of each second that is missing from it, times the segment's length in seconds.
     pub thin: f64,
@@ -57,10 +57,12 @@ impl Weights {
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { switch: 1.4, stall: 10.0, reserve: 3.0, thin: 2.0, outlook: 60.0, drift: 0.4, margin: 0.1 }
+        Self { switch: 1.4, stall: 10.0, reserve: 3.0, thin: 2.0, outlook: 60.0, drift: 0.4, margin: 0.3 }
     }
 }
 
+/// Most of the largest buffer that is kept in reserve: what is kept cannot be played with.
+const RESERVE_SHARE: f64 = 0.2;
 /// Rounds of two sweeps over the table when nothing is known yet, and with each new sample.
 const FIRST_ROUNDS: usize = 2;
 const ROUNDS: usize = 1;
@@ -118,14 +120,15 @@ impl Weir {
         }
         // At the live edge no more can be ahead than what is there.
         let room = context.latency.map_or(context.max_buffer, |(_, target)| target.min(context.max_buffer));
+        let room = room.as_secs_f64().max(self.segment);
         Taste {
             switch: self.weights.switch,
             stall: self.weights.stall / self.segment,
             discount: 0.5_f64.powf(self.segment / self.weights.outlook.max(1.0)),
             segment: self.segment,
-            max_buffer: room.as_secs_f64().max(self.segment),
+            max_buffer: room,
             rate: context.rate.max(0.1),
-            reserve: self.weights.reserve,
+            reserve: self.weights.reserve.min(RESERVE_SHARE * room),
             thin: self.weights.thin / self.segment,
         }
     }
@@ -187,13 +190,15 @@ fn excess(context: &Context<'_>, rung: usize) -> f64 {
 }
 
 /// Where a link is steady there is nothing to wait for: the rung that it carries at once, where that pays for the change,
-/// and no change after that. What is best by the table may lie on both sides of it, by turns.
+/// and no change after that, unless a large segment would take the buffer below the reserve. What is best by the table may
+/// lie on both sides of it, by turns.
 fn settle(
     context: &Context<'_>,
     estimate: &Estimate,
     best: usize,
     last: usize,
     gain: impl Fn(usize) -> f64,
+    reserve: f64,
 ) -> usize {
     let Some(steady) = estimate.steady.map(|rate| rate.bps() as f64) else { return best };
     let carried = context.highest_below(steady / ROOM);
@@ -201,7 +206,8 @@ fn settle(
     if last < carried {
         if best >= last && segments >= ENOUGH && gain(carried) > 0.0 { carried } else { best.min(carried) }
     } else if context.bps(last) <= steady {
-        if segments >= ENOUGH { last } else { best.min(last) }
+        let left = context.buffer.as_secs_f64() - context.bits(0, last) / steady * context.rate.max(0.1);
+        if segments >= ENOUGH && left >= reserve { last } else { best.min(last) }
     } else {
         best.min(carried)
     }
@@ -283,7 +289,7 @@ impl Controller for Weir {
             context.to_end.map_or(self.weights.outlook, |end| end.as_secs_f64().min(self.weights.outlook));
         let gain =
             |rung: usize| (utility(rung) - utility(last)) * (left / taste.segment.max(0.1)) - taste.switch;
-        let settled = settle(context, &estimate, best, last, gain);
+        let settled = settle(context, &estimate, best, last, gain, taste.reserve);
         if settled != best {
             return Choice::now(
                 settled,
