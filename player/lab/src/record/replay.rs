@@ -52,7 +52,7 @@ pub enum RebuildError {
     #[error("the record has no complete segment of the main track")]
     NoSegments,
     /// The link came to nothing.
-    #[error("the record's downloads make no link: {0}")]
+    #[error("the record's downloads make no link")]
     NoLink(#[from] crate::trace::Invalid),
 }
 

@@ -7,7 +7,7 @@ use super::{
     Kind,
     attributes::Attributes,
     core::Entries,
-    kind_of,
+    is_decisive, kind_of,
     lines::{Lines, tag},
     misplaced,
     variables::Variables,
@@ -141,7 +141,10 @@ impl Multivariant {
                 }
                 "EXT-X-I-FRAME-STREAM-INF" => iframe_variants += 1,
                 _ if kind_of(name) == Some(Kind::Media) => {
-                    return Err(misplaced(number, name, Kind::Multivariant));
+                    if is_decisive(name) {
+                        return Err(misplaced(number, name, Kind::Multivariant));
+                    }
+                    warnings.push(number, || format!("{name} has no meaning among variants; it is left out"));
                 }
                 _ => {}
             }
