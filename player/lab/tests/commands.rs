@@ -176,6 +176,23 @@ fn a_controller_that_is_named_twice_runs_once_and_sessions_without_an_end_are_co
     assert!(table.contains("1 of 1 sessions did not get to the end"), "{table}");
 }
 
+#[test]
+fn traces_beyond_reason_are_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fast.csv");
+    std::fs::write(&path, "duration_ms,kbps\n30000000000,1000000000\n").unwrap();
+    for (arguments, part) in [
+        (&["trace", "convert", path.to_str().unwrap(), "--to", "mahimahi"][..], "a line for each packet"),
+        (&["trace", "walk", "--length", "4294967295"], "1000000"),
+        (&["trace", "sawtooth", "--period", "0"], "2..="),
+    ] {
+        let (ok, text, problem) = lab(arguments);
+        assert!(!ok && text.is_empty() && problem.contains(part), "{arguments:?}: {problem}");
+    }
+    let (ok, text, problem) = lab(&["trace", "info", folder.path().to_str().unwrap()]);
+    assert!(ok && text.contains("fast"), "{problem}");
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_experiment_keeps_what_was_finished() {

@@ -169,7 +169,7 @@ fn mpd(text: &str, base: &Url) -> Result<Value, Error> {
     for period in &mpd.periods {
         for representation in period.sets.iter().flat_map(|set| &set.representations) {
             let mut out = Object::new();
-            put(&mut out, "id", Some(representation.id.as_str()));
+            put(&mut out, "id", Some(representation.id.as_str()).filter(|id| !id.is_empty()));
             put(&mut out, "bandwidth", representation.bandwidth);
             put(&mut out, "content_type", Some(representation.content.name()));
             put(&mut out, "codecs", representation.codecs.as_deref());

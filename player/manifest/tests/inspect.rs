@@ -396,6 +396,7 @@ fn the_xml_may_be_as_xml_is_written() {
     for text in [
         plain.to_owned(),
         prefixed,
+        format!("\n \r\n<?xml version=\"1.0\"?>{plain}"),
         format!("<!DOCTYPE MPD SYSTEM \"x.dtd\">\n{plain}"),
         // A prefix that nobody declared, and elements of others with our names.
         plain.replace("<Period>", "<Period><x:Event><x:Period/></x:Event>"),

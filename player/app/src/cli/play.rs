@@ -24,7 +24,7 @@ use crate::{
 /// Options of `weir play`.
 #[derive(Args, Debug)]
 pub(super) struct PlayArgs {
-    /// Address of a stream, or a playlist file.
+    /// Address of a stream (http or https).
     #[arg(value_name = "URL", value_parser = address::parse)]
     url: Url,
     /// Play at this quality instead of choosing automatically, e.g. 720p.

@@ -31,10 +31,13 @@ impl Run {
 pub(crate) struct Timeline(Vec<Run>);
 
 impl Timeline {
-    /// Takes `S` elements as (`@t`, `@d`, `@r`). A `@t` that goes back is moved to the end of what stands before it.
+    /// Takes `S` elements as (`@t`, `@d`, `@r`). A `@t` within the segment before it is believed, for it is part of the
+    /// address (packagers round); one that goes back further is moved to the end of what stands before it.
     pub(crate) fn new(entries: impl Iterator<Item = (Option<u64>, u64, i64)>) -> Self {
         let mut runs: Vec<Run> = Vec::new();
         let mut end = 0_u64;
+        // Start of the last segment so far.
+        let mut last = None;
         let mut index = 0_u64;
         for (time, duration, repeat) in entries {
             if let Some(open) = runs.last_mut().filter(|run| run.count.is_none()) {
@@ -45,13 +48,18 @@ impl Timeline {
                 open.count = Some(count);
                 index = index.saturating_add(count);
                 end = until;
+                last = Some(until.saturating_sub(1));
             }
             let duration = duration.max(1);
-            let time = time.unwrap_or(end).max(end);
+            let time = match time {
+                Some(time) if last.is_none_or(|last| time > last) => time,
+                other => other.unwrap_or(end).max(end),
+            };
             let count = u64::try_from(repeat).ok().map(|repeat| repeat.saturating_add(1));
             runs.push(Run { time, duration, count, index });
             if let Some(count) = count {
                 end = time.saturating_add(duration.saturating_mul(count));
+                last = Some(end.saturating_sub(duration).max(time));
                 index = index.saturating_add(count);
             }
         }
@@ -333,6 +341,15 @@ mod tests {
         );
         let open = timeline(&[(None, 10, -1)]);
         assert_eq!((open.total(), open.starting_before(95)), (None, 10));
+    }
+
+    #[test]
+    fn a_time_that_overlaps_a_little_is_part_of_the_address() {
+        let line = timeline(&[(Some(0), 41, 1), (Some(80), 40, 0), (Some(10), 5, 0)]);
+        assert_eq!(line.total(), Some(4));
+        let starts: Vec<_> = (0..4).filter_map(|index| line.at(index)).map(|(start, _)| start).collect();
+        assert_eq!(starts, [0, 41, 80, 120]);
+        assert_eq!((line.starting_before(80), line.starting_before(81)), (2, 3));
     }
 
     #[test]

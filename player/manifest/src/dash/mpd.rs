@@ -135,7 +135,8 @@ impl Mpd {
     }
 
     pub(crate) fn parse(text_of: &str, url: &Url) -> Result<Self, Error> {
-        let declared = xml::declared(text_of)?;
+        // An XML declaration must stand first, but blank lines before it do occur.
+        let declared = xml::declared(text_of.trim_start())?;
         let text_of = &*declared;
         let document = xml::document(text_of)?;
         let root = document.root_element();
