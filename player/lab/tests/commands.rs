@@ -141,7 +141,7 @@ fn the_proxy_says_where_it_listens_in_its_first_line() {
 fn what_is_wrong_is_said_before_anything_runs() {
     let step = traces("step.jsonl");
     let with = |more: &[&str]| {
-        let mut arguments = vec!["sim", "--traces", &step, "--content", "cbr:300,1000/4s/20s"];
+        let mut arguments = vec!["sim", "--traces", &step];
         arguments.extend(more);
         let (ok, table, problem) = lab(&arguments);
         assert!(!ok && table.is_empty(), "{more:?}: {table}");

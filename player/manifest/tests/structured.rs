@@ -199,7 +199,7 @@ fn manifests_of_the_right_shape_and_wrong_content_are_survived() {
         let start = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| exercise(first.as_bytes(), second.as_bytes())));
         if outcome.is_err() || start.elapsed() > Duration::from_secs(5) {
-            let folder = std::env::temp_dir();
+            let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
             std::fs::write(folder.join("weir-fuzz-first"), &first).unwrap();
             std::fs::write(folder.join("weir-fuzz-second"), &second).unwrap();
             panic!("input {count} failed after {:?}; it is in {}", start.elapsed(), folder.display());

@@ -11,7 +11,7 @@ use clap::Args;
 use url::Url;
 
 /// Larger than any manifest that anybody wrote.
-const LARGEST: u64 = 256 << 20;
+const LARGEST: u64 = 128 << 20;
 
 /// Options of `weir inspect`.
 #[derive(Args, Debug)]

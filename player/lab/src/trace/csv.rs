@@ -84,8 +84,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Point>, BadLine> {
     let (Some(time_at), true) = (time_at.copied(), has_rate) else {
         return Err(BadLine::new(
             head_line,
-            "the first line must name a time column (duration_ms, duration_s, time_ms or time_s) and a rate column \
-             (bps, kbps or mbps)",
+            "the head needs a time column (duration_ms, duration_s, time_ms or time_s) and a rate column (bps, kbps or mbps)",
         ));
     };
     // Points, and when each begins where the table says that instead of durations.

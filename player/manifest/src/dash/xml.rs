@@ -70,7 +70,7 @@ fn root_name_end(text: &str) -> Option<usize> {
 }
 
 /// Most attributes of one element.
-const MOST_ATTRIBUTES: usize = 1_000;
+const MOST_ATTRIBUTES: usize = 100;
 /// Most declarations of a namespace.
 const MOST_NAMESPACES: usize = 1_000;
 
