@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
+use weir_lab::commands::Command;
 
 /// Simulator, network traces and throttling proxy for adaptive streaming.
 #[derive(Parser)]
@@ -12,24 +13,12 @@ struct Cli {
     command: Command,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    /// Shape the traffic between any player and a server by a network trace, without root.
-    Proxy(weir_lab::proxy::ProxyArgs),
-    #[command(flatten)]
-    Lab(weir_lab::commands::Command),
-}
-
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
-    let done = match Cli::parse().command {
-        Command::Proxy(args) => weir_lab::proxy::run(args),
-        Command::Lab(command) => weir_lab::commands::run(command),
-    };
-    match done {
+    match weir_lab::commands::run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);

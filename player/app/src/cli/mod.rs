@@ -72,6 +72,7 @@ mod tests {
             "weir play http://h/a.m3u8 --window-size 640x360 --painter rgba --screenshot a.png --screenshot-after 3",
             "weir inspect --json a.m3u8 --base-url http://h/",
             "weir proxy --upstream http://127.0.0.1:8080 --listen 127.0.0.1:0 --rate 1.5M --latency 40ms",
+            "weir lab proxy --upstream http://127.0.0.1:8080 --latency 40ms",
         ] {
             if let Err(error) = parse(line) {
                 panic!("{line}: {error}");

@@ -8,7 +8,7 @@ mod trace;
 
 use clap::Subcommand;
 
-use crate::{experiment::ORACLE, options::nearest};
+use crate::{experiment::ORACLE, options::nearest, proxy};
 
 pub use explain::{ExplainArgs, TrackName};
 pub use replay::ReplayArgs;
@@ -24,6 +24,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Play a recorded session's link again with other controllers.
     Replay(ReplayArgs),
+    /// Shape the traffic between any player and a server by a network trace, without root.
+    Proxy(Box<proxy::ProxyArgs>),
     /// Make, look at and convert network traces.
     #[command(subcommand)]
     Trace(TraceCommand),
@@ -35,6 +37,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Sim(args) => sim::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Proxy(args) => proxy::run(*args),
         Command::Trace(command) => trace::run(command),
     }
 }

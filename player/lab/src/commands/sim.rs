@@ -36,7 +36,7 @@ pub struct SimArgs {
     /// Only sets of the suite whose names contain one of these.
     #[arg(long, value_delimiter = ',', requires = "suite")]
     pub sets: Vec<String>,
-    /// Controllers, comma-separated; all when left out.
+    /// Controllers, comma-separated; all when left out. `weir:NAME=NUMBER/...` sets weights, see docs/abr.md.
     #[arg(long, value_delimiter = ',')]
     pub algorithms: Vec<String>,
     /// `FILE.json` (a Sabre movie), `cbr:KBPS,.../SEGMENT/LENGTH` or `vbr:...[/seed=N][/spread=X]`.

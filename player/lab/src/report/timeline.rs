@@ -102,16 +102,16 @@ impl Timeline {
                 Event::Position { buffer_s, .. } | Event::Segment { buffer_s, .. }
                     if timeline.buffer.last().is_none_or(|(last, _)| t - last >= BUFFER_STEP_S) =>
                 {
-                    // Nothing is played in a stall: the level stays until it jumps.
-                    if let (Some(_), Some((_, level))) = (stall, timeline.buffer.last().copied()) {
-                        timeline.buffer.push((t, level));
-                    }
                     timeline.buffer.push((t, short(*buffer_s)));
                 }
                 Event::StallStart { .. } => stall = Some(t),
                 Event::StallEnd { .. } => {
                     if let Some(from) = stall.take() {
                         timeline.stalls.push((from, t));
+                        // Nothing is played in a stall: the level stays until it jumps.
+                        if let Some((_, level)) = timeline.buffer.last().copied() {
+                            timeline.buffer.push((t, level));
+                        }
                     }
                 }
                 _ => {}

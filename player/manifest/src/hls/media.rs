@@ -10,7 +10,7 @@ use super::{
     core, is_known, kind_of,
     lines::{Lines, tag},
     misplaced,
-    multivariant::resolve,
+    multivariant::{LONGEST_URI, resolve},
     variables::Variables,
 };
 use crate::{
@@ -504,6 +504,10 @@ impl Walker<'_> {
 
     fn address(&mut self, line: usize, text: &str) -> Result<(), Error> {
         let uri = self.variables.substitute(line, text)?;
+        if uri.len() > LONGEST_URI {
+            // Said by who resolves it.
+            resolve(self.url, &uri, line)?;
+        }
         let Some(duration) = self.duration.take() else {
             self.header.warnings.push(line, || "an address without EXTINF is left out".into());
             return Ok(());

@@ -192,8 +192,15 @@ impl Multivariant {
     }
 }
 
+/// Longest address, in bytes; some hold a whole initialization segment (`data:`).
+pub(super) const LONGEST_URI: usize = 1 << 20;
+
 /// `uri` against the playlist's own address.
 pub(super) fn resolve(base: &Url, uri: &str, line: usize) -> Result<Url, Error> {
+    if uri.len() > LONGEST_URI {
+        let what = format_args!("an address of {} bytes; {LONGEST_URI} are the most that is read", uri.len());
+        return Err(Error::syntax(line, what));
+    }
     base.join(uri).map_err(|reason| {
         Error::syntax(
             line,
