@@ -83,3 +83,13 @@ fn a_manifest_that_goes_back_before_its_beginning_is_numbered_upwards() {
         second.as_bytes(),
     );
 }
+
+/// Found by mutation: so many segments a second that the number of the last one has no successor.
+#[test]
+fn segments_that_are_shorter_than_any_clock_tells_are_survived() {
+    let text = r#"<MPD type="dynamic" availabilityStartTime="1970-01-01T00:00:00Z" minimumUpdatePeriod="PT8S">
+        <Period id="p" start="PT0S"><AdaptationSet contentType="audio"><SegmentTemplate media="$Number$" duration="384000"
+        startNumber="0" timescale="9223372036854775807" availabilityTimeOffset="7" availabilityTimeComplete="false"/>
+        <Representation id="a" bandwidth="36997" mimeType="audio/mp4"/></AdaptationSet></Period></MPD>"#;
+    exercise(text.as_bytes(), text.as_bytes());
+}

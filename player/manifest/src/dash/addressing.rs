@@ -233,9 +233,12 @@ impl Addressing {
             let (time, length) = self.timeline.as_ref()?.at(inside.end)?;
             let limit =
                 u128::from(self.offset()) + self.ticks_in(period.saturating_add(Duration::from_secs(1)));
-            (u128::from(time) + u128::from(length) < limit).then_some(inside.end + 1)
+            (u128::from(time) + u128::from(length) < limit).then_some(whole)
         };
-        let end = period.filter(|_| inside.end + 1 == whole).and_then(rounded).unwrap_or(inside.end);
+        let end = period
+            .filter(|_| whole.checked_sub(1) == Some(inside.end))
+            .and_then(rounded)
+            .unwrap_or(inside.end);
         Some(inside.start..end)
     }
 
