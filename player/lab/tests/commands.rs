@@ -177,6 +177,32 @@ fn a_controller_that_is_named_twice_runs_once_and_sessions_without_an_end_are_co
 }
 
 #[test]
+fn records_that_are_none_or_lie_are_refused_with_their_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.jsonl");
+    let session =
+        "{\"t_ms\":0.0,\"event\":\"session\",\"url\":\"u\",\"algorithm\":\"weir\",\"max_buffer_s\":25.0}\n";
+    for (bytes, part) in [
+        (
+            format!("{session}{{\"t_ms\":1,\"event\":\"ended\",\"pos_s\":1e300}}\n").into_bytes(),
+            ":2: 1e300 is beyond",
+        ),
+        (b"[{\n\"a\":1}]\n".to_vec(), "is it a session's record"),
+        ([session.as_bytes(), b"\xFF\xFE\n"].concat(), ":2: it is no text"),
+        (Vec::new(), "the record is empty"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        for command in ["explain", "replay"] {
+            let (ok, text, problem) = lab(&[command, path.to_str().unwrap()]);
+            assert!(!ok && text.is_empty() && problem.contains(part), "{command}: {problem}");
+        }
+    }
+    std::fs::write(&path, format!("\u{feff}{session}")).unwrap();
+    let (ok, text, problem) = lab(&["explain", path.to_str().unwrap()]);
+    assert!(ok && text.contains("weir"), "{problem}");
+}
+
+#[test]
 fn traces_beyond_reason_are_not_made() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fast.csv");

@@ -75,18 +75,20 @@ pub fn read(path: &Path) -> Result<Vec<Entry>, RecordError> {
 
 const WANTED: &str = "is it a session's record (one JSON object a line, as --events writes it)?";
 
-/// A whole number outside of strings that is too large for arithmetic: sums of such would not fit.
+/// A number outside of strings that is too large for arithmetic: sums of such would not fit.
 fn beyond_reason(line: &str) -> Option<&str> {
-    const MOST_DIGITS: usize = 15;
+    const MOST: f64 = 1e15;
     let (mut text, mut escaped, mut start) = (false, false, None);
     for (at, byte) in line.bytes().enumerate() {
-        let digit = !text && byte.is_ascii_digit();
-        match (digit, start) {
+        let part = !text && (byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E'));
+        match (part, start) {
             (true, None) => start = Some(at),
             (false, Some(from)) => {
-                let fraction = line.as_bytes().get(from.wrapping_sub(1)) == Some(&b'.');
-                if at - from > MOST_DIGITS && !fraction {
-                    return line.get(from..at);
+                let number = line.get(from..at).unwrap_or_default();
+                // Most are short, and need not be read twice.
+                let long = number.len() > 15 || number.contains(['e', 'E']);
+                if long && number.parse::<f64>().is_ok_and(|number| number.abs() > MOST) {
+                    return Some(number);
                 }
                 start = None;
             }
@@ -134,4 +136,22 @@ fn is_unknown_event(value: &serde_json::Value) -> bool {
     let number = value.get("t_ms").is_some_and(serde_json::Value::is_number);
     let name = value.get("event").and_then(serde_json::Value::as_str);
     number && name.is_some_and(|name| !KNOWN.contains(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beyond_reason;
+
+    #[test]
+    fn only_numbers_that_stand_for_themselves_are_looked_at() {
+        for (line, wanted) in [
+            (r#"{"t_ms":1.5,"bytes":999999999999999}"#, None),
+            (r#"{"t_ms":1.2345678901234567,"x":1e-300}"#, None),
+            (r#"{"url":"http://h/18446744073709551615\"99999999999999999999","n":1}"#, None),
+            (r#"{"bytes":18446744073709551615}"#, Some("18446744073709551615")),
+            (r#"{"a":true,"t_ms":-1e308,"b":1}"#, Some("-1e308")),
+        ] {
+            assert_eq!(beyond_reason(line), wanted, "{line}");
+        }
+    }
 }
