@@ -75,7 +75,7 @@ fn texts(size: usize) -> Vec<(&'static str, String)> {
         ("attributes", repeat("<MPD ", size, |n| format!("a{n}='' "), "/>")),
         (
             "elements with many attributes",
-            repeat("<MPD>", size, |_| format!("<a {}/>", (0..99).map(|n| format!("a{n}='' ")).collect::<String>()), "</MPD>"),
+            repeat("<MPD>", size, |_| format!("<a {}/>", (0..63).map(|n| format!("a{n}='' ")).collect::<String>()), "</MPD>"),
         ),
         ("namespaces", repeat("<MPD>", size, |n| format!("<a xmlns:n{n}='u{n}'>"), "")),
         (

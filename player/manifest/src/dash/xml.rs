@@ -6,6 +6,8 @@ use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::{Error, time};
 
+/// Longest text.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// Most elements, comments and pieces of text that are read.
 const MOST_NODES: u32 = 8_000_000;
 
@@ -70,13 +72,16 @@ fn root_name_end(text: &str) -> Option<usize> {
 }
 
 /// Most attributes of one element.
-const MOST_ATTRIBUTES: usize = 100;
+const MOST_ATTRIBUTES: usize = 64;
 /// Most declarations of a namespace.
 const MOST_NAMESPACES: usize = 1_000;
 
 /// The XML parser compares each attribute of an element with all others, and copies the namespaces in force for each
 /// element that adds one: both are bounded here, for they grow with the square.
 fn bounded(text: &str) -> Result<(), Error> {
+    if text.len() > MOST_BYTES {
+        return Err(Error::TooLarge { what: "bytes of XML", limit: MOST_BYTES });
+    }
     if text.matches("xmlns").nth(MOST_NAMESPACES).is_some() {
         return Err(Error::TooLarge { what: "XML namespaces", limit: MOST_NAMESPACES });
     }
