@@ -56,7 +56,16 @@ impl Timeline {
                 other => other.unwrap_or(end).max(end),
             };
             let count = u64::try_from(repeat).ok().map(|repeat| repeat.saturating_add(1));
-            runs.push(Run { time, duration, count, index });
+            // Many packagers write each segment on its own: those that go on alike are one run.
+            let alike = runs.last_mut().filter(|run| {
+                let until = run.count.map(|known| u128::from(known) * u128::from(run.duration));
+                run.duration == duration
+                    && until.is_some_and(|until| u128::from(run.time) + until == u128::from(time))
+            });
+            match (alike.map(|run| &mut run.count), count) {
+                (Some(Some(known)), Some(more)) => *known = known.saturating_add(more),
+                _ => runs.push(Run { time, duration, count, index }),
+            }
             if let Some(count) = count {
                 end = time.saturating_add(duration.saturating_mul(count));
                 last = Some(end.saturating_sub(duration).max(time));
@@ -344,6 +353,24 @@ mod tests {
         );
         let open = timeline(&[(None, 10, -1)]);
         assert_eq!((open.total(), open.starting_before(95)), (None, 10));
+    }
+
+    #[test]
+    fn segments_that_go_on_alike_are_one_run() {
+        let line = timeline(&[
+            (Some(5), 10, 0),
+            (None, 10, 1),
+            (Some(35), 10, 0),
+            (Some(46), 10, 0),
+            (None, 10, -1),
+        ]);
+        assert_eq!(line.0.len(), 3);
+        let starts: Vec<_> = (0..7).filter_map(|index| line.at(index)).map(|(start, _)| start).collect();
+        assert_eq!(starts, [5, 15, 25, 35, 46, 56, 66]);
+        assert_eq!((line.total(), line.starting_before(46), line.ending_by(45)), (None, 4, 4));
+        // An open one that ends within a segment does not go on.
+        let cut = timeline(&[(Some(0), 10, -1), (Some(25), 10, 0)]);
+        assert_eq!((cut.total(), cut.at(2), cut.at(3)), (Some(4), Some((20, 10)), Some((25, 10))));
     }
 
     #[test]

@@ -451,25 +451,20 @@ fn addressing(node: Node<'_, '_>, inherited: &Addressing) -> Result<Addressing, 
         out.init = Some(Named { url, range: xml::range(init, "range") });
     }
     if let Some(timeline) = child(element, "SegmentTimeline") {
-        let mut entries = Vec::new();
-        for entry in children(timeline, "S") {
-            // There may be millions: one walk over the attributes instead of a search for each.
-            let (mut time, mut length, mut repeat) = (None, None, 0);
-            for attribute in entry.attributes().filter(|attribute| attribute.namespace().is_none()) {
-                let value = attribute.value().trim();
-                let wrong = |_| xml::wrong(entry, attribute.name(), "a whole number", value);
-                match attribute.name() {
-                    "t" => time = Some(value.parse().map_err(wrong)?),
-                    "d" => length = Some(value.parse().map_err(wrong)?),
-                    "r" => repeat = value.parse().map_err(wrong)?,
-                    _ => {}
-                }
+        // There may be millions, which are not kept beside the timeline.
+        let mut problem = None;
+        let entries = children(timeline, "S").map_while(|entry| match run(entry) {
+            Ok(run) => Some(run),
+            Err(error) => {
+                problem = Some(error);
+                None
             }
-            let length = length
-                .ok_or_else(|| Error::syntax(xml::line(entry), "S has no @d, the segment's duration"))?;
-            entries.push((time, length, repeat));
+        });
+        let timeline = Timeline::new(entries);
+        if let Some(problem) = problem {
+            return Err(problem);
         }
-        out.timeline = Some(Arc::new(Timeline::new(entries.into_iter())));
+        out.timeline = Some(Arc::new(timeline));
     }
     if kind == Kind::List {
         let list: Vec<ListEntry> = children(element, "SegmentURL")
@@ -483,4 +478,23 @@ fn addressing(node: Node<'_, '_>, inherited: &Addressing) -> Result<Addressing, 
         }
     }
     Ok(out)
+}
+
+/// `@t`, `@d` and `@r` of an `S`.
+fn run(entry: Node<'_, '_>) -> Result<(Option<u64>, u64, i64), Error> {
+    // One walk over the attributes instead of a search for each.
+    let (mut time, mut length, mut repeat) = (None, None, 0);
+    for attribute in entry.attributes().filter(|attribute| attribute.namespace().is_none()) {
+        let value = attribute.value().trim();
+        let wrong = |_| xml::wrong(entry, attribute.name(), "a whole number", value);
+        match attribute.name() {
+            "t" => time = Some(value.parse().map_err(wrong)?),
+            "d" => length = Some(value.parse().map_err(wrong)?),
+            "r" => repeat = value.parse().map_err(wrong)?,
+            _ => {}
+        }
+    }
+    let length =
+        length.ok_or_else(|| Error::syntax(xml::line(entry), "S has no @d, the segment's duration"))?;
+    Ok((time, length, repeat))
 }

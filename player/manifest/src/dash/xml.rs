@@ -9,7 +9,7 @@ use crate::{Error, time};
 /// Longest text.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// Most elements, comments and pieces of text that are read.
-const MOST_NODES: u32 = 8_000_000;
+const MOST_NODES: u32 = 4_000_000;
 
 fn parse(text: &str) -> Result<Document<'_>, roxmltree::Error> {
     let options = ParsingOptions {
