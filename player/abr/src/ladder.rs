@@ -145,7 +145,7 @@ impl Track {
             let before = at.checked_sub(1).and_then(|before| self.segments.get(before));
             ends_after && before.is_none_or(|before| before.end() <= position)
         };
-        [guess, guess.saturating_sub(1), guess + 1].into_iter().find(|at| fits(*at))
+        [guess, guess.saturating_sub(1), guess.saturating_add(1)].into_iter().find(|at| fits(*at))
     }
 
     /// Where its listed segments end.

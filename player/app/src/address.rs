@@ -41,6 +41,9 @@ pub fn parse(text: &str) -> Result<Url, String> {
 pub fn from_path(path: &Path) -> Result<Url, String> {
     let whole = std::path::absolute(path)
         .map_err(|error| format!("cannot find out where {} is: {error}", path.display()))?;
+    if whole.is_dir() {
+        return Err(format!("{} is a folder: name the playlist in it", whole.display()));
+    }
     if !whole.is_file() {
         return Err(format!("there is no file {}", whole.display()));
     }

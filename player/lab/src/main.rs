@@ -1,6 +1,9 @@
 //! `weir-lab`: the lab as a binary of its own, without the player.
 
-use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+use clap::Parser;
+use weir_lab::commands::Command;
 
 /// Simulator, network traces and throttling proxy for adaptive streaming.
 #[derive(Parser)]
@@ -10,21 +13,23 @@ struct Cli {
     command: Command,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    /// Shape the traffic between any player and a server by a network trace, without root.
-    Proxy(weir_lab::proxy::ProxyArgs),
-    #[command(flatten)]
-    Lab(weir_lab::commands::Command),
-}
-
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
-    match Cli::parse().command {
-        Command::Proxy(args) => weir_lab::proxy::run(args),
-        Command::Lab(command) => weir_lab::commands::run(command),
+    match weir_lab::commands::run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
     }
+}
+
+/// One line on standard error: what failed, then why.
+#[expect(clippy::print_stderr, reason = "this line is the program's answer")]
+fn complain(error: &anyhow::Error) {
+    let line = format!("{error:#}");
+    eprintln!("weir-lab: {}", line.split_whitespace().collect::<Vec<_>>().join(" "));
 }

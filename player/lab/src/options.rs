@@ -39,6 +39,33 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("cannot read {text:?} as a time; write for example 40ms, 1.5s or 2m"))
 }
 
+/// The one of `known` that `text` is most likely a slip of, if any comes close.
+pub fn nearest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
+    let text = text.get(..40).unwrap_or(text).to_ascii_lowercase();
+    let of = |name: &str| if name.starts_with(&text) && text.len() > 2 { 1 } else { distance(&text, name) };
+    let best = known.iter().map(|name| (of(name), *name)).min_by_key(|(distance, _)| *distance);
+    best.filter(|(distance, name)| *distance <= 1 + name.len() / 4).map(|(_, name)| name)
+}
+
+/// Letters to put in, take out, change, or swap with their neighbour.
+fn distance(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, b) in to.iter().enumerate() {
+            let mut least = (row[j] + 1).min(last[j + 1] + 1).min(last[j] + usize::from(a != b));
+            if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
+                least = least.min(before[j - 1] + 1);
+            }
+            row.push(least);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last.last().copied().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +78,22 @@ mod tests {
         assert_eq!(rate_kbps("2 Mbit/s"), Ok(2000.0));
         for bad in ["", "k", "-1M", "0", "fast", "nan"] {
             assert!(rate_kbps(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_slip_is_told_from_a_stranger() {
+        let known = ["weir", "bola-e", "dynamic-dash", "robust-mpc"];
+        for (text, wanted) in [
+            ("wier", Some("weir")),
+            ("Weir", Some("weir")),
+            ("bolae", Some("bola-e")),
+            ("dynamic", Some("dynamic-dash")),
+            ("robustmpc", Some("robust-mpc")),
+            ("", None),
+            ("pensieve", None),
+        ] {
+            assert_eq!(nearest(text, &known), wanted, "{text}");
         }
     }
 

@@ -29,12 +29,16 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Objective {
     /// [`Figures::qoe_s`].
+    #[value(help = "quality, stalls and switches as SODA weighs them")]
     QoeS,
     /// [`Figures::qoe_lin`].
+    #[value(help = "Yin's composite, linear in the bitrate")]
     Linear,
     /// [`Figures::qoe_log`].
+    #[value(help = "Pensieve's composite, logarithmic in the bitrate")]
     Log,
     /// [`Figures::score`].
+    #[value(help = "Sabre's score")]
     Score,
 }
 

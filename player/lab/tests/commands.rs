@@ -136,3 +136,120 @@ fn the_proxy_says_where_it_listens_in_its_first_line() {
     proxy.kill().unwrap();
     proxy.wait().unwrap();
 }
+
+#[test]
+fn what_is_wrong_is_said_before_anything_runs() {
+    let step = traces("step.jsonl");
+    let with = |more: &[&str]| {
+        let mut arguments = vec!["sim", "--traces", &step];
+        arguments.extend(more);
+        let (ok, table, problem) = lab(&arguments);
+        assert!(!ok && table.is_empty(), "{more:?}: {table}");
+        problem
+    };
+    for (more, part) in [
+        (&["--algorithms", "wier"][..], "did you mean \"weir\"?"),
+        (&["--algorithms", "weir,"], "no controller \"\""),
+        (&["--algorithms", "weir:reserve=x"], "NAME=NUMBER"),
+        (&["--algorithms", "soda:a=1"], "soda has no settings"),
+        (&["--buffer", "-1"], "--buffer -1: wanted seconds"),
+        (&["--out", &step], "nothing can be written into the folder"),
+        (&["--content", "cbr:300,1e300/4s/40s"], "not a bitrate"),
+        (&["--content", "nowhere.json"], "reading the movie nowhere.json"),
+    ] {
+        let problem = with(more);
+        assert!(problem.contains(part), "{more:?}: {problem}");
+        assert!(problem.matches("No such file").count() <= 1, "{problem}");
+    }
+}
+
+#[test]
+fn a_controller_that_is_named_twice_runs_once_and_sessions_without_an_end_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("slow.csv");
+    std::fs::write(&path, "duration_ms,kbps\n1000,0.001\n").unwrap();
+    let content = "cbr:300,1000/4s/20s";
+    let (ok, table, problem) =
+        lab(&["sim", "--traces", path.to_str().unwrap(), "--algorithms", "weir,weir", "--content", content]);
+    assert!(ok, "{problem}");
+    assert!(table.contains("slow, buffer 25 s, 1 traces"), "{table}");
+    assert!(table.contains("1 of 1 sessions did not get to the end"), "{table}");
+}
+
+#[test]
+fn records_that_are_none_or_lie_are_refused_with_their_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.jsonl");
+    let session =
+        "{\"t_ms\":0.0,\"event\":\"session\",\"url\":\"u\",\"algorithm\":\"weir\",\"max_buffer_s\":25.0}\n";
+    for (bytes, part) in [
+        (
+            format!("{session}{{\"t_ms\":1,\"event\":\"ended\",\"pos_s\":1e300}}\n").into_bytes(),
+            ":2: 1e300 is beyond",
+        ),
+        (b"[{\n\"a\":1}]\n".to_vec(), "is it a session's record"),
+        ([session.as_bytes(), b"\xFF\xFE\n"].concat(), ":2: it is no text"),
+        (Vec::new(), "the record is empty"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        for command in ["explain", "replay"] {
+            let (ok, text, problem) = lab(&[command, path.to_str().unwrap()]);
+            assert!(!ok && text.is_empty() && problem.contains(part), "{command}: {problem}");
+        }
+    }
+    std::fs::write(&path, format!("\u{feff}{session}")).unwrap();
+    let (ok, text, problem) = lab(&["explain", path.to_str().unwrap()]);
+    assert!(ok && text.contains("weir"), "{problem}");
+}
+
+#[test]
+fn traces_beyond_reason_are_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fast.csv");
+    std::fs::write(&path, "duration_ms,kbps\n30000000000,1000000000\n").unwrap();
+    for (arguments, part) in [
+        (&["trace", "convert", path.to_str().unwrap(), "--to", "mahimahi"][..], "a line for each packet"),
+        (&["trace", "walk", "--length", "4294967295"], "1000000"),
+        (&["trace", "sawtooth", "--period", "0"], "2..="),
+    ] {
+        let (ok, text, problem) = lab(arguments);
+        assert!(!ok && text.is_empty() && problem.contains(part), "{arguments:?}: {problem}");
+    }
+    let (ok, text, problem) = lab(&["trace", "info", folder.path().to_str().unwrap()]);
+    assert!(ok && text.contains("fast"), "{problem}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_experiment_keeps_what_was_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let walk = traces("walk.jsonl");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_weir-lab"))
+        .args(["sim", "--traces", &walk, "--buffer"])
+        .arg((5..400).map(|buffer| buffer.to_string()).collect::<Vec<_>>().join(","))
+        .args(["--out", out.to_str().unwrap()])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The folder is made when the program listens, before the sessions begin.
+    while !out.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended too soon");
+        std::thread::yield_now();
+    }
+    // Long enough for some of them, on most machines; none will do as well.
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let problem = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{problem}");
+    assert!(
+        problem.contains("interrupted after ") && problem.contains("what was finished is in"),
+        "{problem}"
+    );
+    let rows: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(out.join("results.json")).unwrap()).unwrap();
+    assert!(problem.contains(&format!("after {} of ", rows.as_array().unwrap().len())), "{problem}");
+    assert!(out.join("report.html").exists() && out.join("results.csv").exists());
+}

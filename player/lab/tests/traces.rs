@@ -152,3 +152,120 @@ fn a_walk_has_the_mean_that_was_asked_for_and_fades() {
     let lowest = trace.points().iter().map(|point| point.kbps).fold(f64::INFINITY, f64::min);
     assert!(lowest < 800.0, "{lowest}");
 }
+
+#[test]
+fn tables_are_read_as_spreadsheets_and_people_write_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let points = |name: &str, bytes: &[u8]| -> Vec<(f64, f64)> {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let traces = read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        traces[0].points().iter().map(|point| (point.duration_ms, point.kbps)).collect()
+    };
+    let wanted = [(1000.0, 1500.0), (1000.0, 2500.0)];
+    let plain = "duration_ms,kbps\n1000,1500\n1000,2500\n";
+    for (name, text) in [
+        ("a.csv", plain.to_owned()),
+        ("crlf.csv", plain.replace('\n', "\r\n")),
+        ("mark.csv", format!("\u{feff}# made by hand\n\n{plain}")),
+        ("semicolon.csv", "time_s;mbps\n0;1,5\n1;2,5\n".to_owned()),
+        ("tab.csv", "duration_s\tkbps\n1\t1500\n1\t2500\n".to_owned()),
+        ("blank.txt", "duration_s kbps\n1 1500\n1 2500\n".to_owned()),
+        (
+            "quoted.csv",
+            "\"duration_ms\",\"kbps\",\"note\"\n\"1000\",\"1500\",\"\"\n\"1000\",\"2500\",\"\"\n".to_owned(),
+        ),
+        ("units.csv", "Time [s],Bandwidth (Mbit/s),RTT (ms)\n0,1.5,20\n1,2.5,20\n".to_owned()),
+        ("bits.csv", "timestamp_ms,throughput_bps\n0,1500000\n1000,2500000\n".to_owned()),
+    ] {
+        assert_eq!(points(name, text.as_bytes()), wanted, "{name}");
+    }
+    let wide: Vec<u8> = format!("\u{feff}{plain}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(points("wide.csv", &wide), wanted);
+    assert_eq!(
+        points("mark.json", "\u{feff}[{\"duration_ms\":1,\"bandwidth_kbps\":2,\"latency_ms\":3}]".as_bytes()),
+        [(1.0, 2.0)]
+    );
+}
+
+#[test]
+fn figures_beyond_reason_and_files_that_are_no_text_are_refused_with_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        read(&path).unwrap_err().to_string()
+    };
+    for (name, bytes, part) in [
+        ("rate.csv", &b"duration_ms,kbps\n1000,1\n1000,1e300\n"[..], ":3: point 2 has kbps 1e300"),
+        ("rate.log", b"0 1\n1 1e300\n", ":2: point 1 has kbps"),
+        ("length.csv", b"duration_ms,kbps\n1e300,1000\n", "duration_ms"),
+        ("wait.jsonl", b"{\"name\":\"a\",\"points\":[[1000,1000,1e12]]}\n", "latency_ms"),
+        ("latin.csv", b"duration_ms,kbps\n1000,1\n# \xE9\n", ":3: the file is no text"),
+        ("packed.csv", b"\x1F\x8B\x08\x00", "gzip"),
+        ("dead.log", b"0 0\n1 0\n", "rate is 0"),
+    ] {
+        let error = error(name, bytes);
+        assert!(error.contains(name) && error.contains(part), "{name}: {error}");
+    }
+    assert!(!read(Path::new("/nonexistent/x.csv")).unwrap_err().to_string().contains('\n'));
+}
+
+/// Texts of the right shape with numbers, separators and lines put wrong: read or refused, and what is read is a trace
+/// that a session comes to an end on.
+#[test]
+fn mutated_traces_are_read_or_refused_and_end() {
+    use weir_lab::{
+        content::Spec,
+        sim::{Setup, simulate},
+    };
+    let seeds = [
+        (Format::Weir, "{\"name\":\"a\",\"points\":[[1000,2000,20],[500,0,20]]}\n"),
+        (Format::Sabre, "[{\"duration_ms\":1000,\"bandwidth_kbps\":2000,\"latency_ms\":20}]"),
+        (Format::Mahimahi, "1\n2\n200\n1000\n"),
+        (Format::Pensieve, "0 1\n1 2\n2 0\n3 4\n"),
+        (Format::Csv, "time_s,mbps,latency_ms\n0,1,20\n1,2,20\n2,0,20\n"),
+    ];
+    let values = [
+        "",
+        "0",
+        "-1",
+        "1e308",
+        "1e-300",
+        "NaN",
+        "inf",
+        ",",
+        ";",
+        "\n",
+        "\"",
+        "[",
+        "}",
+        "99999999999",
+        "0.001",
+        "\u{feff}",
+    ];
+    let content = "cbr:300,1000/2s/6s".parse::<Spec>().unwrap().load(Path::new("")).unwrap();
+    let mut state = 1_u64;
+    let mut below = |limit: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % limit
+    };
+    let mut read = 0;
+    for _ in 0..3000 {
+        let (format, seed) = seeds[below(seeds.len())];
+        let mut text: Vec<char> = seed.chars().collect();
+        for _ in 0..=below(3) {
+            let at = below(text.len() + 1);
+            let end = (at + below(6)).min(text.len());
+            text.splice(at..end, values[below(values.len())].chars());
+        }
+        let text: String = text.into_iter().collect();
+        if let Ok(traces) = format.parse(&text, "t") {
+            read += 1;
+            let link = Link::new(&traces[0]);
+            let config = weir_abr::planner::Config { controller: "lowest".to_owned(), ..Default::default() };
+            simulate(Setup::new(&content, &link), config).unwrap();
+        }
+    }
+    assert!(read > 100, "{read}");
+}

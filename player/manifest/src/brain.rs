@@ -6,6 +6,11 @@ use weir_abr::{Bitrate, Ladder, Rung, SegmentInfo, TrackKind};
 
 use crate::model::{MediaKind, Rendition, Segment, Track};
 
+/// No rendition needs more, in bit/s; what is declared above it is a mistake, with which the brain would reckon.
+const MOST_BPS: u64 = 100_000_000_000;
+/// No segment is larger, in bytes.
+const MOST_BYTES: u64 = 1 << 40;
+
 /// The rate by which renditions are sorted and judged, in bit/s: the average where it is known, else the declared one.
 pub(crate) fn rate(rendition: &Rendition) -> u64 {
     rendition.average_bandwidth.unwrap_or(rendition.bandwidth)
@@ -30,8 +35,8 @@ pub fn to_brain_track(track: &Track, main: bool) -> Option<weir_abr::Track> {
         .renditions
         .iter()
         .map(|rendition| Rung {
-            bitrate: Bitrate::from_bps(rate(rendition).max(1)),
-            peak: rendition.average_bandwidth.map(|_| Bitrate::from_bps(rendition.bandwidth)),
+            bitrate: Bitrate::from_bps(rate(rendition).clamp(1, MOST_BPS)),
+            peak: rendition.average_bandwidth.map(|_| Bitrate::from_bps(rendition.bandwidth.min(MOST_BPS))),
             width: rendition.width,
             height: rendition.height,
             frame_rate: rendition.frame_rate,
@@ -74,7 +79,10 @@ fn sizes(track: &Track, number: u64) -> Box<[u64]> {
 }
 
 fn size(segment: &Segment) -> Option<u64> {
-    segment.size.or_else(|| segment.media.range.as_ref().map(|range| range.end.saturating_sub(range.start)))
+    let size = segment
+        .size
+        .or_else(|| segment.media.range.as_ref().map(|range| range.end.saturating_sub(range.start)));
+    size.map(|size| size.min(MOST_BYTES))
 }
 
 /// The segment with `number`. Numbers rise by one from segment to segment.

@@ -142,7 +142,7 @@ fn media_playlist(text: &str, base: &Url) -> Result<Value, Error> {
             "count": sums.count,
             "first_url": address(sums.first)?,
             "last_url": address(sums.last)?,
-            "target_duration_s": header.target_duration.map(seconds),
+            "target_duration_s": header.target_duration.filter(|_| !header.target_guessed).map(seconds),
             "media_sequence": header.media_sequence,
             "discontinuities": sums.discontinuities,
             "byte_ranges": sums.byte_ranges,
@@ -169,7 +169,7 @@ fn mpd(text: &str, base: &Url) -> Result<Value, Error> {
     for period in &mpd.periods {
         for representation in period.sets.iter().flat_map(|set| &set.representations) {
             let mut out = Object::new();
-            put(&mut out, "id", Some(representation.id.as_str()));
+            put(&mut out, "id", Some(representation.id.as_str()).filter(|id| !id.is_empty()));
             put(&mut out, "bandwidth", representation.bandwidth);
             put(&mut out, "content_type", Some(representation.content.name()));
             put(&mut out, "codecs", representation.codecs.as_deref());
@@ -216,7 +216,7 @@ fn segments(representation: &Representation, period: Option<Duration>) -> Value 
             "init_url": init.map(|(url, _)| url.to_string()),
         });
     }
-    let indices = addressing.indices(period);
+    let indices = addressing.listed(period);
     let timeline = addressing.timeline();
     let url = |index: u64| {
         let time =

@@ -86,18 +86,37 @@ pub(crate) enum Found {
     Dash,
 }
 
-/// Bytes as text: UTF-8 with or without a mark, UTF-16 with one. What is not valid is replaced.
+/// Bytes as text: UTF-8 or UTF-16 with or without a mark, and the Latin alphabet where an XML declaration says so. What
+/// is not valid is replaced.
 pub(crate) fn text(bytes: &[u8]) -> Result<Cow<'_, str>, Error> {
     let utf16 = |bytes: &[u8], read: fn([u8; 2]) -> u16| {
         let units = bytes.chunks_exact(2).filter_map(|pair| Some(read(pair.try_into().ok()?)));
         char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect::<String>()
     };
     Ok(match bytes {
+        [0x1F, 0x8B, ..] => {
+            return Err(Error::incomplete(
+                "the file is compressed with gzip, and nothing said so",
+                "unpack it, or have the server send Content-Encoding: gzip",
+            ));
+        }
         [0xFF, 0xFE, rest @ ..] => Cow::Owned(utf16(rest, u16::from_le_bytes)),
         [0xFE, 0xFF, rest @ ..] => Cow::Owned(utf16(rest, u16::from_be_bytes)),
+        [b'<' | b'#', 0, ..] => Cow::Owned(utf16(bytes, u16::from_le_bytes)),
+        [0, b'<' | b'#', ..] => Cow::Owned(utf16(bytes, u16::from_be_bytes)),
+        _ if is_latin(bytes) => Cow::Owned(bytes.iter().copied().map(char::from).collect()),
         [0xEF, 0xBB, 0xBF, rest @ ..] => String::from_utf8_lossy(rest),
         _ => String::from_utf8_lossy(bytes),
     })
+}
+
+/// The XML declaration at the start of `bytes` names ISO 8859-1, or what browsers take for it.
+fn is_latin(bytes: &[u8]) -> bool {
+    let head = bytes.get(..bytes.len().min(200)).unwrap_or_default();
+    let end = head.iter().position(|byte| *byte == b'>').unwrap_or(0);
+    let declaration = String::from_utf8_lossy(head.get(..end).unwrap_or_default()).to_ascii_lowercase();
+    declaration.starts_with("<?xml")
+        && ["iso-8859-1", "latin1", "windows-1252"].iter().any(|name| declaration.contains(name))
 }
 
 /// Finds out what `text` is, by its first line.

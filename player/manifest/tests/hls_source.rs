@@ -455,3 +455,14 @@ fn a_live_stream_that_becomes_a_film_keeps_its_numbers_and_positions() {
     assert_eq!(other, after);
     assert_eq!(source.presentation().duration, Some(Duration::from_secs(160)));
 }
+
+#[test]
+fn a_rate_beyond_reason_is_cut_for_the_brain() {
+    let url = Url::parse("http://h/a.m3u8").unwrap();
+    let text = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=18446744073709551615\nhi.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=300000\nlo.m3u8\n";
+    let now = Now { session: Duration::ZERO, unix: Duration::from_secs(1_800_000_000) };
+    let source = Source::new(&url, text.as_bytes(), now).unwrap();
+    let track = to_brain_track(&source.presentation().tracks[0], true).unwrap();
+    let rates: Vec<u64> = track.ladder.rungs().iter().map(|rung| rung.bitrate.bps()).collect();
+    assert_eq!(rates, [300_000, 100_000_000_000]);
+}

@@ -73,6 +73,10 @@ fn texts(size: usize) -> Vec<(&'static str, String)> {
         ("periods", repeat("<MPD>", size, |_| "<Period duration='PT1S'/>".into(), "</MPD>")),
         ("nesting", repeat("<MPD>", size, |_| "<a>".into(), "")),
         ("attributes", repeat("<MPD ", size, |n| format!("a{n}='' "), "/>")),
+        (
+            "elements with many attributes",
+            repeat("<MPD>", size, |_| format!("<a {}/>", (0..63).map(|n| format!("a{n}='' ")).collect::<String>()), "</MPD>"),
+        ),
         ("namespaces", repeat("<MPD>", size, |n| format!("<a xmlns:n{n}='u{n}'>"), "")),
         (
             "entities",

@@ -171,6 +171,16 @@ fn unusable_text_gives_one_line_that_says_what_and_where() {
         ("<?xml version=\"1.0\"?>\n<MPD>\n<Period>\n", "line"),
         ("<MPD></MPD>", "no Period"),
         ("<!DOCTYPE MPD [<!ENTITY a \"b\">]><MPD>&a;</MPD>", "document type declaration"),
+        ("\u{1f}\u{8b}", "neither"),
+        (
+            "#EXTM3U\n#EXT-X-DEFINE:NAME=\"a\",VALUE=\"1\"\n#EXT-X-DEFINE:NAME=\"a\",VALUE=\"2\"\n#EXTINF:4,\na.ts\n",
+            "line 3: EXT-X-DEFINE gives a second value",
+        ),
+        (
+            "#EXTM3U\n#EXT-X-DEFINE:QUERYPARAM=\"empty\"\n#EXTINF:4,\na.ts\n",
+            "line 2: EXT-X-DEFINE wants a value",
+        ),
+        ("#EXTM3U\n#EXTINF:-1 tvg-id=\"x\",Channel\nhttp://h/live\n", "line 2: EXTINF wants a duration"),
         ("<SmoothStreamingMedia/><!-- MPD -->", "neither"),
         (
             "<MPD mediaPresentationDuration=\"soon\"><Period/></MPD>",
@@ -348,4 +358,99 @@ fn protected_and_remote_elements_are_still_listed() {
         &look(mpd(STATIC, body)).unwrap(),
         &json!({"periods":2,"adaptation_sets":1,"representations":[{"encryption":"cenc"}]}),
     );
+}
+
+#[test]
+fn text_in_other_encodings_is_read() {
+    let body = "<Period><AdaptationSet mimeType=\"video/mp4\"><Representation id=\"é\" bandwidth=\"7\"/></AdaptationSet></Period>";
+    let id = |bytes: &[u8]| {
+        let out = inspect(bytes, &Url::parse("http://h/a/").unwrap()).unwrap();
+        out["representations"][0]["id"].as_str().unwrap().to_owned()
+    };
+    let text = mpd(STATIC, body);
+    let utf16 = |mark: bool, bytes: fn(u16) -> [u8; 2]| {
+        let units = mark.then_some(0xFEFF).into_iter().chain(text.encode_utf16());
+        units.flat_map(bytes).collect::<Vec<u8>>()
+    };
+    for mark in [true, false] {
+        assert_eq!(id(&utf16(mark, u16::to_le_bytes)), "é", "{mark}");
+        assert_eq!(id(&utf16(mark, u16::to_be_bytes)), "é", "{mark}");
+    }
+    let latin = text.replace("UTF-8", "ISO-8859-1").chars().map(|c| c as u8).collect::<Vec<u8>>();
+    assert_eq!(id(&latin), "é");
+    let error = inspect(&[0x1F, 0x8B, 8, 0], &Url::parse("http://h/a/").unwrap()).unwrap_err().to_string();
+    assert!(error.contains("gzip"), "{error}");
+}
+
+#[test]
+fn the_xml_may_be_as_xml_is_written() {
+    let plain = "<MPD type=\"static\" mediaPresentationDuration=\"PT8S\"><Period><AdaptationSet mimeType=\"video/mp4\">\
+        <Representation id=\"v\" bandwidth=\"7.5\"><BaseURL>a<!-- not this -->b/<![CDATA[c&d/]]></BaseURL>\
+        <SegmentTemplate duration=\"4\" media=\"$Number$\"/></Representation></AdaptationSet></Period></MPD>";
+    let expected = json!({"periods":1,"adaptation_sets":1,"representations":[{"id":"v","bandwidth":7,
+        "segments":{"count":2,"first_url":"http://h/a/ab/c&d/1"}}]});
+    let prefixed =
+        plain.replace("<!", "\u{1}").replace("</", "\u{2}").replace('<', "<d:").replace('\u{2}', "</d:");
+    let prefixed =
+        prefixed.replace('\u{1}', "<!").replace("<d:MPD", "<d:MPD xmlns:d=\"urn:mpeg:dash:schema:mpd:2011\"");
+    for text in [
+        plain.to_owned(),
+        prefixed,
+        format!("\n \r\n<?xml version=\"1.0\"?>{plain}"),
+        format!("<!DOCTYPE MPD SYSTEM \"x.dtd\">\n{plain}"),
+        // A prefix that nobody declared, and elements of others with our names.
+        plain.replace("<Period>", "<Period><x:Event><x:Period/></x:Event>"),
+        plain.replace("<Period>", "<e:Period xmlns:e=\"urn:else\"><AdaptationSet/></e:Period><Period>"),
+        plain.replace(
+            "<SegmentTemplate",
+            "<e:SegmentTemplate xmlns:e=\"urn:else\" media=\"no\"/><SegmentTemplate",
+        ),
+    ] {
+        holds(&look(&text).unwrap(), &expected);
+    }
+}
+
+#[test]
+fn a_duration_that_is_counted_from_the_first_period_is_understood() {
+    let period = |attributes: &str| {
+        format!(
+            "<Period {attributes}><AdaptationSet mimeType=\"video/mp4\"><SegmentTemplate duration=\"4\" media=\"$Number$\"/><Representation id=\"v\" bandwidth=\"1\"/></AdaptationSet></Period>"
+        )
+    };
+    holds(&segments(STATIC, &period("start=\"PT754S\"")), &json!({"count":3,"last_url":"http://h/a/3"}));
+    holds(&segments(STATIC, &period("start=\"PT4S\"")), &json!({"count":2}));
+}
+
+#[test]
+fn a_value_that_is_not_given_is_not_made_up() {
+    let out = look("#EXTM3U\n#EXTINF:3.5,\na.ts\n#EXT-X-ENDLIST\n").unwrap();
+    assert_eq!(out["segments"]["target_duration_s"], Value::Null);
+    assert!(out["warnings"].to_string().contains("EXT-X-TARGETDURATION is missing"));
+}
+
+#[test]
+fn stray_tags_do_not_make_another_playlist() {
+    let out = look(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-ENDLIST\n",
+    )
+    .unwrap();
+    holds(
+        &out,
+        &json!({"kind":"multivariant","live":null,"variants":[{"bandwidth":1,"url":"http://h/a/v.m3u8"}]}),
+    );
+    // Braces in a title, or in a tag that nobody knows, are no variables.
+    let out = look(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-VENDOR:A=\"{$no}\"\n#EXTINF:4s,{$no}\n#EXT-X-BYTERANGE:10@\na.ts\n",
+    )
+    .unwrap();
+    holds(&out, &json!({"duration_s":4.0,"segments":{"count":1,"byte_ranges":1}}));
+}
+
+#[test]
+fn the_first_key_in_force_is_the_first_that_is_written() {
+    let out = look(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-KEY:METHOD=AES-128,URI=\"a\"\n\
+         #EXT-X-KEY:METHOD=SAMPLE-AES-CTR,URI=\"b\",KEYFORMAT=\"w\"\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"c\"\n#EXTINF:4,\na.ts\n",
+    );
+    assert_eq!(out.unwrap()["encryption"], "SAMPLE-AES-CTR");
 }

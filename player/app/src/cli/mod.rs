@@ -72,6 +72,7 @@ mod tests {
             "weir play http://h/a.m3u8 --window-size 640x360 --painter rgba --screenshot a.png --screenshot-after 3",
             "weir inspect --json a.m3u8 --base-url http://h/",
             "weir proxy --upstream http://127.0.0.1:8080 --listen 127.0.0.1:0 --rate 1.5M --latency 40ms",
+            "weir lab proxy --upstream http://127.0.0.1:8080 --latency 40ms",
         ] {
             if let Err(error) = parse(line) {
                 panic!("{line}: {error}");
@@ -86,6 +87,9 @@ mod tests {
             ("weir play http://h/a --cap fast", "not a bitrate"),
             ("weir play http://h/a --start soon", "not a time"),
             ("weir play http://h/a --volume 300", "0..=100"),
+            ("weir play http://h/a --volume -3", "0..=100"),
+            ("weir play http://h/a --cap -3", "not a bitrate"),
+            ("weir play http://h/a --max-buffer 0", "1 and 3600"),
             ("weir play http://h/a --rate 9", "0.25 to 4"),
             ("weir play http://h/a --window-size huge", "640x360"),
             ("weir play rtmp://h/a", "rtmp"),

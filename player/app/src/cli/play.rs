@@ -24,29 +24,29 @@ use crate::{
 /// Options of `weir play`.
 #[derive(Args, Debug)]
 pub(super) struct PlayArgs {
-    /// Address of a stream, or a playlist file.
+    /// Address of a stream (http or https).
     #[arg(value_name = "URL", value_parser = address::parse)]
     url: Url,
     /// Play at this quality instead of choosing automatically, e.g. 720p.
     #[arg(long, value_name = "QUALITY")]
     quality: Option<String>,
     /// Automatic quality stays below this bitrate, e.g. 3M or 750k.
-    #[arg(long, value_name = "RATE", value_parser = text::parse_bitrate)]
+    #[arg(long, value_name = "RATE", value_parser = text::parse_bitrate, allow_negative_numbers = true)]
     cap: Option<Bitrate>,
     /// Start here, e.g. 90 or 1:30.
-    #[arg(long, value_name = "TIME", value_parser = text::parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = text::parse_time, allow_negative_numbers = true)]
     start: Option<Duration>,
     /// Playback rate, 0.25 to 4.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate: Option<f64>,
     /// Volume in percent, 0 to 100.
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100), allow_negative_numbers = true)]
     volume: Option<u8>,
     /// Who chooses the quality.
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(control::NAMES))]
     algorithm: Option<String>,
-    /// Hold at most so many seconds ahead.
-    #[arg(long, value_name = "SECONDS", value_parser = text::parse_time)]
+    /// Hold at most so many seconds ahead, 1 to 3600.
+    #[arg(long, value_name = "SECONDS", value_parser = max_buffer, allow_negative_numbers = true)]
     max_buffer: Option<Duration>,
     /// Stop after so much time.
     #[arg(long, value_name = "TIME", value_parser = text::parse_time)]
@@ -65,6 +65,12 @@ pub(super) struct PlayArgs {
     fullscreen: bool,
     #[command(flatten)]
     window: WindowArgs,
+}
+
+fn max_buffer(text: &str) -> Result<Duration, String> {
+    let time = text::parse_time(text)?;
+    let range = Duration::from_secs(1)..=Duration::from_secs(3600);
+    if range.contains(&time) { Ok(time) } else { Err(format!("{text:?} is not between 1 and 3600 seconds")) }
 }
 
 fn rate(text: &str) -> Result<f64, String> {

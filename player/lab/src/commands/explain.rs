@@ -11,7 +11,7 @@ use crate::record;
 /// Which record, and how much of it.
 #[derive(Args, Debug)]
 pub struct ExplainArgs {
-    /// A session's record, as `weir play --events FILE` and `weir lab sim --timelines` write it.
+    /// A session's record, as `weir play --events FILE` and `weir lab sim --records --out DIR` write it.
     pub record: PathBuf,
     /// Only decisions of this track.
     #[arg(long, value_enum)]

@@ -62,6 +62,7 @@ struct Line {
 }
 
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<()> {
+    let names = super::algorithms(&args.algorithms, false)?;
     let reading = || format!("replaying {}", args.record.display());
     let entries = record::read(&args.record)?;
     let film = args.manifest.as_deref().map(content::manifest::load).transpose()?;
@@ -89,11 +90,6 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<()> {
     let recorded = qoe::Figures::of(&qoe::Session::from_record(&entries));
     let mut lines =
         vec![Line { algorithm: "recorded".to_owned(), same: 1.0, figures: Figures::from(&recorded) }];
-    let names: Vec<String> = if args.algorithms.is_empty() {
-        weir_abr::control::NAMES.iter().map(|name| (*name).to_owned()).collect()
-    } else {
-        args.algorithms.clone()
-    };
     for name in names {
         let config = Config { controller: name.clone(), ..config.clone() };
         let setup = Setup { record: args.records.is_some(), ..replay.setup(&link) };

@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
@@ -35,7 +36,7 @@ pub struct SimArgs {
     /// Only sets of the suite whose names contain one of these.
     #[arg(long, value_delimiter = ',', requires = "suite")]
     pub sets: Vec<String>,
-    /// Controllers, comma-separated; all when left out.
+    /// Controllers, comma-separated; all when left out. `weir:NAME=NUMBER/...` sets weights, see docs/abr.md.
     #[arg(long, value_delimiter = ',')]
     pub algorithms: Vec<String>,
     /// `FILE.json` (a Sabre movie), `cbr:KBPS,.../SEGMENT/LENGTH` or `vbr:...[/seed=N][/spread=X]`.
@@ -45,7 +46,7 @@ pub struct SimArgs {
     #[arg(long, value_name = "PATH|URL")]
     pub manifest: Option<String>,
     /// Largest buffers in seconds, comma-separated.
-    #[arg(long, value_delimiter = ',', default_value = "25")]
+    #[arg(long, value_delimiter = ',', default_value = "25", allow_negative_numbers = true)]
     pub buffer: Vec<f64>,
     /// Only traces on which the lowest rung alone stalls for 2 % of the time at most.
     #[arg(long)]
@@ -60,7 +61,7 @@ pub struct SimArgs {
     #[arg(long)]
     pub slow_start: bool,
     /// Standing queue of a saturated link, e.g. `100ms`.
-    #[arg(long, value_parser = options::duration, value_name = "TIME")]
+    #[arg(long, value_parser = options::duration, value_name = "TIME", allow_hyphen_values = true)]
     pub queue: Option<Duration>,
     /// Publish the content live, with this target latency.
     #[arg(long, value_parser = options::duration, value_name = "TIME")]
@@ -92,6 +93,17 @@ pub(super) fn run(args: &SimArgs) -> anyhow::Result<()> {
             "--buffer {buffer}: wanted seconds between 1 and 3600"
         );
     }
+    let algorithms = super::algorithms(&args.algorithms, true)?;
+    let progress = Arc::new(Progress::new("sessions"));
+    stop_on_interrupt(&progress)?;
+    if let Some(out) = &args.out {
+        // Hours of work are not to end in a folder that cannot be written.
+        let probe = out.join(".weir-lab");
+        std::fs::create_dir_all(out)
+            .and_then(|()| std::fs::write(&probe, b""))
+            .and_then(|()| std::fs::remove_file(&probe))
+            .with_context(|| format!("--out: nothing can be written into the folder {}", out.display()))?;
+    }
     let mut sets = load_sets(args)?;
     for set in &mut sets {
         if args.feasible {
@@ -101,12 +113,8 @@ pub(super) fn run(args: &SimArgs) -> anyhow::Result<()> {
     }
     sets.retain(|set| !set.traces.is_empty());
     anyhow::ensure!(!sets.is_empty(), "no trace is left to run");
-    let mut algorithms: Vec<String> = if args.algorithms.is_empty() {
-        weir_abr::control::NAMES.iter().map(|name| (*name).to_owned()).collect()
-    } else {
-        args.algorithms.clone()
-    };
-    if args.oracle.is_some() {
+    let mut algorithms = algorithms;
+    if args.oracle.is_some() && !algorithms.iter().any(|name| name == experiment::ORACLE) {
         algorithms.push(experiment::ORACLE.to_owned());
     }
     let options = Options {
@@ -120,16 +128,61 @@ pub(super) fn run(args: &SimArgs) -> anyhow::Result<()> {
         objective: args.oracle.unwrap_or(Objective::QoeS),
         resolution: Resolution { cell: args.oracle_cell, beam: args.oracle_beam.max(1) },
     };
-    let rows = experiment::run(&sets, &options, &Progress::new("sessions"))?;
+    let rows = experiment::run(&sets, &options, &progress)?;
+    if !rows.is_empty() {
+        print(&experiment::plain(&rows))?;
+    }
     if let Some(out) = &args.out {
-        std::fs::create_dir_all(out).with_context(|| format!("making the folder {}", out.display()))?;
         experiment::write_json(&out.join("results.json"), &rows)?;
         experiment::write_csv(&out.join("results.csv"), &rows)?;
-        let timelines = timelines(args, &sets, &options)?;
-        let title = format!("Weir lab: {} sessions", rows.len());
+        let timelines = if progress.is_stopped() { Vec::new() } else { timelines(args, &sets, &options)? };
+        let whole = if progress.is_stopped() { format!(" of {}", progress.total()) } else { String::new() };
+        let title = format!("Weir lab: {}{whole} sessions", rows.len());
         report::write(&out.join("report.html"), &Report::new(title, &rows, timelines))?;
     }
-    print(&experiment::plain(&rows))
+    if progress.is_stopped() {
+        let kept = match &args.out {
+            Some(out) => format!("what was finished is in {}", out.display()),
+            None => "what was finished is above".to_owned(),
+        };
+        anyhow::bail!("interrupted after {} of {} sessions; {kept}", rows.len(), progress.total());
+    }
+    Ok(())
+}
+
+/// Ctrl-C lets the sessions that have begun come to their end; a second one does not wait for them.
+fn stop_on_interrupt(progress: &Arc<Progress>) -> anyhow::Result<()> {
+    let progress = Arc::clone(progress);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("getting ready for Ctrl-C")?;
+    let (ready, heard) = mpsc::sync_channel(1);
+    let wait = move || {
+        runtime.block_on(async {
+            let first = tokio::signal::ctrl_c();
+            tokio::pin!(first);
+            // Looked at once, it listens: from here on nothing is lost.
+            let early = tokio::select! {
+                biased;
+                _ = &mut first => true,
+                () = std::future::ready(()) => false,
+            };
+            let _ = ready.send(());
+            if early || first.await.is_ok() {
+                progress.stop();
+                if tokio::signal::ctrl_c().await.is_ok() {
+                    std::process::exit(130);
+                }
+            }
+        });
+    };
+    std::thread::Builder::new()
+        .name("interrupt".to_owned())
+        .spawn(wait)
+        .context("getting ready for Ctrl-C")?;
+    let _ = heard.recv();
+    Ok(())
 }
 
 fn load_sets(args: &SimArgs) -> anyhow::Result<Vec<Set>> {
@@ -147,8 +200,13 @@ fn load_sets(args: &SimArgs) -> anyhow::Result<Vec<Set>> {
     let mut sets = Vec::new();
     for path in &args.traces {
         for file in trace_files(path)? {
+            let mut name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            if sets.iter().any(|set: &Set| set.name == name) {
+                // Equal names in two folders, or with two endings, are two sets all the same.
+                name = file.to_string_lossy().into_owned();
+            }
             sets.push(Set {
-                name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+                name,
                 traces: trace::read(&file)?,
                 content: content.clone(),
                 buffers: args.buffer.clone(),

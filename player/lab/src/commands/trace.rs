@@ -7,17 +7,23 @@ use clap::{Args, Subcommand};
 
 use super::print;
 use crate::{
+    experiment::trace_files,
     options,
     trace::{self, Format, Trace, generate},
 };
+
+/// Longest trace that is made, in seconds: eleven days.
+const LONGEST_S: i64 = 1_000_000;
+/// Packets of a Mahimahi trace.
+const MOST_LINES: f64 = 1e8;
 
 /// What to do with traces.
 #[derive(Subcommand, Debug)]
 pub enum TraceCommand {
     /// Print what is in trace files: name, length, rates, latency, outages.
     Info {
-        /// Trace files in any known format.
-        #[arg(required = true)]
+        /// Trace files in any known format, or folders of such.
+        #[arg(required = true, value_name = "PATH")]
         files: Vec<PathBuf>,
     },
     /// Convert a trace file to another format.
@@ -52,7 +58,7 @@ pub enum TraceCommand {
         #[arg(long, value_parser = options::rate_kbps, default_value = "6M")]
         high: f64,
         /// Length of a tooth in seconds.
-        #[arg(long, default_value_t = 60)]
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(2..=LONGEST_S))]
         period: u32,
         /// Latency, name, format and file.
         #[command(flatten)]
@@ -79,7 +85,7 @@ pub enum TraceCommand {
         #[arg(long, value_parser = options::rate_kbps, default_value = "4M")]
         mean: f64,
         /// Length in seconds.
-        #[arg(long, default_value_t = 300)]
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=LONGEST_S))]
         length: u32,
         /// Equal seeds give equal traces.
         #[arg(long, default_value_t = 1)]
@@ -122,6 +128,15 @@ pub(super) fn run(command: TraceCommand) -> anyhow::Result<()> {
             } else {
                 vec![trace::read_one(&input)?]
             };
+            for trace in traces.iter().filter(|_| to == Format::Mahimahi) {
+                let lines = trace.mean_kbps() * trace.duration_ms() / (1500.0 * 8.0);
+                anyhow::ensure!(
+                    lines <= MOST_LINES,
+                    "{input}: a Mahimahi trace has a line for each packet, and {:?} carries {lines:.0} of them; {MOST_LINES:.0} \
+                     are the most that is written",
+                    trace.name()
+                );
+            }
             let text: String = traces.iter().map(|trace| to.write(trace)).collect();
             return write(&text, out.as_ref());
         }
@@ -163,9 +178,11 @@ fn info(files: &[PathBuf]) -> anyhow::Result<()> {
         "{:40} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n",
         "trace", "s", "mean", "min", "max", "ms", "outage%"
     );
-    for file in files {
-        for trace in trace::read(file)? {
-            out.push_str(&line(&trace));
+    for path in files {
+        for file in trace_files(path)? {
+            for trace in trace::read(&file)? {
+                out.push_str(&line(&trace));
+            }
         }
     }
     print(&out)

@@ -19,6 +19,8 @@ use super::Content;
 const PARALLEL: usize = 8;
 /// A manifest or index above this size is refused.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// Longer content is a mistake in the manifest.
+const MOST_HOURS: u64 = 100;
 
 /// Reads a manifest: a path, or an `http(s)` URL.
 ///
@@ -99,7 +101,13 @@ async fn read(address: &str) -> anyhow::Result<Content> {
         tracks.push(Arc::new(track));
     }
     anyhow::ensure!(!tracks.is_empty(), "it has no track that can be played");
-    Ok(Content { name, tracks })
+    let content = Content { name, tracks };
+    let hours = content.duration().as_secs() / 3600;
+    anyhow::ensure!(
+        hours < MOST_HOURS,
+        "it lasts {hours} hours; {MOST_HOURS} are the most that is simulated"
+    );
+    Ok(content)
 }
 
 async fn all_sizes(

@@ -15,6 +15,9 @@ pub use model::Model;
 pub use movie::{Movie, MovieError};
 pub use spec::{Spec, SpecError};
 
+/// Rungs above this, in kbit/s, are mistakes, and too much for arithmetic.
+const MOST_KBPS: f64 = 1e8;
+
 /// A presentation to simulate: the main track and, where the manifest has one, its separate audio.
 #[derive(Clone, Debug)]
 pub struct Content {

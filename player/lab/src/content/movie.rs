@@ -7,7 +7,10 @@ use std::{
 
 use serde::Deserialize;
 
-use super::Content;
+use super::{Content, MOST_KBPS};
+
+/// A terabyte.
+const MOST_BITS: f64 = 8e12;
 
 /// `{"segment_duration_ms", "bitrates_kbps", "segment_sizes_bits"}`, as Sabre reads it.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,12 +27,12 @@ pub struct Movie {
 #[derive(Debug, thiserror::Error)]
 pub enum MovieError {
     /// It cannot be read.
-    #[error("reading the movie {}: {source}", path.display())]
+    #[error("reading the movie {}: {reason}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// It is not a movie.
     #[error("{}:{line}: {reason}", path.display())]
@@ -47,7 +50,7 @@ impl Movie {
     /// Reads and checks a file.
     pub fn read(path: &Path) -> Result<Self, MovieError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|source| MovieError::Io { path: path.to_owned(), source })?;
+            .map_err(|reason| MovieError::Io { path: path.to_owned(), reason })?;
         let bad = |line, reason| MovieError::Bad { path: path.to_owned(), line, reason };
         let movie: Self = serde_json::from_str(&text).map_err(|error| {
             let wanted = "segment_duration_ms, bitrates_kbps and segment_sizes_bits";
@@ -58,13 +61,13 @@ impl Movie {
     }
 
     fn check(&self) -> Result<(), String> {
-        if !(self.segment_duration_ms.is_finite() && self.segment_duration_ms > 0.0) {
-            return Err("segment_duration_ms must be above 0".to_owned());
+        if !(self.segment_duration_ms >= 1.0 && self.segment_duration_ms <= 3_600_000.0) {
+            return Err("segment_duration_ms must be from 1 to an hour".to_owned());
         }
         if self.bitrates_kbps.is_empty()
-            || self.bitrates_kbps.iter().any(|kbps| !(*kbps > 0.0 && kbps.is_finite()))
+            || self.bitrates_kbps.iter().any(|kbps| !(*kbps > 0.0 && *kbps <= MOST_KBPS))
         {
-            return Err("bitrates_kbps must hold numbers above 0".to_owned());
+            return Err("bitrates_kbps must hold numbers above 0, 100 Gbit/s at most".to_owned());
         }
         if !self.bitrates_kbps.is_sorted() {
             return Err("bitrates_kbps must rise".to_owned());
@@ -77,8 +80,8 @@ impl Movie {
             if sizes.len() != rungs {
                 return Err(format!("segment {at} has {} sizes; there are {rungs} bitrates", sizes.len()));
             }
-            if sizes.iter().any(|size| !(*size > 0.0 && size.is_finite())) {
-                return Err(format!("segment {at} has a size that is not above 0"));
+            if sizes.iter().any(|size| !(*size > 0.0 && *size <= MOST_BITS)) {
+                return Err(format!("segment {at} has a size that is not above 0, or above a terabyte"));
             }
         }
         Ok(())

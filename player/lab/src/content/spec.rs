@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Content, Model, Movie, MovieError};
+use super::{Content, MOST_KBPS, Model, Movie, MovieError};
 use crate::options;
 
 /// A description of content: `FILE.json` (a Sabre movie), or `cbr:KBPS,.../SEGMENT/LENGTH`, or
@@ -52,7 +52,7 @@ fn parse_model(text: &str, spread: f64) -> Result<Model, String> {
         .unwrap_or_default()
         .split(',')
         .map(|number| match number.trim().parse::<f64>() {
-            Ok(kbps) if kbps.is_finite() && kbps > 0.0 => Ok(kbps),
+            Ok(kbps) if kbps > 0.0 && kbps <= MOST_KBPS => Ok(kbps),
             _ => Err(format!("{number:?} is not a bitrate in kbit/s")),
         })
         .collect::<Result<_, _>>()?;

@@ -54,7 +54,8 @@ pub struct Row {
     pub figures: Figures,
 }
 
-/// Runs every trace of every set with every algorithm and buffer. Rows come in that order.
+/// Runs every trace of every set with every algorithm and buffer. Rows come in that order; when `progress` was stopped,
+/// only those of the sessions that had begun.
 ///
 /// # Errors
 /// There is no controller of one of the names.
@@ -71,6 +72,7 @@ pub fn run(sets: &[Set], options: &Options, progress: &Progress) -> Result<Vec<R
     }
     progress.expect(jobs.len());
     jobs.par_iter()
+        .filter(|_| !progress.is_stopped())
         .map(|(set, buffer, at, algorithm)| {
             let link = Link::new(&set.traces[*at]);
             let session = if *algorithm == ORACLE {

@@ -4,7 +4,7 @@ use std::{
     io::{IsTerminal as _, Write as _},
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -16,6 +16,7 @@ pub struct Progress {
     shown: bool,
     total: AtomicUsize,
     done: AtomicUsize,
+    stopped: AtomicBool,
     start: Instant,
     last: Mutex<Option<Instant>>,
 }
@@ -36,6 +37,7 @@ impl Progress {
             shown: false,
             total: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
             start: Instant::now(),
             last: Mutex::new(None),
         }
@@ -44,6 +46,21 @@ impl Progress {
     /// So many more steps are to come.
     pub fn expect(&self, count: usize) {
         self.total.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// No further step shall begin.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// [`stop`](Self::stop) was called.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Steps that are to be done in all.
+    pub fn total(&self) -> usize {
+        self.total.load(Ordering::Relaxed)
     }
 
     /// Steps done so far.

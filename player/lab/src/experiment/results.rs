@@ -41,7 +41,7 @@ pub fn write_csv(path: &Path, rows: &[Row]) -> anyhow::Result<()> {
 /// Quoted as in RFC 4180 where needed.
 fn cell(value: &serde_json::Value) -> String {
     match value {
-        serde_json::Value::String(text) if text.contains([',', '"', '\n']) => {
+        serde_json::Value::String(text) if text.contains([',', '"', '\n', '\r']) => {
             format!("\"{}\"", text.replace('"', "\"\""))
         }
         serde_json::Value::String(text) => text.clone(),

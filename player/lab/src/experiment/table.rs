@@ -112,6 +112,19 @@ pub fn plain(rows: &[Row]) -> String {
     if count_sets(&groups) > 1 {
         out.push_str(&overall(&groups, width));
     }
+    let broken: Vec<&Row> = rows.iter().filter(|row| !row.figures.finished).collect();
+    if let Some(first) = broken.first() {
+        let _ = writeln!(
+            out,
+            "\n{} of {} sessions did not get to the end (`finished` in the results), so their figures say little; the \
+             first: {} on {}, trace {:?}.",
+            broken.len(),
+            rows.len(),
+            first.algorithm,
+            first.set,
+            first.trace,
+        );
+    }
     out
 }
 

@@ -16,7 +16,7 @@ use crate::{
 #[derive(Args, Clone, Debug)]
 pub struct ProxyArgs {
     /// Server to forward to, e.g. `http://127.0.0.1:8080`. A path in it is put before every request's path.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = upstream)]
     pub upstream: Url,
     /// Where to listen. Port 0 takes a free one; the first line of output says which.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
@@ -28,7 +28,7 @@ pub struct ProxyArgs {
     #[arg(long, value_name = "RATE", value_parser = options::rate_kbps)]
     pub rate: Option<f64>,
     /// Delay before each response and at connection set-up, e.g. `40ms`; replaces the trace's.
-    #[arg(long, value_name = "TIME", value_parser = options::duration)]
+    #[arg(long, value_name = "TIME", value_parser = options::duration, allow_hyphen_values = true)]
     pub latency: Option<Duration>,
     /// When the trace begins.
     #[arg(long, value_enum, default_value_t = TraceStart::FirstRequest)]
@@ -90,6 +90,16 @@ pub enum UpstreamDown {
     Reset,
 }
 
+/// An address that requests can be forwarded to.
+fn upstream(text: &str) -> Result<Url, String> {
+    let wanted = "write http://host:port or https://host, perhaps with a path";
+    let url = Url::parse(text).map_err(|reason| format!("{reason}; {wanted}"))?;
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        other => Err(format!("nothing is forwarded to {other}: addresses; {wanted}")),
+    }
+}
+
 impl ProxyArgs {
     /// Options with defaults, for use as a library.
     pub fn new(upstream: Url) -> Self {
@@ -114,11 +124,37 @@ impl ProxyArgs {
         let trace = match (&self.trace, self.rate) {
             (Some(source), _) => Some(trace::read_one(source)?),
             (None, Some(kbps)) => Some(Trace::constant(kbps, 0.0).context("using --rate as a link")?),
+            // A link of its own for the delay alone; faster than anything that comes through here.
+            (None, None) if self.latency.is_some() => {
+                Some(Trace::constant(10e6, 0.0).context("making a link for --latency")?)
+            }
             (None, None) => None,
         };
         Ok(match (trace, self.latency) {
             (Some(trace), Some(latency)) => Some(trace.with_latency(latency.as_secs_f64() * 1000.0)),
             (trace, _) => trace,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_be_forwarded_to_is_an_upstream() {
+        assert_eq!(upstream("http://127.0.0.1:8080/base").unwrap().port(), Some(8080));
+        for bad in ["", "nonsense", "localhost:8080", "ftp://h/", "file:///a", "http://"] {
+            let error = upstream(bad).expect_err(bad);
+            assert!(error.contains("write http://"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_delay_alone_is_a_link_too() {
+        let mut args = ProxyArgs::new(upstream("http://127.0.0.1:8080").unwrap());
+        assert!(args.load_trace().unwrap().is_none());
+        args.latency = Some(Duration::from_millis(40));
+        assert_eq!(args.load_trace().unwrap().map(|trace| trace.points()[0].latency_ms), Some(40.0));
     }
 }

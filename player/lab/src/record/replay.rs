@@ -52,7 +52,7 @@ pub enum RebuildError {
     #[error("the record has no complete segment of the main track")]
     NoSegments,
     /// The link came to nothing.
-    #[error("the record's downloads make no link: {0}")]
+    #[error("the record's downloads make no link")]
     NoLink(#[from] crate::trace::Invalid),
 }
 
@@ -76,7 +76,7 @@ impl Replay {
                 matches!(entry.event, Event::Segment { track: TrackKind::Video, sized: true, .. })
             }),
             circumstances: circumstances::of(entries, &content, start_ms),
-            shown: Duration::from_secs_f64(shown_s(entries).max(0.0)),
+            shown: time(shown_s(entries)),
             content,
             start_ms,
         })
@@ -111,6 +111,11 @@ impl Replay {
         };
         Content { name: self.content.name.clone(), tracks: self.content.tracks.iter().map(cut).collect() }
     }
+}
+
+/// Seconds of a record as a time; thirty years at most.
+fn time(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.clamp(0.0, 1e9)).unwrap_or_default()
 }
 
 /// The furthest that was shown, in seconds.
@@ -187,12 +192,7 @@ fn track(entries: &[Entry], kind: TrackKind) -> Result<Track, RebuildError> {
                     .unwrap_or(rate * 125.0 * length)
                     .max(1.0) as u64
             });
-            SegmentInfo {
-                start: Duration::from_secs_f64(start),
-                duration: Duration::from_secs_f64(length),
-                sizes: sizes.collect(),
-                gap: false,
-            }
+            SegmentInfo { start: time(start), duration: time(length), sizes: sizes.collect(), gap: false }
         })
         .collect();
     Ok(Track { kind, ladder, first_index: first, segments })

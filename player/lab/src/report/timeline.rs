@@ -36,6 +36,8 @@ pub struct Timeline {
 
 /// Buffer levels are shown this often at most, in seconds.
 const BUFFER_STEP_S: f64 = 0.5;
+/// The link is drawn for a day at most: a session on a dead one goes on for longer.
+const LONGEST_LINK_S: f64 = 86_400.0;
 
 fn short(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
@@ -56,7 +58,7 @@ impl Timeline {
             algorithm: algorithm.to_owned(),
             end_s: short(end_s),
             ladder: Vec::new(),
-            link: (0..end_s.ceil() as u32)
+            link: (0..end_s.ceil().min(LONGEST_LINK_S) as u32)
                 .map(|second| {
                     let from = f64::from(second) * 1000.0;
                     link.mean_kbps(from, from + 1000.0).round()
@@ -106,6 +108,10 @@ impl Timeline {
                 Event::StallEnd { .. } => {
                     if let Some(from) = stall.take() {
                         timeline.stalls.push((from, t));
+                        // Nothing is played in a stall: the level stays until it jumps.
+                        if let Some((_, level)) = timeline.buffer.last().copied() {
+                            timeline.buffer.push((t, level));
+                        }
                     }
                 }
                 _ => {}

@@ -15,18 +15,59 @@ enum Column {
     Ignored,
 }
 
+/// By name and unit, however they are written: `time_s`, `Time [s]`, `Bandwidth (Mbit/s)`, `rtt ms` ...
 fn column(name: &str) -> Column {
-    match name.trim().trim_matches('"').to_ascii_lowercase().as_str() {
-        "duration_ms" => Column::Duration(1.0),
-        "duration_s" | "duration" => Column::Duration(1000.0),
-        "time_ms" | "t_ms" | "timestamp_ms" => Column::Time(1.0),
-        "time_s" | "t_s" | "time" | "timestamp" => Column::Time(1000.0),
-        "bps" => Column::Rate(1e-3),
-        "kbps" | "bandwidth_kbps" | "throughput_kbps" => Column::Rate(1.0),
-        "mbps" | "bandwidth_mbps" | "throughput_mbps" => Column::Rate(1000.0),
-        "latency_ms" | "rtt_ms" | "delay_ms" => Column::Latency,
+    let name = plain(name).to_ascii_lowercase().replace("/s", "ps").replace("bit", "b");
+    let words: Vec<&str> =
+        name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
+    let (what, unit) = match words[..] {
+        ["bps" | "kbps" | "mbps" | "gbps"] => ("rate", words.first().copied()),
+        [what] => (what, None),
+        [what, unit] => (what, Some(unit)),
+        _ => return Column::Ignored,
+    };
+    match (what, unit) {
+        ("duration", Some("ms")) => Column::Duration(1.0),
+        ("duration", None | Some("s" | "sec")) => Column::Duration(1000.0),
+        ("time" | "t" | "timestamp", Some("ms")) => Column::Time(1.0),
+        ("time" | "t" | "timestamp", None | Some("s" | "sec")) => Column::Time(1000.0),
+        ("rate" | "bandwidth" | "throughput" | "bitrate" | "download", Some(unit)) => match unit {
+            "bps" => Column::Rate(1e-3),
+            "kbps" => Column::Rate(1.0),
+            "mbps" => Column::Rate(1e3),
+            "gbps" => Column::Rate(1e6),
+            _ => Column::Ignored,
+        },
+        ("latency" | "rtt" | "delay", None | Some("ms")) => Column::Latency,
         _ => Column::Ignored,
     }
+}
+
+/// A cell without blanks and quotes around it.
+fn plain(cell: &str) -> &str {
+    cell.trim().trim_matches('"').trim()
+}
+
+/// What stands between the cells of a table with this head.
+fn separator(head: &str) -> fn(char) -> bool {
+    if head.contains('\t') {
+        |c| c == '\t'
+    } else if head.contains(';') {
+        |c| c == ';'
+    } else if head.contains(',') {
+        |c| c == ','
+    } else {
+        char::is_whitespace
+    }
+}
+
+fn columns(head: &str) -> Vec<Column> {
+    head.split(separator(head)).map(column).collect()
+}
+
+/// The line names columns, whatever stands between them.
+pub(super) fn is_head(line: &str) -> bool {
+    columns(line).iter().any(|column| *column != Column::Ignored)
 }
 
 pub(super) fn parse(text: &str) -> Result<Vec<Point>, BadLine> {
@@ -36,7 +77,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Point>, BadLine> {
         .map(|(at, line)| (at + 1, line.trim()))
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let (head_line, head) = lines.next().ok_or_else(|| BadLine::new(1, "the table is empty"))?;
-    let columns: Vec<Column> = head.split(',').map(column).collect();
+    let separator = separator(head);
+    let columns = columns(head);
     let time_at = columns.iter().find(|c| matches!(c, Column::Duration(_) | Column::Time(_)));
     let has_rate = columns.iter().any(|c| matches!(c, Column::Rate(_)));
     let (Some(time_at), true) = (time_at.copied(), has_rate) else {
@@ -51,7 +93,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Point>, BadLine> {
     for (line, row) in lines {
         let mut point = Point { duration_ms: 0.0, kbps: 0.0, latency_ms: 0.0 };
         let mut start = None;
-        let cells: Vec<&str> = row.split(',').collect();
+        let cells: Vec<&str> = row.split(separator).collect();
         if cells.len() < columns.len() {
             return Err(BadLine::new(
                 line,
@@ -62,9 +104,13 @@ pub(super) fn parse(text: &str) -> Result<Vec<Point>, BadLine> {
             if *column == Column::Ignored {
                 continue;
             }
-            let cell = cell.trim();
-            let value: f64 =
-                cell.parse().map_err(|_| BadLine::new(line, format!("{cell:?} is not a number")))?;
+            let cell = plain(cell);
+            // Where commas are not between the cells, one may stand for the decimal point.
+            let value: f64 = match cell.split_once(',') {
+                Some((whole, part)) if !separator(',') => format!("{whole}.{part}").parse(),
+                _ => cell.parse(),
+            }
+            .map_err(|_| BadLine::new(line, format!("{cell:?} is not a number")))?;
             if !value.is_finite() || (value < 0.0 && !matches!(column, Column::Time(_))) {
                 return Err(BadLine::new(line, format!("{cell} must be a number not below 0")));
             }
@@ -89,6 +135,10 @@ pub(super) fn parse(text: &str) -> Result<Vec<Point>, BadLine> {
             }
             last_start = Some(start);
         }
+        // How long a row lasts, the next one may say.
+        let known =
+            Point { duration_ms: if point.duration_ms > 0.0 { point.duration_ms } else { 1.0 }, ..point };
+        known.check(points.len() + 1).map_err(|invalid| BadLine::new(line, invalid.to_string()))?;
         points.push(point);
     }
     if matches!(time_at, Column::Time(_)) {

@@ -26,6 +26,23 @@ pub struct Point {
     pub latency_ms: f64,
 }
 
+impl Point {
+    /// Says what is wrong with it as the point of this number, counted from 1.
+    fn check(&self, index: usize) -> Result<(), Invalid> {
+        let bad = |field, value, wanted| Err(Invalid::Point { index, field, value, wanted });
+        if !(self.duration_ms > 0.0 && self.duration_ms <= MOST_MS) {
+            return bad("duration_ms", self.duration_ms, "a number above 0, a year at most");
+        }
+        if !(0.0..=MOST_KBPS).contains(&self.kbps) {
+            return bad("kbps", self.kbps, "a number from 0 to a billion (1 Tbit/s)");
+        }
+        if !(0.0..=MOST_LATENCY_MS).contains(&self.latency_ms) {
+            return bad("latency_ms", self.latency_ms, "a number from 0 to an hour");
+        }
+        Ok(())
+    }
+}
+
 /// A named network trace; never empty, and never an outage for ever.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
@@ -40,7 +57,7 @@ pub enum Invalid {
     #[error("it has no points")]
     Empty,
     /// A point has a field that cannot be.
-    #[error("point {index} has {field} {value}; wanted {wanted}")]
+    #[error("point {index} has {field} {value:?}; wanted {wanted}")]
     Point {
         /// Which point, counted from 1.
         index: usize,
@@ -56,23 +73,19 @@ pub enum Invalid {
     Dead,
 }
 
+/// Beyond these a figure is a mistake in the file (a wrong unit), or made to cost time.
+const MOST_MS: f64 = 366.0 * 24.0 * 3_600_000.0;
+const MOST_KBPS: f64 = 1e9;
+const MOST_LATENCY_MS: f64 = 3_600_000.0;
+
 impl Trace {
-    /// Checks the points: durations above zero, rates and latencies finite and not negative, not all zero.
+    /// Checks the points: durations above zero, rates and latencies not negative and within reason, not all zero.
     pub fn new(name: impl Into<String>, points: Vec<Point>) -> Result<Self, Invalid> {
         if points.is_empty() {
             return Err(Invalid::Empty);
         }
         for (at, point) in points.iter().enumerate() {
-            let bad = |field, value, wanted| Err(Invalid::Point { index: at + 1, field, value, wanted });
-            if !(point.duration_ms.is_finite() && point.duration_ms > 0.0) {
-                return bad("duration_ms", point.duration_ms, "a number above 0");
-            }
-            if !(point.kbps.is_finite() && point.kbps >= 0.0) {
-                return bad("kbps", point.kbps, "a number not below 0");
-            }
-            if !(point.latency_ms.is_finite() && point.latency_ms >= 0.0) {
-                return bad("latency_ms", point.latency_ms, "a number not below 0");
-            }
+            point.check(at + 1)?;
         }
         if points.iter().all(|point| point.kbps == 0.0) {
             return Err(Invalid::Dead);

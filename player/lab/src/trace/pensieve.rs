@@ -31,11 +31,10 @@ pub(super) fn parse(text: &str) -> Result<Vec<Point>, BadLine> {
             if time <= last {
                 return Err(BadLine::new(at + 1, format!("time {time} does not come after {last}")));
             }
-            points.push(Point {
-                duration_ms: (time - last) * 1000.0,
-                kbps: mbps * 1000.0,
-                latency_ms: LATENCY_MS,
-            });
+            let point =
+                Point { duration_ms: (time - last) * 1000.0, kbps: mbps * 1000.0, latency_ms: LATENCY_MS };
+            point.check(points.len() + 1).map_err(|invalid| BadLine::new(at + 1, invalid.to_string()))?;
+            points.push(point);
         }
         last = Some(time);
     }

@@ -1,6 +1,7 @@
 //! Reading and writing traces in the field's formats; each format is described in `docs/lab.md`.
 
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     path::{Path, PathBuf},
 };
@@ -26,12 +27,12 @@ pub enum Format {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file cannot be opened or read.
-    #[error("reading the trace {}: {source}", path.display())]
+    #[error("reading the trace {}: {reason}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// It was read, but it is not right.
     #[error("{}:{line}: {reason}", path.display())]
@@ -86,7 +87,7 @@ impl Format {
             Self::Weir
         } else if first.starts_with('[') {
             Self::Sabre
-        } else if first.contains(',') {
+        } else if first.contains([',', ';']) || csv::is_head(first) {
             Self::Csv
         } else if first.split_whitespace().count() >= 2 {
             Self::Pensieve
@@ -136,13 +137,30 @@ impl Format {
 
 /// All traces of a file.
 pub fn read(path: &Path) -> Result<Vec<Trace>, ReadError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+    let bad = |bad: BadLine| ReadError::Bad { path: path.to_owned(), line: bad.line, reason: bad.reason };
+    let bytes = std::fs::read(path).map_err(|reason| ReadError::Io { path: path.to_owned(), reason })?;
+    let text = &*to_text(&bytes).map_err(bad)?;
     let name = path.file_stem().map_or_else(|| "trace".into(), |name| name.to_string_lossy());
-    Format::guess(path, &text).parse(&text, &name).map_err(|bad| ReadError::Bad {
-        path: path.to_owned(),
-        line: bad.line,
-        reason: bad.reason,
+    Format::guess(path, text).parse(text, &name).map_err(bad)
+}
+
+/// UTF-8, with or without a mark; UTF-16 with one, as spreadsheets write it.
+fn to_text(bytes: &[u8]) -> Result<Cow<'_, str>, BadLine> {
+    let utf16 = |bytes: &[u8], read: fn([u8; 2]) -> u16| -> Cow<'_, str> {
+        let units = bytes.chunks_exact(2).filter_map(|pair| Some(read(pair.try_into().ok()?)));
+        char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect::<String>().into()
+    };
+    match bytes {
+        [0xFF, 0xFE, rest @ ..] => return Ok(utf16(rest, u16::from_le_bytes)),
+        [0xFE, 0xFF, rest @ ..] => return Ok(utf16(rest, u16::from_be_bytes)),
+        [0x1F, 0x8B, ..] => return Err(BadLine::new(1, "the file is compressed with gzip; unpack it")),
+        _ => {}
+    }
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    std::str::from_utf8(text).map(Cow::Borrowed).map_err(|error| {
+        let before = text.get(..error.valid_up_to()).unwrap_or_default();
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        BadLine::new(line, "the file is no text in UTF-8; is it a trace?")
     })
 }
 

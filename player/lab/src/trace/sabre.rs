@@ -22,9 +22,7 @@ impl TryFrom<Raw> for Period {
     fn try_from(raw: Raw) -> Result<Self, String> {
         let point =
             Point { duration_ms: raw.duration_ms, kbps: raw.bandwidth_kbps, latency_ms: raw.latency_ms };
-        // An outage alone is no trace, but it may be a part of one.
-        let check = Point { kbps: if point.kbps == 0.0 { 1.0 } else { point.kbps }, ..point };
-        Trace::new("", vec![check]).map_err(|invalid| invalid.to_string())?;
+        point.check(1).map_err(|invalid| invalid.to_string())?;
         Ok(Self(point))
     }
 }

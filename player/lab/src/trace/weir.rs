@@ -13,7 +13,10 @@ struct Line {
 
 pub(super) fn parse(text: &str) -> Result<Vec<Trace>, BadLine> {
     let mut traces = Vec::new();
-    for (at, line) in text.lines().enumerate() {
+    // One trace that something wrote over several lines.
+    let whole = serde_json::from_str::<serde_json::Value>(text).ok().filter(|_| text.trim().contains('\n'));
+    let whole = whole.map(|value| value.to_string());
+    for (at, line) in whole.as_deref().unwrap_or(text).lines().enumerate() {
         if line.trim().is_empty() {
             continue;
         }

@@ -31,10 +31,13 @@ impl Run {
 pub(crate) struct Timeline(Vec<Run>);
 
 impl Timeline {
-    /// Takes `S` elements as (`@t`, `@d`, `@r`). A `@t` that goes back is moved to the end of what stands before it.
+    /// Takes `S` elements as (`@t`, `@d`, `@r`). A `@t` within the segment before it is believed, for it is part of the
+    /// address (packagers round); one that goes back further is moved to the end of what stands before it.
     pub(crate) fn new(entries: impl Iterator<Item = (Option<u64>, u64, i64)>) -> Self {
         let mut runs: Vec<Run> = Vec::new();
         let mut end = 0_u64;
+        // Start of the last segment so far.
+        let mut last = None;
         let mut index = 0_u64;
         for (time, duration, repeat) in entries {
             if let Some(open) = runs.last_mut().filter(|run| run.count.is_none()) {
@@ -45,13 +48,27 @@ impl Timeline {
                 open.count = Some(count);
                 index = index.saturating_add(count);
                 end = until;
+                last = Some(until.saturating_sub(1));
             }
             let duration = duration.max(1);
-            let time = time.unwrap_or(end).max(end);
+            let time = match time {
+                Some(time) if last.is_none_or(|last| time > last) => time,
+                other => other.unwrap_or(end).max(end),
+            };
             let count = u64::try_from(repeat).ok().map(|repeat| repeat.saturating_add(1));
-            runs.push(Run { time, duration, count, index });
+            // Many packagers write each segment on its own: those that go on alike are one run.
+            let alike = runs.last_mut().filter(|run| {
+                let until = run.count.map(|known| u128::from(known) * u128::from(run.duration));
+                run.duration == duration
+                    && until.is_some_and(|until| u128::from(run.time) + until == u128::from(time))
+            });
+            match (alike.map(|run| &mut run.count), count) {
+                (Some(Some(known)), Some(more)) => *known = known.saturating_add(more),
+                _ => runs.push(Run { time, duration, count, index }),
+            }
             if let Some(count) = count {
                 end = time.saturating_add(duration.saturating_mul(count));
+                last = Some(end.saturating_sub(duration).max(time));
                 index = index.saturating_add(count);
             }
         }
@@ -138,6 +155,8 @@ pub(crate) struct Addressing {
     pub(crate) index_range: Option<Range<u64>>,
     pub(crate) timeline: Option<Arc<Timeline>>,
     pub(crate) list: Option<Arc<Vec<ListEntry>>>,
+    /// `@eptDelta`: how much later than the Period's start the first segment of a plain `@duration` starts, in ticks.
+    pub(crate) ept_delta: Option<i64>,
     /// `@availabilityTimeOffset` in seconds; infinite for `INF`.
     pub(crate) early: Option<f64>,
     /// `@availabilityTimeComplete` is not false.
@@ -157,6 +176,10 @@ impl Addressing {
         self.start_number.unwrap_or(1)
     }
 
+    fn ept(&self) -> i64 {
+        self.ept_delta.unwrap_or(0)
+    }
+
     /// Ticks in `time`, rounded up.
     fn ticks_in(&self, time: Duration) -> u128 {
         (time.as_nanos() * u128::from(self.timescale())).div_ceil(1_000_000_000)
@@ -167,7 +190,7 @@ impl Addressing {
         match (&self.timeline, self.duration) {
             (Some(timeline), _) => Some(timeline.clone()),
             (None, Some(duration)) if duration > 0 => {
-                Some(Arc::new(Timeline::constant(self.offset(), duration)))
+                Some(Arc::new(Timeline::constant(self.offset().saturating_add_signed(self.ept()), duration)))
             }
             _ => None,
         }
@@ -187,9 +210,15 @@ impl Addressing {
                 let Some(timeline) = self.timeline() else { return Some(0..by_number.unwrap_or(1)) };
                 let offset = u128::from(self.offset());
                 let first = self.first();
-                let end = match period {
-                    Some(period) => Some(timeline.starting_before(offset + self.ticks_in(period))),
-                    None => timeline.total(),
+                let end = match (period, self.duration) {
+                    // Without a list of times, in numbers that may be below zero.
+                    (Some(period), Some(duration)) if self.timeline.is_none() => {
+                        let span = self.ticks_in(period).cast_signed() - i128::from(self.ept());
+                        let count = span.max(0).cast_unsigned().div_ceil(u128::from(duration.max(1)));
+                        Some(u64::try_from(count).unwrap_or(u64::MAX))
+                    }
+                    (Some(period), _) => Some(timeline.starting_before(offset + self.ticks_in(period))),
+                    (None, _) => timeline.total(),
                 };
                 let end = [end, by_number, listed].into_iter().flatten().min()?;
                 Some(first.min(end)..end)
@@ -197,12 +226,40 @@ impl Addressing {
         }
     }
 
+    /// Segments that the manifest names for a Period that lasts for `period`: as [`indices`](Self::indices), but what
+    /// is listed one by one is not lost to a Period whose length is rounded down (a last segment that ends within a
+    /// second of its end), nor to times that all lie outside of it.
+    pub(crate) fn listed(&self, period: Option<Duration>) -> Option<Range<u64>> {
+        let inside = self.indices(period)?;
+        let Some(total) = self.timeline.as_ref().and_then(|timeline| timeline.total()) else {
+            return Some(inside);
+        };
+        let whole = self.indices(None)?.end.min(total);
+        if inside.is_empty() {
+            return Some(0..whole);
+        }
+        let rounded = |period: Duration| {
+            let (time, length) = self.timeline.as_ref()?.at(inside.end)?;
+            let limit =
+                u128::from(self.offset()) + self.ticks_in(period.saturating_add(Duration::from_secs(1)));
+            (u128::from(time) + u128::from(length) < limit).then_some(whole)
+        };
+        let end = period
+            .filter(|_| whole.checked_sub(1) == Some(inside.end))
+            .and_then(rounded)
+            .unwrap_or(inside.end);
+        Some(inside.start..end)
+    }
+
     /// Start, from the Period's start, and length of segment `index`, both possibly cut by the Period; with its start
     /// in ticks of media time.
     pub(crate) fn span(&self, timeline: Option<&Timeline>, index: u64) -> Option<(Duration, Duration, u64)> {
         let (time, length) = timeline?.at(index)?;
         let scale = self.timescale();
-        let start = i128::from(time) - i128::from(self.offset());
+        // With a shift that the unsigned time cannot hold.
+        let shifted = i128::from(self.offset()) + i128::from(self.ept());
+        let lost = if self.timeline.is_none() { shifted.min(0) } else { 0 };
+        let start = i128::from(time) - i128::from(self.offset()) + lost;
         let end = start + i128::from(length);
         let clip = |at: i128| ticks(u128::try_from(at).unwrap_or(0), scale);
         Some((clip(start), clip(end).saturating_sub(clip(start)), time))
@@ -251,7 +308,11 @@ impl Addressing {
 
     /// Index of the first segment with media inside the Period.
     pub(crate) fn first(&self) -> u64 {
-        self.timeline.as_ref().map_or(0, |timeline| timeline.ending_by(u128::from(self.offset())))
+        match (&self.timeline, self.duration) {
+            (Some(timeline), _) => timeline.ending_by(u128::from(self.offset())),
+            (None, Some(duration)) => self.ept().min(0).unsigned_abs() / duration.max(1),
+            (None, None) => 0,
+        }
     }
 
     /// Which segments there are depends on the time of day (in a dynamic MPD).
@@ -295,6 +356,33 @@ mod tests {
     }
 
     #[test]
+    fn segments_that_go_on_alike_are_one_run() {
+        let line = timeline(&[
+            (Some(5), 10, 0),
+            (None, 10, 1),
+            (Some(35), 10, 0),
+            (Some(46), 10, 0),
+            (None, 10, -1),
+        ]);
+        assert_eq!(line.0.len(), 3);
+        let starts: Vec<_> = (0..7).filter_map(|index| line.at(index)).map(|(start, _)| start).collect();
+        assert_eq!(starts, [5, 15, 25, 35, 46, 56, 66]);
+        assert_eq!((line.total(), line.starting_before(46), line.ending_by(45)), (None, 4, 4));
+        // An open one that ends within a segment does not go on.
+        let cut = timeline(&[(Some(0), 10, -1), (Some(25), 10, 0)]);
+        assert_eq!((cut.total(), cut.at(2), cut.at(3)), (Some(4), Some((20, 10)), Some((25, 10))));
+    }
+
+    #[test]
+    fn a_time_that_overlaps_a_little_is_part_of_the_address() {
+        let line = timeline(&[(Some(0), 41, 1), (Some(80), 40, 0), (Some(10), 5, 0)]);
+        assert_eq!(line.total(), Some(4));
+        let starts: Vec<_> = (0..4).filter_map(|index| line.at(index)).map(|(start, _)| start).collect();
+        assert_eq!(starts, [0, 41, 80, 120]);
+        assert_eq!((line.starting_before(80), line.starting_before(81)), (2, 3));
+    }
+
+    #[test]
     fn hostile_timelines_stay_cheap() {
         let line = timeline(&[(Some(u64::MAX), u64::MAX, i64::MAX), (Some(0), 0, -1), (None, 1, i64::MAX)]);
         assert!(line.starting_before(u128::MAX) > 0);
@@ -315,5 +403,52 @@ mod tests {
         assert_eq!(addressing.indices(None), None);
         let limited = Addressing { end_number: Some(2), ..addressing };
         assert_eq!(limited.indices(Some(Duration::from_secs(12))), Some(0..2));
+    }
+
+    #[test]
+    fn a_first_segment_may_start_before_or_after_its_period() {
+        let template = |ept: i64, offset: u64| Addressing {
+            kind: Kind::Template,
+            timescale: Some(1000),
+            duration: Some(4000),
+            offset: Some(offset),
+            ept_delta: Some(ept),
+            media: Some("$Number$.m4s".into()),
+            ..Addressing::default()
+        };
+        let twelve = Some(Duration::from_secs(12));
+        assert_eq!(template(-1000, 0).indices(twelve), Some(0..4));
+        assert_eq!(template(-1000, 90_000).indices(twelve), Some(0..4));
+        assert_eq!(template(-9000, 0).indices(twelve), Some(2..6));
+        assert_eq!(template(4000, 0).indices(twelve), Some(0..2));
+        assert_eq!(template(i64::MIN, u64::MAX).indices(twelve).map(|r| r.start), Some((1 << 63) / 4000));
+        for offset in [0, 90_000] {
+            let early = template(-1000, offset);
+            let line = early.timeline();
+            let second = early.span(line.as_deref(), 1).map(|(start, length, _)| (start, length));
+            assert_eq!(second, Some((Duration::from_secs(3), Duration::from_secs(4))), "{offset}");
+        }
+    }
+
+    #[test]
+    fn what_is_listed_one_by_one_is_not_lost_to_a_rounded_period() {
+        let listed = |entries: &[(Option<u64>, u64, i64)], offset: u64, millis: u64| {
+            let addressing = Addressing {
+                kind: Kind::Template,
+                timescale: Some(1000),
+                offset: Some(offset),
+                media: Some("$Time$".into()),
+                timeline: Some(Arc::new(timeline(entries))),
+                ..Addressing::default()
+            };
+            addressing.listed(Some(Duration::from_millis(millis)))
+        };
+        let short_last: &[_] = &[(Some(0), 2000, 4), (None, 23, 0)];
+        assert_eq!(listed(short_last, 0, 10_000), Some(0..6), "10.023 s, written as 10 s");
+        assert_eq!(listed(short_last, 0, 8_000), Some(0..4), "two too many are no rounding");
+        assert_eq!(listed(&[(Some(0), 2000, 5)], 0, 10_000), Some(0..5), "a whole segment too many");
+        assert_eq!(listed(&[(None, 2000, 2)], 90_000, 6_000), Some(0..3), "all of it outside");
+        assert_eq!(listed(&[(Some(0), 2000, 9)], 4_000, 6_000), Some(2..5), "a cut on both sides");
+        assert_eq!(listed(&[(Some(0), 2000, -1)], 0, 5_000), Some(0..3), "open");
     }
 }

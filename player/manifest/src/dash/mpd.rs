@@ -135,6 +135,9 @@ impl Mpd {
     }
 
     pub(crate) fn parse(text_of: &str, url: &Url) -> Result<Self, Error> {
+        // An XML declaration must stand first, but blank lines before it do occur.
+        let declared = xml::declared(text_of.trim_start())?;
+        let text_of = &*declared;
         let document = xml::document(text_of)?;
         let root = document.root_element();
         if root.tag_name().name() != "MPD" {
@@ -164,7 +167,8 @@ impl Mpd {
                 })
                 .take(100)
                 .collect(),
-            location: child(root, "Location").and_then(|location| url.join(location.text()?.trim()).ok()),
+            location: child(root, "Location")
+                .and_then(|location| url.join(xml::content(location).trim()).ok()),
             mirrors: Vec::new(),
             periods: Vec::new(),
             warnings: Warnings::default(),
@@ -186,9 +190,15 @@ impl Mpd {
             };
             let next = starts.get(at + 1).copied().flatten();
             let is_last = at + 1 == nodes.len();
+            // Some packagers count the whole duration from the first Period, not from zero.
+            let till = |whole: Duration| {
+                let first = starts.first().copied().flatten().unwrap_or_default();
+                let from = if whole > start { start } else { start.saturating_sub(first) };
+                whole.checked_sub(from).filter(|length| !length.is_zero())
+            };
             let length = duration(*node, "duration")?
                 .or_else(|| Some(next?.saturating_sub(start)))
-                .or_else(|| if is_last { Some(mpd.duration?.saturating_sub(start)) } else { None });
+                .or_else(|| mpd.duration.filter(|_| is_last).and_then(till));
             end = length.map(|length| start.saturating_add(length).min(time::LONGEST));
             let period = period(*node, start, length, &base, &mut warnings)?;
             for representation in period.sets.iter().flat_map(|set| &set.representations) {
@@ -230,14 +240,18 @@ impl Base {
     /// The base for what is inside `node`: its first BaseURL counts, those beside it are kept for when that fails.
     fn below(&self, node: Node<'_, '_>, warnings: &mut Warnings) -> Self {
         let Some(element) = child(node, "BaseURL") else { return self.clone() };
-        let reference = element.text().unwrap_or_default().trim();
-        let reference = reference.get(..LONGEST_TEXT).unwrap_or(reference);
+        let written = |element: Node<'_, '_>| {
+            let mut reference = xml::content(element).trim().to_owned();
+            if reference.len() > LONGEST_TEXT {
+                reference
+                    .truncate((0..=LONGEST_TEXT).rfind(|at| reference.is_char_boundary(*at)).unwrap_or(0));
+            }
+            reference
+        };
+        let reference = &*written(element);
         match self.url.join(reference) {
             Ok(url) => {
-                let all = children(node, "BaseURL").filter_map(|base| {
-                    let reference = base.text().unwrap_or_default().trim();
-                    self.url.join(reference.get(..LONGEST_TEXT).unwrap_or(reference)).ok()
-                });
+                let all = children(node, "BaseURL").filter_map(|base| self.url.join(&written(base)).ok());
                 let mut mirrors = self.mirrors.borrow_mut();
                 if mirrors.len() < mirror::MOST
                     && let Some(mirror) = Mirror::new(all)
@@ -302,7 +316,9 @@ fn adaptation_set(
         let addressing = addressing(representation_node, &inherited)?;
         let either = |name: &str| text(representation_node, name).or_else(|| text(node, name));
         let small = |name: &str| either(name).and_then(|value| value.parse::<u32>().ok());
-        let bandwidth = text(representation_node, "bandwidth").and_then(|rate| rate.parse().ok());
+        // A fraction is not allowed, but occurs.
+        let bandwidth = text(representation_node, "bandwidth")
+            .and_then(|rate| rate.split_once('.').map_or(rate, |(whole, _)| whole).parse().ok());
         if bandwidth.is_none() {
             warnings.push(representation_node.range().start, || {
                 "Representation has no @bandwidth, which it must have".into()
@@ -395,6 +411,7 @@ fn addressing(node: Node<'_, '_>, inherited: &Addressing) -> Result<Addressing, 
         Addressing {
             timescale: inherited.timescale,
             offset: inherited.offset,
+            ept_delta: inherited.ept_delta,
             duration: inherited.duration,
             start_number: inherited.start_number,
             timeline: inherited.timeline.clone(),
@@ -414,6 +431,7 @@ fn addressing(node: Node<'_, '_>, inherited: &Addressing) -> Result<Addressing, 
             Some(whole.parse().map_err(|_| xml::wrong(element, "duration", "a whole number", duration))?);
         out.timeline = None;
     }
+    out.ept_delta = text(element, "eptDelta").and_then(|delta| delta.parse().ok()).or(out.ept_delta);
     out.early = text(element, "availabilityTimeOffset")
         .and_then(|early| if early == "INF" { Some(f64::INFINITY) } else { early.parse().ok() })
         .or(out.early);
@@ -433,25 +451,20 @@ fn addressing(node: Node<'_, '_>, inherited: &Addressing) -> Result<Addressing, 
         out.init = Some(Named { url, range: xml::range(init, "range") });
     }
     if let Some(timeline) = child(element, "SegmentTimeline") {
-        let mut entries = Vec::new();
-        for entry in children(timeline, "S") {
-            // There may be millions: one walk over the attributes instead of a search for each.
-            let (mut time, mut length, mut repeat) = (None, None, 0);
-            for attribute in entry.attributes() {
-                let value = attribute.value().trim();
-                let wrong = |_| xml::wrong(entry, attribute.name(), "a whole number", value);
-                match attribute.name() {
-                    "t" => time = Some(value.parse().map_err(wrong)?),
-                    "d" => length = Some(value.parse().map_err(wrong)?),
-                    "r" => repeat = value.parse().map_err(wrong)?,
-                    _ => {}
-                }
+        // There may be millions, which are not kept beside the timeline.
+        let mut problem = None;
+        let entries = children(timeline, "S").map_while(|entry| match run(entry) {
+            Ok(run) => Some(run),
+            Err(error) => {
+                problem = Some(error);
+                None
             }
-            let length = length
-                .ok_or_else(|| Error::syntax(xml::line(entry), "S has no @d, the segment's duration"))?;
-            entries.push((time, length, repeat));
+        });
+        let timeline = Timeline::new(entries);
+        if let Some(problem) = problem {
+            return Err(problem);
         }
-        out.timeline = Some(Arc::new(Timeline::new(entries.into_iter())));
+        out.timeline = Some(Arc::new(timeline));
     }
     if kind == Kind::List {
         let list: Vec<ListEntry> = children(element, "SegmentURL")
@@ -465,4 +478,23 @@ fn addressing(node: Node<'_, '_>, inherited: &Addressing) -> Result<Addressing, 
         }
     }
     Ok(out)
+}
+
+/// `@t`, `@d` and `@r` of an `S`.
+fn run(entry: Node<'_, '_>) -> Result<(Option<u64>, u64, i64), Error> {
+    // One walk over the attributes instead of a search for each.
+    let (mut time, mut length, mut repeat) = (None, None, 0);
+    for attribute in entry.attributes().filter(|attribute| attribute.namespace().is_none()) {
+        let value = attribute.value().trim();
+        let wrong = |_| xml::wrong(entry, attribute.name(), "a whole number", value);
+        match attribute.name() {
+            "t" => time = Some(value.parse().map_err(wrong)?),
+            "d" => length = Some(value.parse().map_err(wrong)?),
+            "r" => repeat = value.parse().map_err(wrong)?,
+            _ => {}
+        }
+    }
+    let length =
+        length.ok_or_else(|| Error::syntax(xml::line(entry), "S has no @d, the segment's duration"))?;
+    Ok((time, length, repeat))
 }

@@ -536,9 +536,9 @@ fn available(
     let complete = timeline.ending_by(to_ticks(inside.saturating_add(early)));
     let end = match while_made(addressing) {
         // The one that is being made, and no further one.
-        Some(early) => {
-            timeline.ending_by(to_ticks(inside.saturating_add(early))).clamp(complete, complete + 1)
-        }
+        Some(early) => timeline
+            .ending_by(to_ticks(inside.saturating_add(early)))
+            .clamp(complete, complete.saturating_add(1)),
         None => complete,
     };
     let start = match window {

@@ -49,8 +49,9 @@ pub(crate) fn fill(template: &str, values: Values<'_>) -> String {
                 continue;
             }
         };
-        let width =
-            format.and_then(|format| format.trim_end_matches(['d', 'i', 'u']).parse().ok()).unwrap_or(1);
+        // `%0Wd` is all that the standard has; `%0Wllu` and the like occur.
+        let digits = format.map(|format| format.trim_end_matches(|c: char| c.is_ascii_alphabetic()));
+        let width = digits.and_then(|digits| digits.parse().ok()).unwrap_or(1);
         // Writing to a string cannot fail.
         let _ = write!(out, "{number:0width$}", width = usize::min(width, WIDEST));
         rest = next;
@@ -69,6 +70,7 @@ mod tests {
         for (template, expected) in [
             ("$RepresentationID$/$Number$.m4s", "v0/7.m4s"),
             ("$Number%05d$-$Time%9d$", "00007-000090000"),
+            ("$Time%014llu$", "00000000090000"),
             ("$Bandwidth$-$$-$Number%01d$", "500000-$-7"),
             ("a$Unknown$Number$b", "a$Unknown7b"),
             ("tail$", "tail$"),

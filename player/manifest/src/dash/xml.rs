@@ -1,26 +1,36 @@
 //! Reading elements and attributes, with lines for messages.
 
-use std::{ops::Range, time::Duration};
+use std::{borrow::Cow, ops::Range, time::Duration};
 
 use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::{Error, time};
 
+/// Longest text.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// Most elements, comments and pieces of text that are read.
-const MOST_NODES: u32 = 8_000_000;
+const MOST_NODES: u32 = 4_000_000;
 
-/// Parses `text`. Documents with a type declaration are refused: entities are of no use in a manifest, but can grow
-/// without bound.
+fn parse(text: &str) -> Result<Document<'_>, roxmltree::Error> {
+    let options = ParsingOptions {
+        allow_dtd: !text.contains("<!ENTITY"),
+        nodes_limit: MOST_NODES,
+        ..ParsingOptions::default()
+    };
+    Document::parse_with_options(text, options)
+}
+
+/// Parses `text`. Documents that declare entities are refused: those are of no use in a manifest, but can grow without
+/// bound.
 pub(crate) fn document(text: &str) -> Result<Document<'_>, Error> {
     bounded(text)?;
-    let options = ParsingOptions { allow_dtd: false, nodes_limit: MOST_NODES, ..ParsingOptions::default() };
-    Document::parse_with_options(text, options).map_err(|reason| match reason {
+    parse(text).map_err(|reason| match reason {
         roxmltree::Error::NodesLimitReached => {
             Error::TooLarge { what: "elements", limit: MOST_NODES as usize }
         }
         roxmltree::Error::DtdDetected => Error::syntax(
             1,
-            "the manifest has a document type declaration, which is not read (entities could be bombs)",
+            "the manifest has a document type declaration with entities, which is not read (they could be bombs)",
         ),
         reason => {
             let line = reason.pos().row as usize;
@@ -29,14 +39,49 @@ pub(crate) fn document(text: &str) -> Result<Document<'_>, Error> {
     })
 }
 
+/// Most prefixes that are declared in the author's place.
+const MOST_PREFIXES: usize = 8;
+/// Longest text in which that is done: it is read once more for each.
+const LONGEST_UNDECLARED: usize = 4 * 1024 * 1024;
+
+/// `text`, with its namespace prefixes declared where its author forgot (`cenc`, `scte35`, `xlink` ...): what they
+/// stand on is no part of the manifest proper.
+pub(crate) fn declared(text: &str) -> Result<Cow<'_, str>, Error> {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..MOST_PREFIXES {
+        if text.len() > LONGEST_UNDECLARED {
+            break;
+        }
+        bounded(&text)?;
+        let Err(roxmltree::Error::UnknownNamespace(prefix, _)) = parse(&text) else { break };
+        let Some(at) = root_name_end(&text) else { break };
+        let (before, after) = text.split_at(at);
+        text = Cow::Owned(format!("{before} xmlns:{prefix}=\"urn:undeclared:{prefix}\"{after}"));
+    }
+    Ok(text)
+}
+
+/// Where the name of the root element, `MPD`, ends.
+fn root_name_end(text: &str) -> Option<usize> {
+    text.match_indices("MPD").find_map(|(at, name)| {
+        let start = text.get(..at)?.rfind('<')?;
+        let prefix = text.get(start + 1..at)?;
+        let whole = prefix.is_empty() || prefix.ends_with(':') && !prefix.contains(char::is_whitespace);
+        whole.then_some(at + name.len())
+    })
+}
+
 /// Most attributes of one element.
-const MOST_ATTRIBUTES: usize = 1_000;
+const MOST_ATTRIBUTES: usize = 64;
 /// Most declarations of a namespace.
 const MOST_NAMESPACES: usize = 1_000;
 
 /// The XML parser compares each attribute of an element with all others, and copies the namespaces in force for each
 /// element that adds one: both are bounded here, for they grow with the square.
 fn bounded(text: &str) -> Result<(), Error> {
+    if text.len() > MOST_BYTES {
+        return Err(Error::TooLarge { what: "bytes of XML", limit: MOST_BYTES });
+    }
     if text.matches("xmlns").nth(MOST_NAMESPACES).is_some() {
         return Err(Error::TooLarge { what: "XML namespaces", limit: MOST_NAMESPACES });
     }
@@ -52,9 +97,21 @@ fn bounded(text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Children that are elements called `name`, whatever their namespace.
+/// Children that are elements called `name`, of the namespace of `node` or of one that is the manifest's by its name:
+/// what extensions call the same is something else.
 pub(crate) fn children<'a, 'd>(node: Node<'a, 'd>, name: &'static str) -> impl Iterator<Item = Node<'a, 'd>> {
-    node.children().filter(move |child| child.is_element() && child.tag_name().name() == name)
+    let own = node.tag_name().namespace();
+    node.children().filter(move |child| {
+        let tag = child.tag_name();
+        let known =
+            || tag.namespace().is_none_or(|namespace| namespace.to_ascii_lowercase().contains("mpeg:dash"));
+        child.is_element() && tag.name() == name && (tag.namespace() == own || known())
+    })
+}
+
+/// The text of an element, comments within it left out.
+pub(crate) fn content(node: Node<'_, '_>) -> String {
+    node.children().filter(Node::is_text).filter_map(|child| child.text()).collect()
 }
 
 pub(crate) fn child<'a, 'd>(node: Node<'a, 'd>, name: &'static str) -> Option<Node<'a, 'd>> {

@@ -1,16 +1,16 @@
 //! The media playlist (RFC 8216, 4.3.2 and 4.3.3; RFC 8216bis, 4.4.3 to 4.4.5).
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{borrow::Cow, ops::Range, sync::Arc, time::Duration};
 
 use url::Url;
 
 use super::{
     Kind,
     attributes::Attributes,
-    core, kind_of,
+    core, is_known, kind_of,
     lines::{Lines, tag},
     misplaced,
-    multivariant::resolve,
+    multivariant::{LONGEST_URI, resolve},
     variables::Variables,
 };
 use crate::{
@@ -132,8 +132,11 @@ pub struct MediaSegment {
 pub struct MediaHeader {
     /// `EXT-X-VERSION`.
     pub version: Option<usize>,
-    /// `EXT-X-TARGETDURATION`; `None` when the playlist breaks the rule that it must be given.
+    /// `EXT-X-TARGETDURATION`; the longest segment, rounded up, when the playlist breaks the rule that it must be
+    /// given, and `None` when there is no segment either.
     pub target_duration: Option<Duration>,
+    /// The playlist does not give `target_duration`.
+    pub target_guessed: bool,
     /// Number of the first segment, skipped ones counted.
     pub media_sequence: u64,
     /// Discontinuities before the first segment.
@@ -192,6 +195,8 @@ pub struct MediaPlaylist {
 
 /// Most segments that are kept: more than four weeks of four seconds each.
 const MOST_SEGMENTS: usize = 1_000_000;
+/// Highest number of a segment: a thousand segments a second since the beginning of time stay below it, and sums fit.
+const MOST_NUMBER: u64 = 1 << 60;
 /// Parts, hints and reports kept beside the segments.
 const MOST_EXTRAS: usize = 10_000;
 
@@ -206,6 +211,13 @@ impl MediaPlaylist {
             segments.push(segment);
             Ok(())
         })?;
+        let first = header.media_sequence.max(header.skipped).max(header.discontinuity_sequence);
+        if first > MOST_NUMBER {
+            return Err(Error::incomplete(
+                format_args!("a sequence number is {first}, which no stream reaches"),
+                "correct EXT-X-MEDIA-SEQUENCE, EXT-X-DISCONTINUITY-SEQUENCE or EXT-X-SKIP",
+            ));
+        }
         Ok(Self { header, segments })
     }
 }
@@ -286,23 +298,15 @@ struct Walker<'a> {
 
 impl Walker<'_> {
     fn tag(&mut self, line: usize, name: &str, value: &str) -> Result<(), Error> {
-        let substituted = self.variables.substitute(line, value)?;
+        // Only attributes hold variables (RFC 8216bis, 4.3): a title, or a tag that nobody knows, is not looked at.
+        let substituted = if name.starts_with("EXT-X-") && is_known(name) {
+            self.variables.substitute(line, value)?
+        } else {
+            Cow::Borrowed(value)
+        };
         let value = &*substituted;
         match name {
-            "EXTINF" => {
-                let seconds = value.split(',').next().unwrap_or_default();
-                // Most segments last as long as the one before.
-                if self.same.0 != seconds {
-                    let duration = decimal_seconds(seconds).ok_or_else(|| {
-                        Error::syntax(
-                            line,
-                            format_args!("EXTINF wants a duration in seconds, not {seconds:?}"),
-                        )
-                    })?;
-                    self.same = (seconds.to_owned(), duration);
-                }
-                self.duration = Some(self.same.1);
-            }
+            "EXTINF" => self.extinf(line, value.split(',').next().unwrap_or_default())?,
             "EXT-X-BYTERANGE" => {
                 let range =
                     piece(value).ok_or_else(|| Error::syntax(line, "EXT-X-BYTERANGE wants length@offset"))?;
@@ -325,6 +329,28 @@ impl Walker<'_> {
             _ if kind_of(name) == Some(Kind::Multivariant) => return Err(misplaced(line, name, Kind::Media)),
             _ => self.playlist_tag(line, name, value),
         }
+        Ok(())
+    }
+
+    fn extinf(&mut self, line: usize, seconds: &str) -> Result<(), Error> {
+        // Most segments last as long as the one before.
+        if self.same.0 != seconds {
+            let wrong = || format!("EXTINF wants a duration in seconds, not {seconds:?}");
+            let duration = match decimal_seconds(seconds) {
+                Some(duration) => duration,
+                None => {
+                    // Something that should stand behind a comma, or a unit.
+                    let end =
+                        seconds.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(seconds.len());
+                    let number = seconds.get(..end).and_then(decimal_seconds);
+                    let duration = number.ok_or_else(|| Error::syntax(line, wrong()))?;
+                    self.header.warnings.push(line, || format!("{}; taken as {duration:?}", wrong()));
+                    duration
+                }
+            };
+            self.same = (seconds.to_owned(), duration);
+        }
+        self.duration = Some(self.same.1);
         Ok(())
     }
 
@@ -429,9 +455,9 @@ impl Walker<'_> {
             format: list.text("KEYFORMAT").unwrap_or("identity").to_owned(),
         };
         self.keys_now = None;
-        if let Some(other) = self.keys.iter_mut().find(|other| other.format == key.format) {
-            *other = key;
-        } else if self.keys.len() < 32 {
+        // In the order in which they were given: the first that stands is the first in force.
+        self.keys.retain(|other| other.format != key.format);
+        if self.keys.len() < 32 {
             self.keys.push(key);
         } else {
             self.header.warnings.push(line, || "more than 32 key formats; this one is left out".into());
@@ -478,6 +504,10 @@ impl Walker<'_> {
 
     fn address(&mut self, line: usize, text: &str) -> Result<(), Error> {
         let uri = self.variables.substitute(line, text)?;
+        if uri.len() > LONGEST_URI {
+            // Said by who resolves it.
+            resolve(self.url, &uri, line)?;
+        }
         let Some(duration) = self.duration.take() else {
             self.header.warnings.push(line, || "an address without EXTINF is left out".into());
             return Ok(());
@@ -546,6 +576,7 @@ impl Walker<'_> {
             let longest = Duration::from_secs(self.longest.as_secs_f64().ceil() as u64);
             header.warnings.push(1, || format!("EXT-X-TARGETDURATION is missing; taken as {longest:?}"));
             header.target_duration = Some(longest);
+            header.target_guessed = true;
         }
         Ok(header)
     }
@@ -567,6 +598,7 @@ fn follow(previous: &mut Option<(String, u64)>, uri: &str, (length, offset): Pie
 fn piece(text: &str) -> Option<Piece> {
     let number = |text: &str| text.trim_matches(|c: char| c.is_whitespace() || c == '"').parse::<u64>().ok();
     match text.split_once('@') {
+        Some((length, offset)) if offset.trim().is_empty() => Some((number(length)?, None)),
         Some((length, offset)) => Some((number(length)?, Some(number(offset)?))),
         None => Some((number(text)?, None)),
     }

@@ -46,18 +46,54 @@ pub(crate) fn kind_of(tag: &str) -> Option<Kind> {
     })
 }
 
-/// Tells the kind by the first tag that belongs to one.
+/// Tags that one of the addresses, or a piece of media, goes with: a playlist that has both kinds of these is none (RFC
+/// 8216, 4.3.2). The others may have strayed.
+pub(crate) fn is_decisive(tag: &str) -> bool {
+    match kind_of(tag) {
+        Some(Kind::Multivariant) => true,
+        Some(Kind::Media) => matches!(tag, "EXTINF" | "EXT-X-PART" | "EXT-X-SKIP"),
+        None => false,
+    }
+}
+
+/// Tags in which variables are replaced.
+pub(crate) fn is_known(tag: &str) -> bool {
+    kind_of(tag).is_some()
+        || matches!(
+            tag,
+            "EXT-X-BYTERANGE"
+                | "EXT-X-DEFINE"
+                | "EXT-X-DISCONTINUITY-SEQUENCE"
+                | "EXT-X-KEY"
+                | "EXT-X-MAP"
+                | "EXT-X-PART-INF"
+                | "EXT-X-PRELOAD-HINT"
+                | "EXT-X-PROGRAM-DATE-TIME"
+                | "EXT-X-RENDITION-REPORT"
+                | "EXT-X-SERVER-CONTROL"
+                | "EXT-X-START"
+        )
+}
+
+/// Tells the kind by the first tag that decides, else by the first that belongs to one.
 pub(crate) fn kind(text: &str) -> Result<Kind, crate::Error> {
     let mut uri = false;
+    let mut likely = None;
     for line in lines::Lines::new(text) {
         match lines::tag(line.text) {
             Some((name, _)) => {
                 if let Some(kind) = kind_of(name) {
-                    return Ok(kind);
+                    if is_decisive(name) {
+                        return Ok(kind);
+                    }
+                    likely = likely.or(Some(kind));
                 }
             }
             None => uri |= !line.text.starts_with('#'),
         }
+    }
+    if let Some(kind) = likely {
+        return Ok(kind);
     }
     Err(crate::Error::incomplete(
         if uri {

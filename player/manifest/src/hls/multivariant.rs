@@ -7,7 +7,7 @@ use super::{
     Kind,
     attributes::Attributes,
     core::Entries,
-    kind_of,
+    is_decisive, kind_of,
     lines::{Lines, tag},
     misplaced,
     variables::Variables,
@@ -141,7 +141,10 @@ impl Multivariant {
                 }
                 "EXT-X-I-FRAME-STREAM-INF" => iframe_variants += 1,
                 _ if kind_of(name) == Some(Kind::Media) => {
-                    return Err(misplaced(number, name, Kind::Multivariant));
+                    if is_decisive(name) {
+                        return Err(misplaced(number, name, Kind::Multivariant));
+                    }
+                    warnings.push(number, || format!("{name} has no meaning among variants; it is left out"));
                 }
                 _ => {}
             }
@@ -189,8 +192,15 @@ impl Multivariant {
     }
 }
 
+/// Longest address, in bytes; some hold a whole initialization segment (`data:`).
+pub(super) const LONGEST_URI: usize = 1 << 20;
+
 /// `uri` against the playlist's own address.
 pub(super) fn resolve(base: &Url, uri: &str, line: usize) -> Result<Url, Error> {
+    if uri.len() > LONGEST_URI {
+        let what = format_args!("an address of {} bytes; {LONGEST_URI} are the most that is read", uri.len());
+        return Err(Error::syntax(line, what));
+    }
     base.join(uri).map_err(|reason| {
         Error::syntax(
             line,

@@ -48,10 +48,12 @@ impl Variables {
             })?;
             (name, value.to_owned())
         } else if let Some(name) = list.text("QUERYPARAM") {
-            let value = url.query_pairs().find(|(key, _)| key == name).ok_or_else(|| {
+            let value = url.query_pairs().find(|(key, value)| key == name && !value.is_empty()).ok_or_else(|| {
                 Error::syntax(
                     line,
-                    format_args!("EXT-X-DEFINE wants the query parameter {name:?}, which the address lacks"),
+                    format_args!(
+                        "EXT-X-DEFINE wants a value of the query parameter {name:?}, which the address lacks"
+                    ),
                 )
             })?;
             (name, value.1.into_owned())
@@ -61,7 +63,14 @@ impl Variables {
         if value.len() > MOST_BYTES || self.values.len() >= 10_000 {
             return Err(Error::TooLarge { what: "bytes of variables", limit: MOST_BYTES });
         }
-        self.values.insert(name.to_owned(), value);
+        if self.values.insert(name.to_owned(), value).is_some() {
+            return Err(Error::syntax(
+                line,
+                format_args!(
+                    "EXT-X-DEFINE gives a second value to {name:?}, so that it is not clear which one counts"
+                ),
+            ));
+        }
         Ok(())
     }
 
