@@ -17,6 +17,7 @@ use weir_abr::{
 use crate::{
     playback::VideoFrame,
     session::{self, SeekWish, Shared},
+    subtitles::Cue,
 };
 
 /// How to play.
@@ -28,6 +29,8 @@ pub struct Options {
     pub quality: QualityChoice,
     /// Limits at the start.
     pub caps: Caps,
+    /// Subtitles at the start.
+    pub subtitles: SubtitleChoice,
     /// No window and no sound card: decode, and let sinks keep time.
     pub headless: bool,
     /// Write the session's record here, one JSON object a line; `-` is standard output.
@@ -42,6 +45,45 @@ pub struct Options {
     pub state_dir: Option<PathBuf>,
     /// Give RGBA frames of about this height at most instead of planes (software GL).
     pub rgba_height: Option<u32>,
+}
+
+/// Which subtitles are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SubtitleChoice {
+    /// What the stream shows by default; else what is forced in the language that is heard.
+    #[default]
+    Auto,
+    /// None.
+    Off,
+    /// Those in this language (`en`, `pt-BR`, `deu`), or of this name; none where there are none.
+    Language(String),
+    /// A track of [`SubtitlesView::tracks`], by its place.
+    Track(usize),
+}
+
+/// A track of subtitles as a menu shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubtitleTrackView {
+    /// For people.
+    pub label: String,
+    /// BCP 47, where given.
+    pub language: Option<String>,
+    /// Only what is said in another language than the sound's.
+    pub forced: bool,
+    /// Why it cannot be shown.
+    pub obstacle: Option<String>,
+}
+
+/// Subtitles as the window shows them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SubtitlesView {
+    /// What there is.
+    pub tracks: Vec<SubtitleTrackView>,
+    /// What is shown.
+    pub chosen: Option<usize>,
+    /// Cues of the chosen track from a little before to some seconds after the position, by their start: those that
+    /// [are](Cue::is_at) at the position of the picture on screen are to be drawn.
+    pub cues: Arc<Vec<Arc<Cue>>>,
 }
 
 /// What playback is doing.
@@ -166,6 +208,8 @@ pub struct Snapshot {
     pub video: TrackView,
     /// Sound of its own, where there is any.
     pub audio: Option<TrackView>,
+    /// Subtitles.
+    pub subtitles: SubtitlesView,
     /// What the viewer chose.
     pub quality: QualityChoice,
     /// Limits in force.
@@ -271,6 +315,11 @@ impl Player {
     /// Limits for Auto.
     pub fn set_caps(&self, caps: Caps) {
         self.shared.wishes.put(|wishes| wishes.caps = Some(caps));
+    }
+
+    /// Shows other subtitles, or none.
+    pub fn set_subtitles(&self, choice: SubtitleChoice) {
+        self.shared.wishes.put(|wishes| wishes.subtitles = Some(choice));
     }
 
     /// For software GL: give RGBA frames of at most this height from now on.

@@ -142,6 +142,10 @@ pub struct Track {
     pub name: String,
     /// Chosen unless the viewer says otherwise.
     pub default: bool,
+    /// May be chosen for the viewer, because it fits what is heard or the language that was asked for.
+    pub autoselect: bool,
+    /// Text of it: only what is said in another language than the sound's; meant to be seen without being asked for.
+    pub forced: bool,
     /// At least one, by rising bitrate.
     pub renditions: Vec<Rendition>,
 }

@@ -94,6 +94,7 @@ impl Session {
                 self.tell_appended();
                 self.prepare();
             }
+            Input::Subtitles(generation, segment, result) => self.subtitles_came(generation, segment, result),
             Input::Demuxed(job, result) => match result {
                 Ok(demuxed) => {
                     if let Some(damage) = &demuxed.damage {
@@ -150,6 +151,9 @@ impl Session {
         if let Some(height) = wishes.rgba_height {
             self.rgba_height = height;
             self.shared.playback(|playback| playback.set_rgba_height(height));
+        }
+        if let Some(choice) = wishes.subtitles {
+            self.choose_subtitles(choice, "viewer");
         }
         let asked = wishes.quality.is_some() || wishes.caps.is_some();
         if let Some(quality) = wishes.quality {

@@ -236,6 +236,11 @@ impl Media {
         }
     }
 
+    /// How media time and the presentation's relate.
+    pub(crate) fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
     /// Hands a segment to its demuxer; `false` when that is not there or hopelessly behind.
     pub(crate) fn demux(&mut self, job: Box<Job>) -> bool {
         self.work(job.track, Work::Whole(job))

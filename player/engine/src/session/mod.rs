@@ -13,6 +13,7 @@ mod remember;
 mod seeking;
 mod shared;
 mod stop;
+mod subtitles;
 mod timeline;
 mod transfers;
 mod trouble;
@@ -46,6 +47,7 @@ use media::Media;
 use playing::Playing;
 use remember::Remembered;
 use seeking::Seeking;
+use subtitles::Subtitles;
 use transfers::Transfers;
 use view::View;
 
@@ -135,6 +137,7 @@ struct Session {
     media: Media,
     playing: Playing,
     seeking: Seeking,
+    subtitles: Subtitles,
     playback_events: Option<mpsc::Receiver<playback::Event>>,
     view: View,
     quality: QualityChoice,
@@ -198,6 +201,7 @@ impl Session {
             inbox,
             playing: Playing::default(),
             seeking: Seeking::default(),
+            subtitles: Subtitles::new(options.subtitles.clone()),
             playback_events: None,
             view: View::default(),
             quality: options.quality,
@@ -290,6 +294,9 @@ impl Session {
                 self.note(position);
             }
             self.publish();
+        }
+        if self.ticks.is_multiple_of(4) {
+            self.follow_subtitles();
         }
         if self.ticks.is_multiple_of(5) {
             self.plot();

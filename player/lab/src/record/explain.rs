@@ -136,6 +136,7 @@ fn describe(event: &Event, ladders: &Ladders) -> Option<String> {
         | Event::Position { .. }
         | Event::Latency { .. }
         | Event::Rate { .. }
+        | Event::Subtitles { .. }
         | Event::Sync { .. }
         | Event::Summary { .. } => return None,
     })

@@ -56,6 +56,8 @@ pub struct Media {
     pub default: bool,
     /// May be chosen by the viewer's language.
     pub autoselect: bool,
+    /// Subtitles of what is said in another language than the sound's.
+    pub forced: bool,
     /// Its media playlist; `None` when its media are in the variants' segments.
     pub url: Option<Url>,
 }
@@ -89,7 +91,7 @@ impl Multivariant {
         let mut warnings = Warnings::default();
         let mut entries = Entries::new();
         let mut variants: Vec<(usize, Option<u64>, Option<Url>)> = Vec::new();
-        let mut media: Vec<(String, String, Option<Url>)> = Vec::new();
+        let mut media: Vec<(String, String, Option<Url>, bool)> = Vec::new();
         let mut iframe_variants = 0;
         let mut waiting = false;
         for line in Lines::new(text) {
@@ -137,7 +139,7 @@ impl Multivariant {
                         warnings.push(number, || "EXT-X-MEDIA lacks GROUP-ID or NAME".into());
                     }
                     let uri = list.text("URI").map(|uri| resolve(url, uri, number)).transpose()?;
-                    media.push((text("GROUP-ID"), text("NAME"), uri));
+                    media.push((text("GROUP-ID"), text("NAME"), uri, list.yes("FORCED")));
                 }
                 "EXT-X-I-FRAME-STREAM-INF" => iframe_variants += 1,
                 _ if kind_of(name) == Some(Kind::Media) => {
@@ -174,7 +176,7 @@ impl Multivariant {
         let media = tags
             .into_iter()
             .zip(media)
-            .map(|(tag, (group, name, url))| Media {
+            .map(|(tag, (group, name, url, forced))| Media {
                 kind: tag.kind,
                 group,
                 name,
@@ -182,6 +184,7 @@ impl Multivariant {
                 channels: tag.channels,
                 default: tag.default,
                 autoselect: tag.autoselect,
+                forced,
                 url,
             })
             .collect();

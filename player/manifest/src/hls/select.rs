@@ -177,6 +177,8 @@ pub(crate) fn tracks(playlist: &Multivariant) -> Vec<Track> {
         language: None,
         name: "Main".into(),
         default: true,
+        autoselect: true,
+        forced: false,
         renditions,
     }];
     let groups = |of: fn(&Variant) -> Option<&String>| {
@@ -238,6 +240,9 @@ fn alternatives(
                 language: media.language.clone(),
                 name: media.name.clone(),
                 default: media.default,
+                // RFC 8216, 4.3.4.1: what is chosen by default may be chosen.
+                autoselect: media.autoselect || media.default,
+                forced: media.forced,
                 renditions: vec![rendition],
             });
         }

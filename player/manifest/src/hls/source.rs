@@ -236,6 +236,14 @@ impl HlsSource {
         due
     }
 
+    pub(crate) fn hurry(&mut self, active: &[Place], wait: Duration) {
+        for place in active {
+            if let Some(loaded) = self.loaded.get_mut(place) {
+                loaded.next = loaded.next.min(loaded.at.saturating_add(wait.max(SHORTEST_RELOAD)));
+            }
+        }
+    }
+
     pub(crate) fn segment(&self, track: usize, rendition: usize, number: u64, now: Now) -> Lookup<'_> {
         let place = (track, rendition);
         let Some(this) = self.rendition(place) else { return Lookup::Gone };
@@ -368,7 +376,11 @@ impl HlsSource {
     fn summarise(&mut self, place: Place, target: Duration, wait: Duration) {
         let Some(header) = self.loaded.get(&place).map(|loaded| loaded.header.clone()) else { return };
         let presentation = &mut self.presentation;
-        presentation.target_duration = presentation.target_duration.max(target);
+        // The subtitles of a film may be a single segment: that says nothing of the media.
+        let is_text = presentation.tracks.get(place.0).is_some_and(|track| track.kind == MediaKind::Text);
+        if !is_text || presentation.tracks.len() == 1 {
+            presentation.target_duration = presentation.target_duration.max(target);
+        }
         // The main track decides; sound of its own may end a moment earlier or later.
         if place.0 != 0 {
             return;
@@ -430,6 +442,8 @@ fn single_track(url: &Url, playlist: &MediaPlaylist) -> Track {
         language: None,
         name: "Main".into(),
         default: true,
+        autoselect: true,
+        forced: false,
         renditions: vec![Rendition {
             id: "v0".into(),
             bandwidth: known.unwrap_or(if audio { 128_000 } else { 1_500_000 }),
