@@ -184,7 +184,7 @@ fn ttml_in_mp4_counts_for_the_time_of_its_sample() {
 
 #[test]
 fn hostile_text_is_bounded_and_never_panics() {
-    let deep = format!("WEBVTT\n\n00:01.000 --> 00:02.000\n{}x\n", "<i>".repeat(5000));
+    let deep = format!("WEBVTT\n\n00:01.000 --> 00:02.000\n{}x\n", "<i>".repeat(2000));
     assert_eq!(texts(&deep), ["x"]);
     let long =
         format!("WEBVTT\n\n00:01.000 --> 00:02.000\n{}", format!("{}\n", "y".repeat(4000)).repeat(100));

@@ -154,6 +154,11 @@ fn row(
             if icons::toggle(ui, Icon::Statistics, &Command::Statistics.tip(), view.statistics).clicked() {
                 actions.push(Action::Do(Command::Statistics));
             }
+            if !snapshot.subtitles.tracks.is_empty() {
+                let on = snapshot.subtitles.chosen.is_some();
+                let button = icons::toggle(ui, Icon::Subtitles, "Subtitles (C)", on);
+                actions.extend(menus::subtitles(&button, snapshot, menu_height).map(Action::Choose));
+            }
             let rate = if snapshot.rate > 0.0 { snapshot.rate } else { 1.0 };
             let button = plain(ui, &text::rate(rate)).on_hover_text("Speed (< and >)");
             actions.extend(menus::rate(&button, rate, menu_height).map(Action::Choose));
