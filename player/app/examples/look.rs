@@ -196,6 +196,7 @@ impl Session for Fake {
     fn set_subtitles(&self, choice: SubtitleChoice) {
         self.wish(|w| w.subtitles = matches!(choice, SubtitleChoice::Track(_)));
     }
+    fn want_thumbnail(&self, _at: Option<Duration>) {}
     fn set_rgba_height(&self, height: Option<u32>) {
         self.wish(|w| w.rgba = height.is_some());
     }
@@ -296,6 +297,7 @@ impl Session for Fake {
                 chosen: w.subtitles.then_some(0),
                 cues: Arc::new(if w.subtitles { cues() } else { Vec::new() }),
             },
+            thumbnail: None,
             quality: w.quality,
             caps: w.caps,
             volume: w.volume,

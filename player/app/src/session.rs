@@ -34,6 +34,8 @@ pub trait Session {
     fn set_caps(&self, caps: Caps);
     /// Shows other subtitles, or none.
     fn set_subtitles(&self, choice: SubtitleChoice);
+    /// Asks for the small picture of a place, or for none any more.
+    fn want_thumbnail(&self, at: Option<Duration>);
     /// Ask for RGBA pictures of about this height, or for planes.
     fn set_rgba_height(&self, height: Option<u32>);
     /// Everything to show.
@@ -69,6 +71,9 @@ impl Session for Player {
     }
     fn set_subtitles(&self, choice: SubtitleChoice) {
         Self::set_subtitles(self, choice);
+    }
+    fn want_thumbnail(&self, at: Option<Duration>) {
+        Self::want_thumbnail(self, at);
     }
     fn set_rgba_height(&self, height: Option<u32>) {
         Self::set_rgba_height(self, height);

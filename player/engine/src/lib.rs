@@ -13,6 +13,6 @@ mod session;
 pub mod subtitles;
 
 pub use player::{
-    BufferedRange, DecisionView, ErrorView, Options, Player, PlotPoint, QualityView, Snapshot, State,
-    SubtitleChoice, SubtitleTrackView, SubtitlesView, TrackView, open,
+    BufferedRange, Crop, DecisionView, ErrorView, Options, Player, PlotPoint, QualityView, Snapshot, State,
+    SubtitleChoice, SubtitleTrackView, SubtitlesView, Thumbnail, TrackView, open,
 };

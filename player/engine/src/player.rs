@@ -86,6 +86,50 @@ pub struct SubtitlesView {
     pub cues: Arc<Vec<Arc<Cue>>>,
 }
 
+/// What of an image is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crop {
+    /// All of it.
+    Whole,
+    /// A rectangle in pixels.
+    Pixels {
+        /// Left edge.
+        x: u32,
+        /// Upper edge.
+        y: u32,
+        /// Greater than 0.
+        width: u32,
+        /// Greater than 0.
+        height: u32,
+    },
+    /// One of equal parts.
+    Tile {
+        /// From the left, below `columns`.
+        column: u32,
+        /// From the top, below `rows`.
+        row: u32,
+        /// At least 1.
+        columns: u32,
+        /// At least 1.
+        rows: u32,
+    },
+}
+
+/// A small picture of a place on the timeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thumbnail {
+    /// It stands for the time from here.
+    pub start: Duration,
+    /// Up to here.
+    pub end: Duration,
+    /// A JPEG, PNG or other image, as the server sent it: check it.
+    pub image: bytes::Bytes,
+    /// The same for the same image.
+    pub id: String,
+    /// The part of `image`.
+    pub crop: Crop,
+}
+
 /// What playback is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
@@ -210,6 +254,8 @@ pub struct Snapshot {
     pub audio: Option<TrackView>,
     /// Subtitles.
     pub subtitles: SubtitlesView,
+    /// The small picture that was [asked for](Player::want_thumbnail), or the last one while that is on its way.
+    pub thumbnail: Option<Arc<Thumbnail>>,
     /// What the viewer chose.
     pub quality: QualityChoice,
     /// Limits in force.
@@ -320,6 +366,12 @@ impl Player {
     /// Shows other subtitles, or none.
     pub fn set_subtitles(&self, choice: SubtitleChoice) {
         self.shared.wishes.put(|wishes| wishes.subtitles = Some(choice));
+    }
+
+    /// Asks for the small picture of a place, which [`Snapshot::thumbnail`] has by and by where the stream has such; `None`
+    /// when none is wanted any more.
+    pub fn want_thumbnail(&self, at: Option<Duration>) {
+        self.shared.wishes.put(|wishes| wishes.thumbnail = Some(at));
     }
 
     /// For software GL: give RGBA frames of at most this height from now on.

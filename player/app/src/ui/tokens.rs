@@ -57,6 +57,9 @@ pub(crate) const CAPTION_OUTLINE: f32 = 0.075;
 /// Most of them at a time.
 pub(crate) const CAPTIONS: usize = 16;
 
+/// Largest width and height of a small picture above the scrub bar.
+pub(crate) const THUMBNAIL: (f32, f32) = (160.0, 110.0);
+
 /// The colours of one theme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Colours {

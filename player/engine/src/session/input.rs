@@ -4,7 +4,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use weir_abr::{RungId, TrackKind, planner::FetchId};
-use weir_manifest::{Request, model::Segment};
+use weir_manifest::{
+    Request,
+    model::{Resource, Segment},
+};
+
+use super::thumbnails::Tile;
 
 use crate::{
     demux::{Batch, DemuxError, Demuxed, InitSegment},
@@ -47,6 +52,10 @@ pub(crate) enum Input {
     Fetched(FetchId, Instant, Result<SegmentBody, NetError>),
     /// A segment of subtitles, asked for under this choice, was read; else why not.
     Subtitles(u64, Box<Segment>, Result<Document, String>),
+    /// The index of small pictures, where there is one.
+    ThumbnailIndex(Option<Vec<Tile>>),
+    /// An image with small pictures, where it could be had.
+    Thumbnails(Resource, Option<Bytes>),
     /// A segment was taken apart, or could not be. Its media are gone by then.
     Demuxed(Box<Job>, Result<Demuxed, DemuxError>),
 }

@@ -312,6 +312,7 @@ impl Session {
                     self.tell_growth();
                     self.start_waiting();
                     self.lists_due();
+                    self.follow_subtitles();
                     return;
                 }
                 Err(error) => {

@@ -5,6 +5,7 @@
 
 mod catalog;
 mod commands;
+mod edge;
 mod input;
 mod lists;
 mod media;
@@ -14,6 +15,7 @@ mod seeking;
 mod shared;
 mod stop;
 mod subtitles;
+mod thumbnails;
 mod timeline;
 mod transfers;
 mod trouble;
@@ -48,6 +50,7 @@ use playing::Playing;
 use remember::Remembered;
 use seeking::Seeking;
 use subtitles::Subtitles;
+use thumbnails::Thumbnails;
 use transfers::Transfers;
 use view::View;
 
@@ -138,6 +141,7 @@ struct Session {
     playing: Playing,
     seeking: Seeking,
     subtitles: Subtitles,
+    thumbnails: Thumbnails,
     playback_events: Option<mpsc::Receiver<playback::Event>>,
     view: View,
     quality: QualityChoice,
@@ -146,6 +150,10 @@ struct Session {
     muted: bool,
     rate: f64,
     rgba_height: Option<u32>,
+    /// The viewer went back, or paused: being behind is what he wants.
+    away: bool,
+    /// This stall has asked for the edge.
+    edge_asked: bool,
     ticks: u64,
     done: bool,
 }
@@ -202,6 +210,7 @@ impl Session {
             playing: Playing::default(),
             seeking: Seeking::default(),
             subtitles: Subtitles::new(options.subtitles.clone()),
+            thumbnails: Thumbnails::default(),
             playback_events: None,
             view: View::default(),
             quality: options.quality,
@@ -210,6 +219,8 @@ impl Session {
             muted: false,
             rate: 1.0,
             rgba_height: options.rgba_height,
+            away: false,
+            edge_asked: false,
             ticks: 0,
             done: false,
             options,
@@ -251,6 +262,9 @@ impl Session {
                 }
             }
             self.think();
+            if self.watch_edge() {
+                self.think();
+            }
             if self.has_news() {
                 self.publish();
             }
@@ -297,6 +311,7 @@ impl Session {
         }
         if self.ticks.is_multiple_of(4) {
             self.follow_subtitles();
+            self.follow_thumbnails();
         }
         if self.ticks.is_multiple_of(5) {
             self.plot();

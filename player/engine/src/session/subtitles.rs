@@ -458,6 +458,7 @@ mod tests {
             default,
             autoselect: true,
             forced,
+            tiles: None,
             renditions: Vec::new(),
         }
     }

@@ -142,6 +142,7 @@ impl Session {
                 view
             }),
             subtitles: self.subtitles_view(),
+            thumbnail: self.thumbnail_view(),
             quality: self.quality,
             caps: self.caps,
             volume: self.volume,

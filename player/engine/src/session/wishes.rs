@@ -29,6 +29,7 @@ pub(crate) struct Wishes {
     pub(crate) quality: Option<QualityChoice>,
     pub(crate) caps: Option<Caps>,
     pub(crate) subtitles: Option<SubtitleChoice>,
+    pub(crate) thumbnail: Option<Option<Duration>>,
     pub(crate) rgba_height: Option<Option<u32>>,
     pub(crate) stop: bool,
 }

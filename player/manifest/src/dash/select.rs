@@ -93,6 +93,9 @@ pub(crate) fn tracks(period: &Period) -> Vec<(Key, Track)> {
         let default = set.roles.iter().any(|role| role == "main") && !is_forced(set);
         out.push(track(set, period, MediaKind::Text, at, default));
     }
+    for (at, set) in usable(Content::Image).filter(|set| set.tiles.is_some()).enumerate() {
+        out.push(track(set, period, MediaKind::Image, at, false));
+    }
     out
 }
 
@@ -110,6 +113,7 @@ fn track(set: &AdaptationSet, period: &Period, kind: MediaKind, at: usize, defau
                 MediaKind::Video => 1_500_000,
                 MediaKind::Audio => 128_000,
                 MediaKind::Text => 2_000,
+                MediaKind::Image => 20_000,
             }),
             average_bandwidth: None,
             width: representation.width,
@@ -126,6 +130,7 @@ fn track(set: &AdaptationSet, period: &Period, kind: MediaKind, at: usize, defau
         MediaKind::Video => "video",
         MediaKind::Audio => "audio",
         MediaKind::Text => "text",
+        MediaKind::Image => "image",
     };
     let name = set.label.clone().or_else(|| set.language.clone()).unwrap_or_else(|| prefix.to_owned());
     let key = Key {
@@ -138,7 +143,7 @@ fn track(set: &AdaptationSet, period: &Period, kind: MediaKind, at: usize, defau
     let id = format!("{prefix}-{at}");
     let forced = is_forced(set);
     let language = set.language.clone();
-    (key, Track { id, kind, language, name, default, autoselect: true, forced, renditions })
+    (key, Track { id, kind, language, name, default, autoselect: true, forced, tiles: set.tiles, renditions })
 }
 
 /// The Representation of `period` that stands for a rendition: the one of the same name, else of the nearest rate.

@@ -179,6 +179,7 @@ pub(crate) fn tracks(playlist: &Multivariant) -> Vec<Track> {
         default: true,
         autoselect: true,
         forced: false,
+        tiles: None,
         renditions,
     }];
     let groups = |of: fn(&Variant) -> Option<&String>| {
@@ -243,6 +244,7 @@ fn alternatives(
                 // RFC 8216, 4.3.4.1: what is chosen by default may be chosen.
                 autoselect: media.autoselect || media.default,
                 forced: media.forced,
+                tiles: None,
                 renditions: vec![rendition],
             });
         }

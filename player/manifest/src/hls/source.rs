@@ -444,6 +444,7 @@ fn single_track(url: &Url, playlist: &MediaPlaylist) -> Track {
         default: true,
         autoselect: true,
         forced: false,
+        tiles: None,
         renditions: vec![Rendition {
             id: "v0".into(),
             bandwidth: known.unwrap_or(if audio { 128_000 } else { 1_500_000 }),

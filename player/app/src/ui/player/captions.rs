@@ -1,11 +1,12 @@
 //! Subtitles over the picture: outlined, sized with it, clear of its edges and of the controls, where the cue wants to be.
 
+use std::{sync::Arc, time::Duration};
+
 use egui::{
     Align as Side, Color32, FontFamily, FontId, Galley, Painter, Rect, Stroke, TextFormat, pos2,
     text::{LayoutJob, LayoutSection, TextWrapping},
     vec2,
 };
-use std::{sync::Arc, time::Duration};
 use unicode_bidi::{BidiClass, BidiInfo, bidi_class};
 use weir_engine::{
     SubtitlesView,

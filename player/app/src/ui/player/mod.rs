@@ -17,6 +17,7 @@ use super::{
     parts,
     scrub::Scrubbed,
     theme,
+    thumbs::Thumbs,
     toasts::{Toasts, Weight},
     tokens,
 };
@@ -76,6 +77,7 @@ pub(crate) struct PlayerPage {
     caps: Option<Caps>,
     warning: Option<ErrorView>,
     quality_button: Option<egui::Id>,
+    thumbs: Thumbs,
     /// What was shown before subtitles were switched off.
     subtitles_before: Option<String>,
 }
@@ -107,6 +109,7 @@ impl PlayerPage {
             caps: None,
             warning: None,
             quality_button: None,
+            thumbs: Thumbs::default(),
             subtitles_before: None,
         }
     }
@@ -339,9 +342,12 @@ impl PlayerPage {
             .scope(|ui| {
                 theme::over_picture(ui);
                 ui.set_opacity(opacity);
-                controls::show(ui, rect, &self.snapshot, view)
+                controls::show(ui, rect, &self.snapshot, view, &mut self.thumbs)
             })
             .inner;
+        if let Some(wanted) = self.thumbs.take_wish() {
+            self.session.want_thumbnail(wanted);
+        }
         self.quality_button = Some(Popup::default_response_id(&shown.quality));
         if shown.hovered && moving {
             self.moved_at = now;
