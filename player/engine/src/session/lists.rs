@@ -323,9 +323,9 @@ impl Session {
         };
         catalog.source.failed(request, now);
         if let What::Playlist { track, .. } | What::Index { track, .. } = request.what
-            && self.is_text(track)
+            && self.is_beside(track)
         {
-            self.subtitles_unlisted(problem.what);
+            self.unlisted(track, problem.what);
             self.lists_due();
             return;
         }

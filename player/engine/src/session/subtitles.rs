@@ -272,15 +272,17 @@ impl Session {
         self.note(record::Event::Error { fatal: false, code: "subtitles_unavailable".to_owned(), reason });
     }
 
-    /// Whether the track is one of text.
-    pub(crate) fn is_text(&self, track: usize) -> bool {
+    /// Whether playback goes on without the track: text, small pictures.
+    pub(crate) fn is_beside(&self, track: usize) -> bool {
         let presentation = self.catalog.as_ref().map(super::catalog::Catalog::presentation);
-        presentation.and_then(|it| it.tracks.get(track)).is_some_and(|track| track.kind == MediaKind::Text)
+        presentation
+            .and_then(|it| it.tracks.get(track))
+            .is_some_and(|track| matches!(track.kind, MediaKind::Text | MediaKind::Image))
     }
 
-    /// A list of subtitles could not be loaded: its source asks for it again by and by.
-    pub(crate) fn subtitles_unlisted(&mut self, reason: String) {
-        if self.subtitles.chosen.is_some() {
+    /// A list of such could not be loaded: of subtitles its source asks for it again by and by.
+    pub(crate) fn unlisted(&mut self, track: usize, reason: String) {
+        if self.subtitles.chosen == Some(track) {
             self.note_missing(reason);
         }
     }

@@ -1,6 +1,6 @@
 //! Small pictures for the scrub bar: looked for when somebody points at it, fetched when nothing more urgent is.
 //!
-//! From images that the manifest lists (DASH-IF thumbnail tiles), else from the WebVTT index that our own server has beside
+//! From images that the manifest lists (DASH-IF thumbnail tiles, `EXT-X-IMAGE-STREAM-INF`), else from the WebVTT index that our own server has beside
 //! its streams. A few images are kept.
 
 use std::{sync::Arc, time::Duration};
@@ -55,6 +55,8 @@ pub(crate) struct Thumbnails {
     /// The one that was used last at the end; without bytes where it could not be had.
     images: Vec<(Resource, Option<Bytes>)>,
     shown: Option<Arc<Thumbnail>>,
+    /// When the manifest's list of them was asked for.
+    listed: Option<Duration>,
 }
 
 /// A tile of an image that a manifest lists.
@@ -172,13 +174,24 @@ impl Session {
 
     fn load_thumbnail_index(&mut self, at: Duration) {
         let Some(catalog) = self.catalog.as_ref() else { return };
-        // A live window's times are not those of the index.
-        if catalog.presentation().start_at_edge
-            || catalog.presentation().tracks.iter().any(|track| track.kind == MediaKind::Image)
-        {
+        let images = catalog.presentation().tracks.iter().position(|track| track.kind == MediaKind::Image);
+        let now = self.now();
+        if let Some(track) = images {
+            let known = catalog.presentation().tracks.get(track).and_then(|track| track.renditions.first());
+            let empty = known.is_some_and(|rendition| rendition.segments.is_empty());
+            let again = self.thumbnails.listed.is_none_or(|at| now.saturating_sub(at) >= AGAIN);
+            if empty && again && self.is_idle() {
+                self.thumbnails.listed = Some(now);
+                for request in catalog.source.wanted(track, 0) {
+                    self.load(request);
+                }
+            }
             return;
         }
-        let now = self.now();
+        // A live window's times are not those of the index.
+        if catalog.presentation().start_at_edge {
+            return;
+        }
         let due = match &self.thumbnails.index {
             Index::Unknown => true,
             Index::Loading => false,

@@ -69,6 +69,8 @@ pub struct Multivariant {
     pub variants: Vec<Variant>,
     /// In file order.
     pub media: Vec<Media>,
+    /// Playlists of small pictures (`EXT-X-IMAGE-STREAM-INF`): bit/s and address.
+    pub images: Vec<(u64, Url)>,
     /// Number of `EXT-X-I-FRAME-STREAM-INF`.
     pub iframe_variants: usize,
     /// What it defines for the media playlists that it lists.
@@ -92,6 +94,7 @@ impl Multivariant {
         let mut entries = Entries::new();
         let mut variants: Vec<(usize, Option<u64>, Option<Url>)> = Vec::new();
         let mut media: Vec<(String, String, Option<Url>, bool)> = Vec::new();
+        let mut images = Vec::new();
         let mut iframe_variants = 0;
         let mut waiting = false;
         for line in Lines::new(text) {
@@ -142,12 +145,19 @@ impl Multivariant {
                     media.push((text("GROUP-ID"), text("NAME"), uri, list.yes("FORCED")));
                 }
                 "EXT-X-I-FRAME-STREAM-INF" => iframe_variants += 1,
+                "EXT-X-IMAGE-STREAM-INF" => {
+                    let value = variables.substitute(number, value)?;
+                    let list = Attributes::new(&value);
+                    if let Some(uri) = list.text("URI") {
+                        images.push((list.integer("BANDWIDTH").unwrap_or(0), resolve(url, uri, number)?));
+                    }
+                }
                 _ if kind_of(name) == Some(Kind::Media) => {
                     return Err(misplaced(number, name, Kind::Multivariant));
                 }
                 _ => {}
             }
-            if variants.len() + media.len() > MOST {
+            if variants.len() + media.len() + images.len() > MOST {
                 return Err(Error::TooLarge { what: "variants and renditions", limit: MOST });
             }
         }
@@ -188,7 +198,7 @@ impl Multivariant {
                 url,
             })
             .collect();
-        Ok(Self { variants, media, iframe_variants, variables, warnings })
+        Ok(Self { variants, media, images, iframe_variants, variables, warnings })
     }
 }
 

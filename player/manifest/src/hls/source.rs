@@ -364,6 +364,9 @@ impl HlsSource {
             },
         );
         let tracks = &mut self.presentation.tracks;
+        if let Some(track) = tracks.get_mut(place.0).filter(|track| track.kind == MediaKind::Image) {
+            track.tiles = Some(playlist.header.tiles.unwrap_or((1, 1)));
+        }
         if let Some(this) = tracks.get_mut(place.0).and_then(|track| track.renditions.get_mut(place.1)) {
             this.segments = fresh;
             this.growing = growing;
@@ -376,9 +379,9 @@ impl HlsSource {
     fn summarise(&mut self, place: Place, target: Duration, wait: Duration) {
         let Some(header) = self.loaded.get(&place).map(|loaded| loaded.header.clone()) else { return };
         let presentation = &mut self.presentation;
-        // The subtitles of a film may be a single segment: that says nothing of the media.
-        let is_text = presentation.tracks.get(place.0).is_some_and(|track| track.kind == MediaKind::Text);
-        if !is_text || presentation.tracks.len() == 1 {
+        // The subtitles of a film may be a single segment, and an image hold a hundred pictures: that says nothing of the media.
+        let beside = |track: &Track| matches!(track.kind, MediaKind::Text | MediaKind::Image);
+        if !presentation.tracks.get(place.0).is_some_and(beside) || presentation.tracks.len() == 1 {
             presentation.target_duration = presentation.target_duration.max(target);
         }
         // The main track decides; sound of its own may end a moment earlier or later.
