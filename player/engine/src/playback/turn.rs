@@ -63,12 +63,22 @@ impl Relation {
 #[derive(Debug, Default)]
 struct State {
     wanted: Option<f64>,
+    /// What is wanted after that: one branch has turned already.
+    next: Option<f64>,
     relation: Option<Relation>,
     /// Which branches there are, and which of them are still to turn.
     has_video: bool,
     has_audio: bool,
     video_left: bool,
     audio_left: bool,
+}
+
+impl State {
+    fn begin(&mut self, rate: f64) {
+        self.wanted = Some(rate);
+        self.relation = None;
+        (self.video_left, self.audio_left) = (self.has_video, self.has_audio);
+    }
 }
 
 /// A change of rate that both branches make at the same place.
@@ -79,16 +89,17 @@ impl Turn {
     /// From the next key frame on (from the next sound, where there are no pictures) it is played at `rate`.
     pub(super) fn want(&self, rate: f64) {
         let mut state = self.lock();
-        state.wanted = Some(rate);
-        state.relation = None;
-        (state.video_left, state.audio_left) = (state.has_video, state.has_audio);
+        if state.wanted.is_some() && state.relation.is_some() {
+            state.next = Some(rate);
+        } else {
+            state.begin(rate);
+        }
     }
 
     /// A flush takes the rate along.
     pub(super) fn forget(&self) {
         let mut state = self.lock();
-        state.wanted = None;
-        state.relation = None;
+        (state.wanted, state.next, state.relation) = (None, None, None);
     }
 
     /// The segment to send before the sample at `pts`, if this is the place.
@@ -116,8 +127,10 @@ impl Turn {
             StreamKind::Audio => state.audio_left = false,
         }
         if !state.video_left && !state.audio_left {
-            state.wanted = None;
-            state.relation = None;
+            (state.wanted, state.relation) = (None, None);
+            if let Some(next) = state.next.take() {
+                state.begin(next);
+            }
         }
         relation.segment(pts)
     }
@@ -189,6 +202,8 @@ mod tests {
         assert!(turn.due(StreamKind::Video, 103 * S, false, Some(&current)).is_none(), "not at a key frame");
         let video = turn.due(StreamKind::Video, 104 * S, true, Some(&current)).unwrap();
         assert!(turn.due(StreamKind::Audio, 104 * S - 1, true, Some(&current)).is_none());
+        turn.want(1.0);
+        assert!(turn.due(StreamKind::Video, 105 * S, true, Some(&video)).is_none(), "sound is to turn first");
         let audio = turn.due(StreamKind::Audio, 104 * S + 20_000_000, true, Some(&current)).unwrap();
         assert!((running(&video, 104 * S) - 4.0).abs() < 1e-6);
         for at in [105 * S, 110 * S] {
@@ -197,7 +212,10 @@ mod tests {
         assert!((running(&video, 104 * S + 105 * S / 100) - 5.0).abs() < 1e-6);
         let position = video.to_stream_time(gst::ClockTime::from_seconds(105)).unwrap();
         assert!(position.nseconds().abs_diff(105 * S) < 1000);
-        assert!(turn.due(StreamKind::Video, 106 * S, true, Some(&video)).is_none(), "it is done");
+        let back = turn.due(StreamKind::Video, 106 * S, true, Some(&video)).unwrap();
+        assert!((running(&back, 106 * S) - running(&video, 106 * S)).abs() < 1e-6);
+        assert!(turn.due(StreamKind::Audio, 106 * S, true, Some(&audio)).is_some());
+        assert!(turn.due(StreamKind::Video, 107 * S, true, Some(&back)).is_none(), "it is done");
     }
 
     #[test]
