@@ -438,7 +438,9 @@ impl Session {
             return;
         }
         let active = self.active(catalog);
-        let wait = (left / 2).clamp(target / 8, target / 2);
+        // Who stands already waits with more patience: it may be for long.
+        let least = if self.is_stalled() { target / 8 } else { Duration::from_millis(300).min(target / 2) };
+        let wait = (left / 2).clamp(least, target / 2);
         if let Some(catalog) = &mut self.catalog {
             catalog.source.hurry(&active, wait);
         }

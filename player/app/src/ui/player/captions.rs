@@ -15,18 +15,19 @@ use weir_engine::{
 
 use crate::ui::{theme, tokens};
 
-/// Draws what is due at `position` into the picture at `place`; nothing comes below `bottom`.
+/// Draws what is due at `position` into the picture at `place`; it stays between `free.min` and `free.max`, from
+/// top to bottom.
 pub(crate) fn show(
     painter: &Painter,
     subtitles: &SubtitlesView,
     position: Duration,
     place: Rect,
-    bottom: f32,
+    free: egui::Rangef,
 ) {
     if subtitles.chosen.is_none() {
         return;
     }
-    let screen = Screen::new(place, bottom);
+    let screen = Screen::new(place, free);
     let mut taken: Vec<Rect> = Vec::new();
     for cue in subtitles.cues.iter().filter(|cue| cue.is_at(position)).take(tokens::CAPTIONS) {
         let set = Set::new(painter, cue, &screen);
@@ -45,12 +46,13 @@ struct Screen {
 }
 
 impl Screen {
-    fn new(place: Rect, bottom: f32) -> Self {
+    fn new(place: Rect, free: egui::Rangef) -> Self {
         // What a cinema picture in a narrow window leaves is not enough for its height's share.
         let size = (place.height() * tokens::CAPTION.0).min(place.width() * tokens::CAPTION.1);
         let size = size.max(tokens::CAPTION_LEAST);
         let mut safe = place.shrink2(vec2(place.width(), place.height()) * tokens::CAPTION_MARGIN);
-        safe.max.y = safe.max.y.min(bottom).max(safe.min.y + size);
+        safe.min.y = safe.min.y.max(free.min);
+        safe.max.y = safe.max.y.min(free.max).max(safe.min.y + size);
         Self { place, safe, size }
     }
 
@@ -422,14 +424,16 @@ mod tests {
         Arc::new(Cue { start: Duration::ZERO, end: Duration::from_secs(9), spans, place })
     }
 
+    const WHOLE: egui::Rangef = egui::Rangef { min: 0.0, max: 360.0 };
+
     /// Boxes of cues in a picture of 640 x 360 points.
-    fn areas(cues: &[Arc<Cue>], bottom: f32) -> Vec<Rect> {
+    fn areas(cues: &[Arc<Cue>], free: egui::Rangef) -> Vec<Rect> {
         let context = egui::Context::default();
         theme::install(&context);
         let mut out = Vec::new();
         let _ = context.run_ui(egui::RawInput::default(), |_| {});
         let mut output = context.run_ui(egui::RawInput::default(), |ui| {
-            let screen = Screen::new(Rect::from_min_size(pos2(0.0, 0.0), vec2(640.0, 360.0)), bottom);
+            let screen = Screen::new(Rect::from_min_size(pos2(0.0, 0.0), vec2(640.0, 360.0)), free);
             out.clear();
             for cue in cues {
                 let set = Set::new(ui.painter(), cue, &screen);
@@ -445,12 +449,12 @@ mod tests {
     #[test]
     fn cues_stand_at_the_bottom_above_each_other_and_above_the_controls() {
         let cues = [cue("one", Placement::default()), cue("two\nlines", Placement::default())];
-        let found = areas(&cues, 360.0);
+        let found = areas(&cues, WHOLE);
         assert!(found[0].bottom() <= 360.0 * 0.96 && found[0].bottom() > 330.0, "{found:?}");
         assert!(found[1].bottom() <= found[0].top() + 0.5);
         assert!(found[1].height() > 1.9 * found[0].height());
         assert!((found[0].center().x - 320.0).abs() < 1.0);
-        assert!(areas(&cues, 270.0)[0].bottom() <= 270.0);
+        assert!(areas(&cues, egui::Rangef::new(60.0, 270.0))[0].bottom() <= 270.0);
     }
 
     #[test]
@@ -461,20 +465,22 @@ mod tests {
             Placement { line: Some(Line::Part(0.5)), align: Align::Start, position: Some(0.1), ..place };
         let right = Placement { align: Align::End, ..place };
         let last = Placement { line: Some(Line::Number(-1)), ..place };
-        let found = areas(&[cue("top", top), cue("left", left), cue("right", right)], 360.0);
+        let found = areas(&[cue("top", top), cue("left", left), cue("right", right)], WHOLE);
         assert!(found[0].top() < 30.0);
+        let beside = areas(&[cue("top", top)], egui::Rangef::new(60.0, 270.0));
+        assert!(beside[0].top() >= 60.0, "below the title: {beside:?}");
         assert!(
             (found[1].left() - 64.0).abs() < 1.0 && (found[1].top() - 180.0).abs() < 1.0,
             "{:?}",
             found[1]
         );
         assert!(found[2].right() > 590.0 && found[2].right() <= 640.0);
-        assert!(areas(&[cue("low", last)], 360.0)[0].bottom() > 330.0);
+        assert!(areas(&[cue("low", last)], WHOLE)[0].bottom() > 330.0);
         let below = Placement { line: Some(Line::Part(1.0)), position: Some(1.0), ..place };
         let many = "word ".repeat(40);
         for cue in [cue("שלום عالم 🎬 👩‍👩‍👧 \u{202e}x", below), cue(&many, below), cue(&"ש ".repeat(200), place)]
         {
-            let area = areas(&[cue], 360.0)[0];
+            let area = areas(&[cue], WHOLE)[0];
             assert!(area.left() >= 0.0 && area.right() <= 640.5 && area.top() >= 0.0, "{area:?}");
         }
     }

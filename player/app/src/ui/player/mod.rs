@@ -207,9 +207,12 @@ impl PlayerPage {
         } else if surface.clicked() && !Popup::is_any_open(ui.ctx()) {
             run(self, ui.ctx(), Command::PlayPause);
         }
-        let bottom = if self.controls { rect.bottom() - tokens::CONTROLS } else { rect.bottom() };
+        let mut free = rect.y_range();
+        if self.controls {
+            free = egui::Rangef::new(free.min + tokens::HEADER, free.max - tokens::CONTROLS);
+        }
         let at = self.picture_at.unwrap_or(self.snapshot.position);
-        captions::show(ui.painter(), &self.snapshot.subtitles, at, place, bottom);
+        captions::show(ui.painter(), &self.snapshot.subtitles, at, place, free);
         self.waiting(ui, rect);
         if settings.statistics {
             self.statistics(ui, rect, place, &*painter, settings);
