@@ -185,11 +185,11 @@ fn a_film_that_is_being_made_faster_than_it_is_played_is_played_without_a_stall(
     let (site, server) = film(8);
     let begun = Arc::new(AtomicU64::new(u64::MAX));
     let clock = Instant::now();
-    // One segment to begin with, another one every 0.7 s from the first look on; the list is to be read every 4 s.
+    // Two segments to begin with, another one every 0.7 s from the first look on; the list is to be read every 4 s.
     grow(&site, 4, "#EXT-X-PLAYLIST-TYPE:EVENT\n", move || {
         let now = clock.elapsed().as_millis() as u64;
         let begun = begun.fetch_min(now, Ordering::Relaxed).min(now);
-        let count = (1 + (now - begun) / 700).min(8);
+        let count = (2 + (now - begun) / 700).min(8);
         (0, count, count == 8)
     });
     let (last, record) = play(&server.url("/fmp4/master.m3u8"), Options::default());

@@ -282,17 +282,17 @@ impl Text {
             for run in runs {
                 if levels.get(run.start).is_some_and(unicode_bidi::Level::is_rtl) {
                     for (from, to) in self.clusters(run.start, run.end).into_iter().rev() {
-                        out.add(self.slice(from, to), true);
+                        out.add(&self.slice(from, to), true);
                     }
                 } else {
-                    out.add(self.slice(run.start, run.end), false);
+                    out.add(&self.slice(run.start, run.end), false);
                 }
             }
         }
         out
     }
 
-    fn add(&mut self, piece: Self, mirrored: bool) {
+    fn add(&mut self, piece: &Self, mirrored: bool) {
         let mut from = 0;
         for (end, look) in &piece.looks {
             let shown = piece.text.get(from..*end).unwrap_or_default().chars();
@@ -431,7 +431,8 @@ mod tests {
         let context = egui::Context::default();
         theme::install(&context);
         let mut out = Vec::new();
-        let _ = context.run_ui(egui::RawInput::default(), |_| {});
+        // Fonts are there from the second pass on.
+        context.run_ui(egui::RawInput::default(), |_| {}).textures_delta.clear();
         let mut output = context.run_ui(egui::RawInput::default(), |ui| {
             let screen = Screen::new(Rect::from_min_size(pos2(0.0, 0.0), vec2(640.0, 360.0)), free);
             out.clear();
