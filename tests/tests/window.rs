@@ -81,7 +81,7 @@ fn subtitles_that_came_with_a_stream_are_written_into_its_picture() {
     let body = json!({
         "id": "said",
         "source": {"type": "testcard", "height": 240, "duration_s": 8},
-        "subtitles": [{"lang": "de", "label": "Deutsch", "default": true, "text": "WEBVTT\n"},
+        "subtitles": [{"lang": "de", "label": "Deutsch", "default": true, "text": "WEBVTT\n\n00:01.000 --> 00:02.000\nnein\n"},
                       {"lang": "en", "label": "English", "default": false, "text": cue}],
     });
     let created = http::post_json(&format!("{}/api/stream/create", server.url), &body).unwrap();
