@@ -35,10 +35,10 @@ fn film(seconds: u32) -> (Site, Server) {
 fn with_subtitles(site: &Site, seconds: u32) {
     let mut master = site.text("/fmp4/master.m3u8").replace(",AUDIO=\"a\"", ",AUDIO=\"a\",SUBTITLES=\"t\"");
     for (language, default) in [("en", "YES"), ("de", "NO")] {
-        let _ = write!(
+        let _ = writeln!(
             master,
             "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"t\",NAME=\"{language}\",LANGUAGE=\"{language}\",DEFAULT={default},\
-             AUTOSELECT=YES,URI=\"{language}.m3u8\"\n"
+             AUTOSELECT=YES,URI=\"{language}.m3u8\""
         );
         let mut list = String::from("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-PLAYLIST-TYPE:VOD\n");
         for number in 0..seconds / 2 {
