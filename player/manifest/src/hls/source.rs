@@ -6,13 +6,13 @@ use url::Url;
 
 use super::{
     Kind, MediaPlaylist, Multivariant, Variables,
-    media::{MediaHeader, PlaylistType},
+    media::{Key, MediaHeader, PlaylistType},
     select,
     timeline::{self, Known, Placement},
 };
 use crate::{
     Error, Warning,
-    model::{Edge, MediaKind, Presentation, Protocol, Rendition, Resource, Segment, Track},
+    model::{Edge, Encryption, MediaKind, Presentation, Protocol, Rendition, Resource, Segment, Track},
     source::{Change, Due, Lookup, Now, Request, What},
 };
 
@@ -329,8 +329,9 @@ impl HlsSource {
         let same_run = self.loaded.get(&place).is_some_and(|loaded| loaded.epoch == at.epoch);
         let mut fresh = timeline::segments(playlist, located, at, if same_run { old } else { &[] })?;
         let growing = fresh.pop_if(|last| last.growing).map(Box::new);
-        // Parts that are encrypted are so each by itself, and cannot be joined before that is undone.
-        let growing = growing.filter(|growing| growing.encryption.is_none());
+        // Nothing can be read of parts that are protected otherwise than by a plain key.
+        let growing =
+            growing.filter(|growing| !matches!(growing.encryption, Some(Encryption::Unsupported(_))));
         let grown = self.rendition(place).is_some_and(|this| this.growing != growing);
         let ended_before = self.loaded.get(&place).is_some_and(|loaded| loaded.header.ended);
         let changed = grown
@@ -402,7 +403,9 @@ impl HlsSource {
             .and_then(|reference| reference.segments.last())
             .map(|last| last.start.saturating_add(last.duration));
         presentation.duration = if live { None } else { end };
-        let encrypted = header.growing.as_ref().is_some_and(|growing| growing.keys.is_some());
+        let is_plain = |key: &Key| key.method == "AES-128" && key.format == "identity" && key.uri.is_some();
+        let keys = header.growing.as_ref().and_then(|growing| growing.keys.as_ref());
+        let encrypted = keys.is_some_and(|keys| !keys.iter().any(is_plain));
         let parts =
             header.part_target.filter(|_| live && header.server_control.can_block_reload && !encrypted);
         let hold_back = match parts {
