@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use weir_abr::{RungId, TrackKind, planner::FetchId};
 
