@@ -152,6 +152,10 @@ pub enum Event {
     Rate { rate: f64 },
     /// The viewer chose a quality (`auto`, or the rung's label), or a cap changed.
     Quality { choice: String, cap_kbps: Option<f64>, cap_height: Option<u32> },
+    /// Subtitles were chosen (`null`: none), by the stream's own default, by an option or by the viewer.
+    Subtitles { language: Option<String>, label: Option<String>, forced: bool, by: String },
+    /// A live stream went on nearer to its edge, without being asked to.
+    LiveJump { from_s: f64, to_s: f64, reason: String },
     /// A segment was given up and jumped over.
     Skip { track: TrackKind, index: u64, reason: String },
     /// A beep or a flash of the test card at the sinks, for measuring audio/video sync.

@@ -28,8 +28,10 @@ use weir_app::{
     },
 };
 use weir_engine::{
-    BufferedRange, DecisionView, ErrorView, PlotPoint, QualityView, Snapshot, State, TrackView,
+    BufferedRange, DecisionView, ErrorView, PlotPoint, QualityView, Snapshot, State, SubtitleChoice,
+    SubtitleTrackView, SubtitlesView, TrackView,
     playback::{Matrix, PixelFormat},
+    subtitles::{Align, Cue, Line, Placement, Span},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -41,6 +43,7 @@ enum Scene {
     Failed,
     Live,
     Bars,
+    Subtitles,
 }
 
 #[derive(Parser)]
@@ -89,6 +92,7 @@ struct Wishes {
     muted: bool,
     quality: QualityChoice,
     caps: Caps,
+    subtitles: bool,
 }
 
 struct Fake {
@@ -129,6 +133,7 @@ impl Fake {
                 muted: false,
                 quality: QualityChoice::Auto,
                 caps: Caps::default(),
+                subtitles: args.scene == Scene::Subtitles,
             }),
             taken: Mutex::new(0),
             running,
@@ -188,6 +193,10 @@ impl Session for Fake {
     fn set_caps(&self, caps: Caps) {
         self.wish(|w| w.caps = caps);
     }
+    fn set_subtitles(&self, choice: SubtitleChoice) {
+        self.wish(|w| w.subtitles = matches!(choice, SubtitleChoice::Track(_)));
+    }
+    fn want_thumbnail(&self, _at: Option<Duration>) {}
     fn set_rgba_height(&self, height: Option<u32>) {
         self.wish(|w| w.rgba = height.is_some());
     }
@@ -275,6 +284,20 @@ impl Session for Fake {
                 TrackView { rungs, showing: Some(showing), loading: Some(4), buffered }
             },
             audio: None,
+            subtitles: SubtitlesView {
+                tracks: vec![
+                    SubtitleTrackView { label: "English".into(), language: Some("en".into()), ..SubtitleTrackView::default() },
+                    SubtitleTrackView { label: "עברית".into(), language: Some("he".into()), ..SubtitleTrackView::default() },
+                    SubtitleTrackView {
+                        label: "Pictures".into(),
+                        obstacle: Some("its text is pictures (IMSC image profile)".into()),
+                        ..SubtitleTrackView::default()
+                    },
+                ],
+                chosen: w.subtitles.then_some(0),
+                cues: Arc::new(if w.subtitles { cues() } else { Vec::new() }),
+            },
+            thumbnail: None,
             quality: w.quality,
             caps: w.caps,
             volume: w.volume,
@@ -326,6 +349,27 @@ impl Session for Fake {
         made.serial = serial;
         Some(Picture::Made(made))
     }
+}
+
+/// Subtitles in many ways.
+fn cues() -> Vec<Arc<Cue>> {
+    let span = |text: &str| Span { text: text.into(), ..Span::default() };
+    let cue = |spans: Vec<Span>, place: Placement| {
+        Arc::new(Cue { start: Duration::ZERO, end: Duration::from_secs(3600), spans, place })
+    };
+    let place = Placement::default();
+    vec![
+        cue(vec![span("A line in the middle,\nand "), Span { italic: true, ..span("one below it") }], place),
+        cue(vec![span("שלום עולם, בשנת 1984 (אז)! مرحبا بالعالم 🎬")], place),
+        cue(
+            vec![Span { colour: Some([255, 255, 0]), bold: true, ..span("- Yellow, at the left") }],
+            Placement { align: Align::Start, position: Some(0.1), line: Some(Line::Part(0.3)), ..place },
+        ),
+        cue(
+            vec![Span { background: Some([0, 0, 160]), ..span("At the top") }],
+            Placement { line: Some(Line::Number(0)), ..place },
+        ),
+    ]
 }
 
 #[expect(clippy::expect_used, reason = "an example")]

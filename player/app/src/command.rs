@@ -47,6 +47,10 @@ pub enum Command {
     QualityDown,
     /// Let Weir choose the quality.
     QualityAuto,
+    /// Show or hide subtitles.
+    Subtitles,
+    /// Show the next subtitles that there are.
+    NextSubtitles,
     /// Try again after a failure, or load the server's list anew.
     Retry,
     /// Save the window's picture.
@@ -72,7 +76,7 @@ pub enum Section {
     Playback,
     /// Picture and sound.
     Sound,
-    /// What the picture looks like.
+    /// What the picture looks like, and what is written in it.
     Quality,
     /// The window.
     Window,
@@ -87,7 +91,7 @@ impl Section {
         match self {
             Self::Playback => "Playback",
             Self::Sound => "Sound and speed",
-            Self::Quality => "Quality",
+            Self::Quality => "Quality and subtitles",
             Self::Window => "Window",
         }
     }
@@ -145,7 +149,7 @@ pub struct Spec {
 
 impl Command {
     /// Every command, in the help sheet's order.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::PlayPause,
         Self::Back,
         Self::Forward,
@@ -173,6 +177,8 @@ impl Command {
         Self::QualityUp,
         Self::QualityDown,
         Self::QualityAuto,
+        Self::Subtitles,
+        Self::NextSubtitles,
         Self::Statistics,
         Self::FullScreen,
         Self::Leave,
@@ -214,6 +220,8 @@ impl Command {
             Self::QualityUp => ("Next higher quality", Quality, vec![shift(Key::ArrowUp)]),
             Self::QualityDown => ("Next lower quality", Quality, vec![shift(Key::ArrowDown)]),
             Self::QualityAuto => ("Automatic quality", Quality, vec![key(Key::A)]),
+            Self::Subtitles => ("Subtitles on or off", Quality, vec![key(Key::C)]),
+            Self::NextSubtitles => ("Next subtitles", Quality, vec![shift(Key::C)]),
             Self::Statistics => ("Statistics", Quality, vec![key(Key::I), key(Key::S)]),
             Self::FullScreen => ("Full screen", Window, vec![key(Key::F), key(Key::F11)]),
             Self::Leave => ("Close or go back", Window, vec![key(Key::Escape)]),
@@ -357,6 +365,8 @@ mod tests {
                 | Command::QualityDown
                 | Command::QualityAuto
                 | Command::Retry
+                | Command::Subtitles
+                | Command::NextSubtitles
                 | Command::Screenshot
                 | Command::CopyAddress
                 | Command::OpenAddress
@@ -367,7 +377,7 @@ mod tests {
             }
         }
         let tenths = Command::ALL.into_iter().filter(|c| matches!(c, Command::Tenth(_))).count();
-        assert_eq!((Command::ALL.len() - tenths, tenths), (28, 10), "ALL holds every variant");
+        assert_eq!((Command::ALL.len() - tenths, tenths), (30, 10), "ALL holds every variant");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use url::Url;
 use weir_abr::planner::{Caps, QualityChoice};
-use weir_engine::{Options, Player, Snapshot};
+use weir_engine::{Options, Player, Snapshot, SubtitleChoice};
 
 use crate::video::Picture;
 
@@ -32,6 +32,10 @@ pub trait Session {
     fn set_quality(&self, choice: QualityChoice);
     /// Limits for Auto.
     fn set_caps(&self, caps: Caps);
+    /// Shows other subtitles, or none.
+    fn set_subtitles(&self, choice: SubtitleChoice);
+    /// Asks for the small picture of a place, or for none any more.
+    fn want_thumbnail(&self, at: Option<Duration>);
     /// Ask for RGBA pictures of about this height, or for planes.
     fn set_rgba_height(&self, height: Option<u32>);
     /// Everything to show.
@@ -64,6 +68,12 @@ impl Session for Player {
     }
     fn set_caps(&self, caps: Caps) {
         Self::set_caps(self, caps);
+    }
+    fn set_subtitles(&self, choice: SubtitleChoice) {
+        Self::set_subtitles(self, choice);
+    }
+    fn want_thumbnail(&self, at: Option<Duration>) {
+        Self::want_thumbnail(self, at);
     }
     fn set_rgba_height(&self, height: Option<u32>) {
         Self::set_rgba_height(self, height);

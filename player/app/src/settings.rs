@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use url::Url;
 use weir_abr::Bitrate;
+use weir_engine::SubtitleChoice;
 
 use crate::address;
 
@@ -63,6 +64,9 @@ pub struct Settings {
     pub cap_kbps: Option<f64>,
     /// No rung taller than the window.
     pub fit_window: bool,
+    /// Language or name of the subtitles that were chosen last, `off` when they were switched off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subtitles: Option<String>,
     /// Light or dark.
     pub look: Look,
     /// The statistics were open.
@@ -84,6 +88,7 @@ impl Default for Settings {
             muted: false,
             cap_kbps: None,
             fit_window: false,
+            subtitles: None,
             look: Look::System,
             statistics: false,
             file: None,
@@ -137,6 +142,9 @@ impl Settings {
             if (out.volume, out.muted) == (given.volume, given.muted) {
                 (out.volume, out.muted) = (before.volume, before.muted);
             }
+            if out.subtitles == given.subtitles {
+                out.subtitles.clone_from(&before.subtitles);
+            }
             if out.cap_kbps == given.cap_kbps {
                 out.cap_kbps = before.cap_kbps;
             }
@@ -150,6 +158,11 @@ impl Settings {
             .as_deref()
             .and_then(|text| address::parse_server(text).ok())
             .unwrap_or_else(address::default_server)
+    }
+
+    /// The subtitles to begin with.
+    pub fn subtitles(&self) -> SubtitleChoice {
+        self.subtitles.as_deref().map_or(SubtitleChoice::Auto, subtitle_choice)
     }
 
     /// The cap on bitrate.
@@ -191,6 +204,15 @@ impl Settings {
     /// Takes a stream off the list.
     pub fn forget(&mut self, url: &Url) {
         self.recents.retain(|recent| recent.url != *url);
+    }
+}
+
+/// What a language, a name or `off` stands for.
+pub fn subtitle_choice(text: &str) -> SubtitleChoice {
+    match text.trim() {
+        off if off.eq_ignore_ascii_case("off") => SubtitleChoice::Off,
+        auto if auto.eq_ignore_ascii_case("auto") => SubtitleChoice::Auto,
+        wanted => SubtitleChoice::Language(wanted.to_owned()),
     }
 }
 

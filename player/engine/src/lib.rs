@@ -10,8 +10,9 @@ pub mod playback;
 mod player;
 pub mod samples;
 mod session;
+pub mod subtitles;
 
 pub use player::{
-    BufferedRange, DecisionView, ErrorView, Options, Player, PlotPoint, QualityView, Snapshot, State,
-    TrackView, open,
+    BufferedRange, Crop, DecisionView, ErrorView, Options, Player, PlotPoint, QualityView, Snapshot, State,
+    SubtitleChoice, SubtitleTrackView, SubtitlesView, Thumbnail, TrackView, open,
 };

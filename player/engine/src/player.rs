@@ -17,6 +17,7 @@ use weir_abr::{
 use crate::{
     playback::VideoFrame,
     session::{self, SeekWish, Shared},
+    subtitles::Cue,
 };
 
 /// How to play.
@@ -28,6 +29,8 @@ pub struct Options {
     pub quality: QualityChoice,
     /// Limits at the start.
     pub caps: Caps,
+    /// Subtitles at the start.
+    pub subtitles: SubtitleChoice,
     /// No window and no sound card: decode, and let sinks keep time.
     pub headless: bool,
     /// Write the session's record here, one JSON object a line; `-` is standard output.
@@ -42,6 +45,89 @@ pub struct Options {
     pub state_dir: Option<PathBuf>,
     /// Give RGBA frames of about this height at most instead of planes (software GL).
     pub rgba_height: Option<u32>,
+}
+
+/// Which subtitles are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SubtitleChoice {
+    /// What the stream shows by default; else what is forced in the language that is heard.
+    #[default]
+    Auto,
+    /// None.
+    Off,
+    /// Those in this language (`en`, `pt-BR`, `deu`), or of this name; none where there are none.
+    Language(String),
+    /// A track of [`SubtitlesView::tracks`], by its place.
+    Track(usize),
+}
+
+/// A track of subtitles as a menu shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubtitleTrackView {
+    /// For people.
+    pub label: String,
+    /// BCP 47, where given.
+    pub language: Option<String>,
+    /// Only what is said in another language than the sound's.
+    pub forced: bool,
+    /// Why it cannot be shown.
+    pub obstacle: Option<String>,
+}
+
+/// Subtitles as the window shows them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SubtitlesView {
+    /// What there is.
+    pub tracks: Vec<SubtitleTrackView>,
+    /// What is shown.
+    pub chosen: Option<usize>,
+    /// Cues of the chosen track from a little before to some seconds after the position, by their start: those that
+    /// [are](Cue::is_at) at the position of the picture on screen are to be drawn.
+    pub cues: Arc<Vec<Arc<Cue>>>,
+}
+
+/// What of an image is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crop {
+    /// All of it.
+    Whole,
+    /// A rectangle in pixels.
+    Pixels {
+        /// Left edge.
+        x: u32,
+        /// Upper edge.
+        y: u32,
+        /// Greater than 0.
+        width: u32,
+        /// Greater than 0.
+        height: u32,
+    },
+    /// One of equal parts.
+    Tile {
+        /// From the left, below `columns`.
+        column: u32,
+        /// From the top, below `rows`.
+        row: u32,
+        /// At least 1.
+        columns: u32,
+        /// At least 1.
+        rows: u32,
+    },
+}
+
+/// A small picture of a place on the timeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thumbnail {
+    /// It stands for the time from here.
+    pub start: Duration,
+    /// Up to here.
+    pub end: Duration,
+    /// A JPEG, PNG or other image, as the server sent it: check it.
+    pub image: bytes::Bytes,
+    /// The same for the same image.
+    pub id: String,
+    /// The part of `image`.
+    pub crop: Crop,
 }
 
 /// What playback is doing.
@@ -166,6 +252,10 @@ pub struct Snapshot {
     pub video: TrackView,
     /// Sound of its own, where there is any.
     pub audio: Option<TrackView>,
+    /// Subtitles.
+    pub subtitles: SubtitlesView,
+    /// The small picture that was [asked for](Player::want_thumbnail), or the last one while that is on its way.
+    pub thumbnail: Option<Arc<Thumbnail>>,
     /// What the viewer chose.
     pub quality: QualityChoice,
     /// Limits in force.
@@ -271,6 +361,17 @@ impl Player {
     /// Limits for Auto.
     pub fn set_caps(&self, caps: Caps) {
         self.shared.wishes.put(|wishes| wishes.caps = Some(caps));
+    }
+
+    /// Shows other subtitles, or none.
+    pub fn set_subtitles(&self, choice: SubtitleChoice) {
+        self.shared.wishes.put(|wishes| wishes.subtitles = Some(choice));
+    }
+
+    /// Asks for the small picture of a place, which [`Snapshot::thumbnail`] has by and by where the stream has such; `None`
+    /// when none is wanted any more.
+    pub fn want_thumbnail(&self, at: Option<Duration>) {
+        self.shared.wishes.put(|wishes| wishes.thumbnail = Some(at));
     }
 
     /// For software GL: give RGBA frames of at most this height from now on.

@@ -80,6 +80,8 @@ pub enum MediaKind {
     Audio,
     /// Subtitles or captions.
     Text,
+    /// Small pictures of the main track for a scrub bar, several in one image.
+    Image,
 }
 
 /// One quality of a track.
@@ -142,6 +144,12 @@ pub struct Track {
     pub name: String,
     /// Chosen unless the viewer says otherwise.
     pub default: bool,
+    /// May be chosen for the viewer, because it fits what is heard or the language that was asked for.
+    pub autoselect: bool,
+    /// Text of it: only what is said in another language than the sound's; meant to be seen without being asked for.
+    pub forced: bool,
+    /// Of small pictures: columns and rows in each image, filled row by row over the time of its segment.
+    pub tiles: Option<(u32, u32)>,
     /// At least one, by rising bitrate.
     pub renditions: Vec<Rendition>,
 }

@@ -163,6 +163,14 @@ impl Source {
         }
     }
 
+    /// All that these renditions list will soon be played, and more may have been made long ago: their playlists are due
+    /// `wait` after their last load at the latest. HLS only; an MPD says itself how often it changes.
+    pub fn hurry(&mut self, active: &[(usize, usize)], wait: Duration) {
+        if let Inner::Hls(hls) = &mut self.inner {
+            hls.hurry(active, wait);
+        }
+    }
+
     /// Segment `number` of a rendition, or what to do to get to know it.
     pub fn segment(&self, track: usize, rendition: usize, number: u64, now: Now) -> Lookup<'_> {
         match &self.inner {

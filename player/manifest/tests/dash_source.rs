@@ -300,3 +300,25 @@ fn base_urls_side_by_side_are_mirrors() {
     let others: Vec<Url> = presentation.mirrors.iter().flat_map(|mirror| mirror.others(first)).collect();
     assert_eq!(others, [Url::parse("http://b/t/v/1.m4s").unwrap()]);
 }
+
+#[test]
+fn text_and_thumbnail_tiles_are_tracks_that_say_nothing_of_the_medias_pace() {
+    let beside = "<AdaptationSet contentType=\"text\" mimeType=\"text/vtt\" lang=\"de\"><Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"forced-subtitle\"/>\
+        <Representation id=\"t\" bandwidth=\"100\"><BaseURL>de.vtt</BaseURL></Representation></AdaptationSet>\
+        <AdaptationSet contentType=\"image\" mimeType=\"image/jpeg\"><SegmentTemplate media=\"$Number$.jpg\" duration=\"100\"/>\
+        <Representation id=\"i\" bandwidth=\"9000\" width=\"1600\" height=\"900\">\
+        <EssentialProperty schemeIdUri=\"http://dashif.org/guidelines/thumbnail_tile\" value=\"10x5\"/></Representation></AdaptationSet>\
+        <AdaptationSet contentType=\"image\" mimeType=\"image/jpeg\"><SegmentTemplate media=\"p$Number$.jpg\" duration=\"100\"/>\
+        <Representation id=\"p\" bandwidth=\"9000\"/></AdaptationSet></Period>";
+    let source =
+        open("type=\"static\" mediaPresentationDuration=\"PT150S\"", &TWO_SETS.replace("</Period>", beside));
+    let tracks = &source.presentation().tracks;
+    let text = tracks.iter().find(|track| track.kind == MediaKind::Text).unwrap();
+    assert_eq!((text.forced, text.default, text.language.as_deref()), (true, false, Some("de")));
+    assert_eq!(text.renditions[0].segments.len(), 1);
+    let images: Vec<_> = tracks.iter().filter(|track| track.kind == MediaKind::Image).collect();
+    assert_eq!(images.iter().map(|track| track.tiles).collect::<Vec<_>>(), [Some((10, 5))]);
+    let segments = &images[0].renditions[0].segments;
+    assert_eq!((segments.len(), segments[1].start), (2, Duration::from_secs(100)));
+    assert!(source.presentation().target_duration <= Duration::from_secs(10));
+}

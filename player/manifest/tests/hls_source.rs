@@ -466,3 +466,47 @@ fn a_rate_beyond_reason_is_cut_for_the_brain() {
     let rates: Vec<u64> = track.ladder.rungs().iter().map(|rung| rung.bitrate.bps()).collect();
     assert_eq!(rates, [300_000, 100_000_000_000]);
 }
+
+#[test]
+fn subtitles_and_small_pictures_are_tracks_that_say_nothing_of_the_medias_pace() {
+    let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"t\",NAME=\"English\",LANGUAGE=\"en\",DEFAULT=YES,URI=\"en.m3u8\"\n\
+        #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"t\",NAME=\"Signs\",LANGUAGE=\"en\",AUTOSELECT=YES,FORCED=YES,URI=\"f.m3u8\"\n\
+        #EXT-X-IMAGE-STREAM-INF:BANDWIDTH=9000,RESOLUTION=320x180,CODECS=\"jpeg\",URI=\"i.m3u8\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1000000,SUBTITLES=\"t\"\nv.m3u8\n";
+    let mut source = open(text);
+    let tracks = &source.presentation().tracks;
+    let text: Vec<_> = tracks
+        .iter()
+        .filter(|track| track.kind == MediaKind::Text)
+        .map(|track| (track.name.as_str(), track.default, track.autoselect, track.forced))
+        .collect();
+    assert_eq!(text, [("English", true, true, false), ("Signs", false, true, true)]);
+    let images = tracks.iter().position(|track| track.kind == MediaKind::Image).unwrap();
+    supply(&mut source, (0, 0), &format!("{}#EXT-X-ENDLIST\n", live(0, 30)), at(0.1));
+    let film = "#EXTM3U\n#EXT-X-TARGETDURATION:120\n#EXTINF:120,\nen.vtt\n#EXT-X-ENDLIST\n";
+    supply(&mut source, (1, 0), film, at(0.2));
+    let tiles = "#EXTM3U\n#EXT-X-TARGETDURATION:60\n#EXT-X-IMAGES-ONLY\n#EXTINF:60,\n\
+        #EXT-X-TILES:RESOLUTION=320x180,LAYOUT=5x4,DURATION=3\n1.jpg\n#EXTINF:60,\n2.jpg\n#EXT-X-ENDLIST\n";
+    supply(&mut source, (images, 0), tiles, at(0.3));
+    assert_eq!(source.presentation().tracks[images].tiles, Some((5, 4)));
+    assert_eq!(
+        layout(&source, (images, 0)).iter().map(|(_, start, _)| *start).collect::<Vec<_>>(),
+        [0, 60_000]
+    );
+    assert_eq!(source.presentation().target_duration, Duration::from_secs(4));
+}
+
+#[test]
+fn a_list_that_will_soon_be_played_out_is_due_before_its_time() {
+    let mut source = open("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n");
+    let event = live(0, 1).replace("#EXTINF", "#EXT-X-PLAYLIST-TYPE:EVENT\n#EXTINF");
+    supply(&mut source, (0, 0), &event, at(0.0));
+    assert!(source.due(&[(0, 0)], at(3.9)).requests.is_empty());
+    source.hurry(&[(0, 0)], Duration::from_secs(2));
+    let wait = source.due(&[(0, 0)], at(1.9));
+    assert!(wait.requests.is_empty());
+    assert_eq!(wait.wake_at, Some(Duration::from_secs(2)));
+    assert_eq!(source.due(&[(0, 0)], at(2.0)).requests.len(), 1);
+    source.hurry(&[(0, 0)], Duration::ZERO);
+    assert!(source.due(&[(0, 0)], at(2.1)).requests.is_empty(), "it is on its way");
+}

@@ -145,9 +145,16 @@ fn a_server_that_does_not_hold_requests_is_followed_by_segments() {
 }
 
 #[test]
-fn encrypted_parts_are_left_to_the_whole_segment() {
-    let locked = list(2).replace("#EXT-X-MAP", "#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n#EXT-X-MAP");
-    let source = Source::new(&url("https://h.example/a/i.m3u8"), locked.as_bytes(), at(0.0)).unwrap();
+fn encrypted_parts_are_taken_where_a_plain_key_opens_them() {
+    let locked = |key: &str| {
+        let text = list(2).replace("#EXT-X-MAP", &format!("#EXT-X-KEY:{key}\n#EXT-X-MAP"));
+        Source::new(&url("https://h.example/a/i.m3u8"), text.as_bytes(), at(0.0)).unwrap()
+    };
+    let source = locked("METHOD=AES-128,URI=\"k\"");
+    let growing = rendition(&source, 0).growing.as_ref().unwrap();
+    assert!(matches!(growing.encryption, Some(weir_manifest::model::Encryption::Aes128 { .. })));
+    assert!(source.presentation().edge.is_some());
+    let source = locked("METHOD=SAMPLE-AES,URI=\"skd://k\",KEYFORMAT=\"com.apple.streamingkeydelivery\"");
     assert!(rendition(&source, 0).growing.is_none());
     assert_eq!(source.presentation().edge, None);
 }

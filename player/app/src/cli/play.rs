@@ -13,11 +13,11 @@ use weir_abr::{
     Bitrate, control,
     planner::{Caps, QualityChoice},
 };
-use weir_engine::{Options, Player, Snapshot, State};
+use weir_engine::{Options, Player, Snapshot, State, SubtitleChoice};
 
 use super::window::{self, WindowArgs};
 use crate::{
-    address, session, text,
+    address, session, settings, text,
     ui::{self, Launch},
 };
 
@@ -39,6 +39,9 @@ pub(super) struct PlayArgs {
     /// Playback rate, 0.25 to 4.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate: Option<f64>,
+    /// Show subtitles in this language or of this name, e.g. en; `off` for none. Otherwise the stream's own default.
+    #[arg(long, value_name = "LANG|off")]
+    subtitles: Option<String>,
     /// Volume in percent, 0 to 100.
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100), allow_negative_numbers = true)]
     volume: Option<u8>,
@@ -91,6 +94,7 @@ pub(super) fn run(args: PlayArgs) -> anyhow::Result<()> {
         measure_sync: args.measure_sync,
         state_dir: state.clone(),
         caps: Caps { bitrate: args.cap, height: None },
+        subtitles: args.subtitles.as_deref().map_or(SubtitleChoice::Auto, settings::subtitle_choice),
         ..Options::default()
     };
     if let Some(algorithm) = args.algorithm {
@@ -107,6 +111,9 @@ pub(super) fn run(args: PlayArgs) -> anyhow::Result<()> {
     settings.for_this_run(|settings| {
         if let Some(volume) = volume {
             (settings.volume, settings.muted) = (volume, false);
+        }
+        if args.subtitles.is_some() {
+            settings.subtitles = args.subtitles;
         }
         if let Some(cap) = args.cap {
             settings.cap_kbps = Some(cap.kbps());

@@ -41,6 +41,8 @@ pub(crate) enum Icon {
     Edit,
     /// Two sheets.
     Copy,
+    /// Lines of text in a frame.
+    Subtitles,
 }
 
 impl Icon {
@@ -159,6 +161,14 @@ impl Icon {
                     (4.5, 19.5),
                     (5.5, 15.5),
                 ]);
+            }
+            Self::Subtitles => {
+                let frame = Rect::from_min_max(at(2.5, 5.0), at(21.5, 19.0));
+                painter.rect_stroke(frame, 2.5 * scale, stroke, egui::StrokeKind::Middle);
+                line(&[(6.0, 12.0), (9.5, 12.0)]);
+                line(&[(12.0, 12.0), (18.0, 12.0)]);
+                line(&[(6.0, 15.5), (13.5, 15.5)]);
+                line(&[(16.0, 15.5), (18.0, 15.5)]);
             }
             Self::Copy => {
                 let sheet = |x: f32, y: f32| Rect::from_min_max(at(x, y), at(x + 11.0, y + 11.0));

@@ -9,6 +9,7 @@ mod screenshot;
 mod scrub;
 mod sheets;
 mod theme;
+mod thumbs;
 mod toasts;
 mod tokens;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use egui::{Color32, Rect, Response, Sense, Stroke, Ui, accesskit::Role, pos2, vec2};
 use weir_engine::{BufferedRange, Snapshot};
 
-use super::tokens;
+use super::{thumbs::Thumbs, tokens};
 use crate::text;
 
 /// The stretch of time that a bar shows, and where on screen.
@@ -74,6 +74,7 @@ pub(crate) fn show(
     ui: &mut Ui,
     snapshot: &Snapshot,
     dragged: Option<Duration>,
+    thumbs: &mut Thumbs,
 ) -> (Response, Option<Scrubbed>) {
     let (touch, response) = ui.allocate_exact_size(vec2(ui.available_width(), 24.0), Sense::click_and_drag());
     // Room for the knob at both ends.
@@ -87,6 +88,7 @@ pub(crate) fn show(
     let Some(bar) = bar else {
         let rest = Rect::from_center_size(touch.center(), vec2(touch.width() - 14.0, tokens::BAR.0));
         ui.painter().rect_filled(rest, 2.0, tokens::BAR_EMPTY);
+        thumbs.pointed(None);
         return (response, None);
     };
     let touched = response.hovered() || response.dragged() || response.has_focus();
@@ -97,8 +99,9 @@ pub(crate) fn show(
     let pointer = response
         .hover_pos()
         .or_else(|| response.dragged().then(|| response.interact_pointer_pos()).flatten());
+    thumbs.pointed(pointer.map(|pointer| bar.time(pointer.x)));
     if let Some(pointer) = pointer {
-        hint(ui, &bar, snapshot, pointer.x, touch.top());
+        hint(ui, &bar, snapshot, pointer.x, touch.top(), thumbs);
     }
     let scrubbed = response.interact_pointer_pos().and_then(|pointer| {
         let time = bar.time(pointer.x);
@@ -132,8 +135,8 @@ fn paint(ui: &Ui, bar: &Bar, snapshot: &Snapshot, position: Duration, y: f32, he
     );
 }
 
-/// The time under the pointer, and what is buffered there.
-fn hint(ui: &Ui, bar: &Bar, snapshot: &Snapshot, x: f32, top: f32) {
+/// The time under the pointer, what is buffered there, and its small picture.
+fn hint(ui: &Ui, bar: &Bar, snapshot: &Snapshot, x: f32, top: f32, thumbs: &mut Thumbs) {
     let time = bar.time(x);
     let mut line = match snapshot.live_window {
         Some((_, edge)) => format!("−{}", text::clock(edge.saturating_sub(time))),
@@ -151,6 +154,10 @@ fn hint(ui: &Ui, bar: &Bar, snapshot: &Snapshot, x: f32, top: f32) {
     let place = Rect::from_min_size(pos2(left, top - size.y - 2.0), size);
     ui.painter().rect_filled(place, tokens::ROUND, tokens::GLASS);
     ui.painter().galley(place.min + vec2(8.0, 4.0), galley, Color32::PLACEHOLDER);
+    // Not one of somewhere else: better none for a moment.
+    if let Some(thumbnail) = snapshot.thumbnail.as_ref().filter(|thumbnail| thumbnail.start <= time) {
+        thumbs.paint(ui, thumbnail, x, place.top() - tokens::GRID);
+    }
 }
 
 #[cfg(test)]

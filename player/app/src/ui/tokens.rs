@@ -46,6 +46,20 @@ pub(crate) const TOAST: f64 = 6.0;
 /// Seconds of a stall before the window speaks of it.
 pub(crate) const PATIENCE: f64 = 0.4;
 
+/// Height of subtitles as a part of the picture's height, and at most of its width.
+pub(crate) const CAPTION: (f32, f32) = (0.058, 0.05);
+/// Smallest subtitles.
+pub(crate) const CAPTION_LEAST: f32 = 13.0;
+/// Subtitles keep this part of the picture's size from its edges.
+pub(crate) const CAPTION_MARGIN: f32 = 0.04;
+/// Width of their outline, as a part of their height.
+pub(crate) const CAPTION_OUTLINE: f32 = 0.075;
+/// Most of them at a time.
+pub(crate) const CAPTIONS: usize = 16;
+
+/// Largest width and height of a small picture above the scrub bar.
+pub(crate) const THUMBNAIL: (f32, f32) = (160.0, 110.0);
+
 /// The colours of one theme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Colours {
@@ -111,6 +125,10 @@ pub(crate) const LIGHT: Colours = Colours {
 pub(crate) const LETTERBOX: Color32 = Color32::BLACK;
 /// Strips behind the controls fade from nothing to this.
 pub(crate) const SHADE: Color32 = Color32::from_black_alpha(210);
+/// Subtitles that have no colour of their own.
+pub(crate) const CAPTION_TEXT: Color32 = Color32::WHITE;
+/// Around subtitles.
+pub(crate) const CAPTION_EDGE: Color32 = Color32::from_black_alpha(235);
 /// Behind notes and statistics on the picture.
 pub(crate) const GLASS: Color32 = Color32::from_rgba_premultiplied(10, 14, 17, 225);
 /// The part of the scrub bar that is not loaded.

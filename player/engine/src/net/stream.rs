@@ -35,6 +35,8 @@ pub(crate) enum Piece {
     Prepared(Option<InitSegment>, Option<Unlock>),
     /// The next bytes, as they were sent.
     Data(Bytes),
+    /// A part that was encrypted by itself (RFC 8216bis, 4.4.4.9) ends here.
+    Cut,
     /// All came.
     End,
 }
@@ -45,13 +47,17 @@ pub(crate) struct Unlock {
     url: Url,
     key: [u8; 16],
     iv: [u8; 16],
+    /// Vector at the start.
+    first: [u8; 16],
+    /// There were parts.
+    parts: bool,
     /// What is held back: the last block has the padding.
     held: BytesMut,
 }
 
 impl Unlock {
     fn new(url: &Url, (key, iv): Key) -> Self {
-        Self { url: url.clone(), key, iv, held: BytesMut::new() }
+        Self { url: url.clone(), key, iv, first: iv, parts: false, held: BytesMut::new() }
     }
 
     /// Plain bytes as far as they are certain to be no padding.
@@ -70,17 +76,29 @@ impl Unlock {
         blocks.freeze()
     }
 
-    /// The rest, without its padding.
+    /// The rest, without its padding. Where parts were encrypted each by itself, none.
     pub(crate) fn finish(mut self) -> Result<Bytes, NetError> {
+        if self.parts && self.held.is_empty() { Ok(Bytes::new()) } else { self.rest() }
+    }
+
+    /// The rest of a part that was encrypted by itself; the next one begins anew.
+    pub(crate) fn cut(&mut self) -> Result<Bytes, NetError> {
+        self.parts = true;
+        let rest = self.rest();
+        self.iv = self.first;
+        rest
+    }
+
+    fn rest(&mut self) -> Result<Bytes, NetError> {
         let length = cbc::Decryptor::<aes::Aes128>::new(&self.key.into(), &self.iv.into())
             .decrypt_padded::<Pkcs7>(&mut self.held)
             .map(<[u8]>::len)
             .map_err(|_| NetError::Decode {
-                url: self.url,
+                url: self.url.clone(),
                 reason: "decrypting gave no valid padding, so the key or the segment is wrong".to_owned(),
             })?;
         self.held.truncate(length);
-        Ok(self.held.freeze())
+        Ok(std::mem::take(&mut self.held).freeze())
     }
 }
 
@@ -251,6 +269,11 @@ impl SegmentFetcher {
             };
             let Some((part, held)) = wanted else {
                 match now.whole.filter(|_| listed.is_empty()) {
+                    // The whole is encrypted otherwise than its parts: what came of them cannot be gone on with.
+                    Some(whole) if now.complete && segment.encryption.is_some() && base > 0 => {
+                        let reason = "its parts are not listed any more".to_owned();
+                        return Err(NetError::Lost { host: host_of(&whole.url), reason });
+                    }
                     // Its parts are not listed any more: what is missing is in the whole.
                     Some(whole) if now.complete => {
                         (tap.given, tap.seen) = (base, 0);
@@ -302,6 +325,9 @@ impl SegmentFetcher {
                     total += body.length;
                     progress(Progress::Bytes(total));
                     first_byte.get_or_insert_with(|| if held { asked.elapsed() } else { body.first_byte });
+                    if segment.encryption.is_some() {
+                        let _ = out.send(Piece::Cut).await;
+                    }
                     done.push(part);
                 }
                 // The encoder may have cut elsewhere than was announced.
@@ -355,6 +381,18 @@ mod tests {
                 assert_eq!(back, plain, "{length} bytes in pieces of {size}");
             }
         }
+        let part = |plain: &[u8]| {
+            cbc::Encryptor::<aes::Aes128>::new(&[7; 16].into(), &[9; 16].into())
+                .encrypt_padded_vec::<Pkcs7>(plain)
+        };
+        let mut parts = Unlock::new(&url, ([7; 16], [9; 16]));
+        let mut back = Vec::new();
+        for plain in [&[1; 40][..], &[2; 16], &[3; 5]] {
+            back.extend(parts.push(&part(plain)));
+            back.extend(parts.cut().unwrap());
+        }
+        back.extend(parts.finish().unwrap());
+        assert_eq!(back, [&[1; 40][..], &[2; 16], &[3; 5]].concat(), "each part by itself");
         let mut wrong = Unlock::new(&url, ([7; 16], [9; 16]));
         wrong.push(&[1; 40]);
         assert!(matches!(wrong.finish(), Err(NetError::Decode { .. })));

@@ -13,7 +13,7 @@ use super::{
     decoders,
     graph::{Graph, Place, Plan},
     mailbox::{Mail, Mailbox, Wish},
-    time,
+    time, turn,
     video::Screen,
     view::View,
 };
@@ -122,6 +122,7 @@ impl Control {
                 self.follow_state();
             }
             Mail::Rate(rate) => self.set_rate(rate),
+            Mail::Drift(rate) => self.drift(rate),
             Mail::Volume(volume) => {
                 self.options.volume = volume;
                 self.apply_volume();
@@ -178,6 +179,25 @@ impl Control {
         };
         if let Some(to) = here {
             self.go(Wish { to, exact: true });
+        }
+    }
+
+    /// Changes the rate without a break, where the pipeline runs.
+    fn drift(&mut self, rate: f64) {
+        let is_normal = |rate: f64| (rate - 1.0).abs() < 2.0 * (turn::STEADY - 1.0);
+        if is_normal(rate) && is_normal(self.options.rate) {
+            return;
+        }
+        let rate = if is_normal(rate) { turn::STEADY } else { rate };
+        let graph = self.graph.as_ref().filter(|graph| self.going.is_none() && graph.is_prepared());
+        match graph {
+            Some(graph) if (rate - self.options.rate).abs() > f64::EPSILON => {
+                self.options.rate = rate;
+                graph.turn(rate);
+            }
+            Some(_) => {}
+            // On the way to a place: that takes it along.
+            None => self.set_rate(rate),
         }
     }
 

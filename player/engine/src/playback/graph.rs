@@ -21,6 +21,7 @@ use super::{
     feeder::{Feed, Feeder},
     mailbox::{Mail, Mailbox},
     time,
+    turn::{self, Turn},
     video::{self, Screen},
 };
 use crate::demux::StreamKind;
@@ -88,6 +89,7 @@ pub(super) struct Graph {
     ready: Arc<Ready>,
     decoder: Arc<Mutex<Option<gst::Element>>>,
     late_in_decoder: Arc<AtomicU64>,
+    turn: Arc<Turn>,
     prepared: bool,
 }
 
@@ -127,6 +129,12 @@ impl Graph {
             volume = Some(chain.volume);
             audio_sink = Some(chain.sink);
         }
+        let turn = Arc::<Turn>::default();
+        for (branch, kind) in [(&video, StreamKind::Video), (&audio, StreamKind::Audio)] {
+            if let Some(branch) = branch {
+                turn::watch(&pad(branch.source.upcast_ref(), "src")?, kind, &turn);
+            }
+        }
         let sink = video_sink.or_else(|| audio_sink.clone()).ok_or(PlaybackError::NoTracks)?;
         Ok(Self {
             pipeline,
@@ -139,6 +147,7 @@ impl Graph {
             ready,
             decoder,
             late_in_decoder,
+            turn,
             prepared: false,
         })
     }
@@ -173,6 +182,7 @@ impl Graph {
             // A source that is not running yet keeps the seek as the place to start from.
             self.pipeline.set_state(gst::State::Ready).map_err(|_| "the pipeline cannot be set up")?;
         }
+        self.turn.forget();
         for kind in [StreamKind::Video, StreamKind::Audio] {
             self.ready.set(kind, false);
         }
@@ -187,6 +197,11 @@ impl Graph {
             self.hold().map_err(|_| "the pipeline cannot be started")?;
         }
         Ok(())
+    }
+
+    /// Changes the rate from a place on that both branches come to.
+    pub(super) fn turn(&self, rate: f64) {
+        self.turn.want(rate);
     }
 
     /// Whether all branches have something at their sinks since the last seek.

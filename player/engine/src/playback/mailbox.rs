@@ -17,6 +17,8 @@ const ROOM: usize = 1024;
 pub(super) enum Mail {
     Playing(bool),
     Rate(f64),
+    /// The same without a break, from a place of its own.
+    Drift(f64),
     Volume(f64),
     Muted(bool),
     RgbaHeight(Option<u32>),

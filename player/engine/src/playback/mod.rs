@@ -17,6 +17,7 @@ mod tags;
 #[cfg(test)]
 mod tests;
 mod time;
+mod turn;
 mod video;
 mod view;
 

@@ -156,6 +156,12 @@ impl Playback {
         self.mailbox.post(Mail::Rate(sane_rate(rate)));
     }
 
+    /// As [`Self::set_rate`], without a break: from the next key frame on that was not handed to the decoder yet, a second or
+    /// a few later. For small changes, which sound and picture make together.
+    pub fn drift(&self, rate: f64) {
+        self.mailbox.post(Mail::Drift(sane_rate(rate)));
+    }
+
     /// 0.0 to 1.0, else brought into that range.
     pub fn set_volume(&self, volume: f64) {
         self.mailbox.post(Mail::Volume(volume));

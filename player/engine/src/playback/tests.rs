@@ -429,6 +429,42 @@ fn twice_the_rate_is_twice_the_positions() {
 }
 
 #[test]
+fn a_small_change_of_rate_is_made_without_a_break_and_picture_and_sound_make_it_together() {
+    let options = Options { measure_sync: true, ..headless() };
+    let tracks = Tracks { video: Some(filled(small(), 0)), audio: Some(filled(sound(), 0)) };
+    let mut watched = Watched::new(options, tracks);
+    watched.playback.prepare(Duration::ZERO);
+    watched.playback.play();
+    watched.until(|event| matches!(event, Event::Seeked { .. }));
+    watched.playback.drift(1.25);
+    watched.until(|event| matches!(event, Event::Ended));
+    assert_eq!(
+        watched.seen.iter().filter(|event| matches!(event, Event::Seeked { .. })).count(),
+        1,
+        "no flush"
+    );
+    let frames = watched.gallery.frames.lock().unwrap().clone();
+    assert_eq!(frames.len() as u64, SECONDS * FPS, "every picture once");
+    assert!(frames.windows(2).all(|pair| pair[1].number == pair[0].number + 1));
+    // The first half is at both rates, the last two seconds are at the new one.
+    let tail: Vec<_> =
+        frames.iter().filter(|frame| frame.position >= Duration::from_secs(SECONDS - 2)).collect();
+    let rate = (tail[tail.len() - 1].position - tail[0].position).as_secs_f64()
+        / (tail[tail.len() - 1].at - tail[0].at).as_secs_f64();
+    assert!((1.15..1.35).contains(&rate), "{rate}");
+    let offsets: Vec<f64> = watched
+        .seen
+        .iter()
+        .filter_map(|event| match event {
+            Event::Sync { flash, beep } => Some(beep.as_secs_f64() - flash.as_secs_f64()),
+            _ => None,
+        })
+        .collect();
+    assert!(offsets.len() >= 3, "{offsets:?}");
+    assert!(offsets.iter().all(|offset| offset.abs() < 0.040), "{offsets:?}");
+}
+
+#[test]
 fn holes_are_jumped_over() {
     let track = Arc::new(SharedTrack::new());
     fill(&track, small(), 0, 0);

@@ -74,6 +74,11 @@ impl Catalog {
         self.audio.is_some()
     }
 
+    /// The language that is heard, where the manifest names it.
+    pub(crate) fn audio_language(&self) -> Option<&str> {
+        self.presentation().tracks.get(self.audio?)?.language.as_deref()
+    }
+
     /// Segments of all tracks are known.
     pub(crate) fn is_listed(&self) -> bool {
         self.tracks.iter().all(|track| !track.segments.is_empty())

@@ -66,7 +66,7 @@ impl Session {
             Command::Resume => self.resume(),
             Command::SeekReady { position } => self.seek_ready(position),
             Command::SetRate(rate) => {
-                self.shared.playback(|playback| playback.set_rate(rate));
+                self.shared.playback(|playback| playback.drift(rate));
                 self.note(record::Event::Rate { rate });
             }
             Command::Fail { reason } => {
@@ -94,6 +94,9 @@ impl Session {
                 self.tell_appended();
                 self.prepare();
             }
+            Input::Subtitles(generation, segment, result) => self.subtitles_came(generation, segment, result),
+            Input::ThumbnailIndex(tiles) => self.thumbnail_index(tiles),
+            Input::Thumbnails(resource, bytes) => self.thumbnails_came(resource, bytes),
             Input::Demuxed(job, result) => match result {
                 Ok(demuxed) => {
                     if let Some(damage) = &demuxed.damage {
@@ -150,6 +153,12 @@ impl Session {
         if let Some(height) = wishes.rgba_height {
             self.rgba_height = height;
             self.shared.playback(|playback| playback.set_rgba_height(height));
+        }
+        if let Some(at) = wishes.thumbnail {
+            self.wish_thumbnail(at);
+        }
+        if let Some(choice) = wishes.subtitles {
+            self.choose_subtitles(choice, "viewer");
         }
         let asked = wishes.quality.is_some() || wishes.caps.is_some();
         if let Some(quality) = wishes.quality {

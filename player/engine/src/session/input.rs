@@ -4,11 +4,17 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use weir_abr::{RungId, TrackKind, planner::FetchId};
-use weir_manifest::{Request, model::Segment};
+use weir_manifest::{
+    Request,
+    model::{Resource, Segment},
+};
+
+use super::thumbnails::Tile;
 
 use crate::{
     demux::{Batch, DemuxError, Demuxed, InitSegment},
-    net::{Document, NetError, Progress, SegmentBody},
+    net::{self, NetError, Progress, SegmentBody},
+    subtitles::Document,
 };
 
 /// Inputs that may wait. Progress is dropped when there is no room; all else waits for it.
@@ -31,9 +37,9 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) enum Input {
     /// The address that was opened gave this.
-    Manifest(Result<Document, NetError>),
+    Manifest(Result<net::Document, NetError>),
     /// A playlist or an index gave this.
-    Listed(Request, Result<Document, NetError>),
+    Listed(Request, Result<net::Document, NetError>),
     /// A manifest or a playlist failed and is tried again.
     Retrying(NetError),
     /// This machine's clock is so many seconds ahead of the one that the manifest names.
@@ -44,6 +50,12 @@ pub(crate) enum Input {
     Appended(FetchId, Box<Batch>),
     /// A segment is complete, or failed.
     Fetched(FetchId, Instant, Result<SegmentBody, NetError>),
+    /// A segment of subtitles, asked for under this choice, was read; else why not.
+    Subtitles(u64, Box<Segment>, Result<Document, String>),
+    /// The index of small pictures, where there is one.
+    ThumbnailIndex(Option<Vec<Tile>>),
+    /// An image with small pictures, where it could be had.
+    Thumbnails(Resource, Option<Bytes>),
     /// A segment was taken apart, or could not be. Its media are gone by then.
     Demuxed(Box<Job>, Result<Demuxed, DemuxError>),
 }

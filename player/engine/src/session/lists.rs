@@ -12,7 +12,12 @@ use weir_manifest::{
     model::{Protocol, Resource},
 };
 
-use super::{Session, catalog::Catalog, input::Input, trouble};
+use super::{
+    Session,
+    catalog::{Catalog, Place},
+    input::Input,
+    trouble,
+};
 use crate::{
     log::{millis, round, seconds},
     net::{Ask, Document, NetError, Retry},
@@ -165,6 +170,7 @@ impl Session {
         self.recovered();
         self.load_first();
         self.announce();
+        self.first_subtitles();
         self.lists_due();
     }
 
@@ -306,6 +312,7 @@ impl Session {
                     self.tell_growth();
                     self.start_waiting();
                     self.lists_due();
+                    self.follow_subtitles();
                     return;
                 }
                 Err(error) => {
@@ -315,6 +322,13 @@ impl Session {
             Err(error) => (trouble::net("loading a playlist", &error), error.failure()),
         };
         catalog.source.failed(request, now);
+        if let What::Playlist { track, .. } | What::Index { track, .. } = request.what
+            && self.is_beside(track)
+        {
+            self.unlisted(track, problem.what);
+            self.lists_due();
+            return;
+        }
         self.lists.failing.get_or_insert(now.session);
         self.note_trouble(problem);
         let (What::Playlist { track, rendition, .. } | What::Index { track, rendition, .. }) = request.what
@@ -381,6 +395,7 @@ impl Session {
 
     /// Asks the source what to reload, when it is time.
     pub(crate) fn lists_tick(&mut self) {
+        self.hurry_lists();
         if self.lists.wake.is_some_and(|wake| wake <= self.now()) {
             self.lists_due();
         }
@@ -400,19 +415,46 @@ impl Session {
         self.catalog.as_ref().is_some_and(|catalog| catalog.presentation().live)
     }
 
-    fn lists_due(&mut self) {
-        let now = self.manifest_now();
+    /// Renditions whose lists are kept up to date.
+    fn active(&self, catalog: &Catalog) -> Vec<Place> {
         let rung = self.view.loading.or(self.lists.first).unwrap_or(RungId(0));
         let audio = self.view.audio_loading.unwrap_or(RungId(0));
-        let Some(catalog) = &mut self.catalog else { return };
+        [(TrackKind::Video, rung), (TrackKind::Audio, audio)]
+            .into_iter()
+            .filter_map(|(track, rung)| catalog.place(track, rung))
+            // The picture first: text is asked for when there is one.
+            .chain(self.subtitles.place().filter(|_| self.playing.visible))
+            .collect()
+    }
+
+    /// A film that is still being made grows at a pace of its own, mostly faster than it is played: who asks for more once a
+    /// segment's time has just run dry by then. The nearer the end of what is listed, the sooner it is asked again.
+    fn hurry_lists(&mut self) {
+        let Some(catalog) = self.catalog.as_ref().filter(|catalog| catalog.is_growing()) else { return };
+        let Some((_, end)) = catalog.window() else { return };
+        let target = catalog.presentation().target_duration;
+        let left = end.saturating_sub(self.playing.position);
+        if left >= target * 2 {
+            return;
+        }
+        let active = self.active(catalog);
+        // Who stands already waits with more patience: it may be for long.
+        let least = if self.is_stalled() { target / 8 } else { Duration::from_millis(300).min(target / 2) };
+        let wait = (left / 2).clamp(least, target / 2);
+        if let Some(catalog) = &mut self.catalog {
+            catalog.source.hurry(&active, wait);
+        }
+        self.lists_due();
+    }
+
+    pub(crate) fn lists_due(&mut self) {
+        let now = self.manifest_now();
         // A live stream may have no segment yet: its playlist is followed all the same.
         if self.lists.first.is_none() {
             return;
         }
-        let active: Vec<_> = [(TrackKind::Video, rung), (TrackKind::Audio, audio)]
-            .into_iter()
-            .filter_map(|(track, rung)| catalog.place(track, rung))
-            .collect();
+        let Some(active) = self.catalog.as_ref().map(|catalog| self.active(catalog)) else { return };
+        let Some(catalog) = &mut self.catalog else { return };
         let due = catalog.source.due(&active, now);
         self.lists.wake = due.wake_at;
         if due.change == Change::Changed {

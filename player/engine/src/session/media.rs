@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use weir_abr::{RungId, TrackKind, planner::FetchId};
 
@@ -112,12 +111,18 @@ fn demux_growing(
                 (Piece::Prepared(init, key), growing) => {
                     unlock = key;
                     let growing = growing.insert(Growing::new(init));
-                    for bytes in waiting.drain(..) {
-                        push(growing, unlock.as_mut(), bytes);
+                    for piece in waiting.drain(..) {
+                        if let Err(error) = take(growing, unlock.as_mut(), piece) {
+                            return Some(Err(error));
+                        }
                     }
                 }
-                (Piece::Data(bytes), Some(growing)) => push(growing, unlock.as_mut(), bytes),
-                (Piece::Data(bytes), None) => waiting.push(bytes),
+                (piece @ (Piece::Data(_) | Piece::Cut), Some(growing)) => {
+                    if let Err(error) = take(growing, unlock.as_mut(), piece) {
+                        return Some(Err(error));
+                    }
+                }
+                (piece @ (Piece::Data(_) | Piece::Cut), None) => waiting.push(piece),
                 (Piece::End, growing) => {
                     let mut growing = growing.take()?;
                     if let Some(unlock) = unlock {
@@ -137,14 +142,17 @@ fn demux_growing(
     }
 }
 
-fn push(growing: &mut Growing, unlock: Option<&mut Unlock>, bytes: Bytes) {
-    let plain = match unlock {
-        Some(unlock) => unlock.push(&bytes),
-        None => bytes,
+fn take(growing: &mut Growing, unlock: Option<&mut Unlock>, piece: Piece) -> Result<(), DemuxError> {
+    let plain = match (piece, unlock) {
+        (Piece::Data(bytes), Some(unlock)) => unlock.push(&bytes),
+        (Piece::Data(bytes), None) => bytes,
+        (Piece::Cut, Some(unlock)) => unlock.cut().map_err(|error| DemuxError::Corrupt(error.to_string()))?,
+        (Piece::Cut | Piece::Prepared(..) | Piece::End, _) => return Ok(()),
     };
     if !plain.is_empty() {
         growing.push(plain);
     }
+    Ok(())
 }
 
 /// A segment of which samples come while it is downloaded.
@@ -234,6 +242,11 @@ impl Media {
             held: BTreeMap::new(),
             codecs: Vec::new(),
         }
+    }
+
+    /// How media time and the presentation's relate.
+    pub(crate) fn timeline(&self) -> &Timeline {
+        &self.timeline
     }
 
     /// Hands a segment to its demuxer; `false` when that is not there or hopelessly behind.

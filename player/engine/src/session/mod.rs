@@ -5,6 +5,7 @@
 
 mod catalog;
 mod commands;
+mod edge;
 mod input;
 mod lists;
 mod media;
@@ -13,6 +14,8 @@ mod remember;
 mod seeking;
 mod shared;
 mod stop;
+mod subtitles;
+mod thumbnails;
 mod timeline;
 mod transfers;
 mod trouble;
@@ -46,6 +49,8 @@ use media::Media;
 use playing::Playing;
 use remember::Remembered;
 use seeking::Seeking;
+use subtitles::Subtitles;
+use thumbnails::Thumbnails;
 use transfers::Transfers;
 use view::View;
 
@@ -135,6 +140,8 @@ struct Session {
     media: Media,
     playing: Playing,
     seeking: Seeking,
+    subtitles: Subtitles,
+    thumbnails: Thumbnails,
     playback_events: Option<mpsc::Receiver<playback::Event>>,
     view: View,
     quality: QualityChoice,
@@ -143,6 +150,10 @@ struct Session {
     muted: bool,
     rate: f64,
     rgba_height: Option<u32>,
+    /// The viewer went back, or paused: being behind is what he wants.
+    away: bool,
+    /// This stall has asked for the edge.
+    edge_asked: bool,
     ticks: u64,
     done: bool,
 }
@@ -198,6 +209,8 @@ impl Session {
             inbox,
             playing: Playing::default(),
             seeking: Seeking::default(),
+            subtitles: Subtitles::new(options.subtitles.clone()),
+            thumbnails: Thumbnails::default(),
             playback_events: None,
             view: View::default(),
             quality: options.quality,
@@ -206,6 +219,8 @@ impl Session {
             muted: false,
             rate: 1.0,
             rgba_height: options.rgba_height,
+            away: false,
+            edge_asked: false,
             ticks: 0,
             done: false,
             options,
@@ -247,6 +262,9 @@ impl Session {
                 }
             }
             self.think();
+            if self.watch_edge() {
+                self.think();
+            }
             if self.has_news() {
                 self.publish();
             }
@@ -290,6 +308,10 @@ impl Session {
                 self.note(position);
             }
             self.publish();
+        }
+        if self.ticks.is_multiple_of(4) {
+            self.follow_subtitles();
+            self.follow_thumbnails();
         }
         if self.ticks.is_multiple_of(5) {
             self.plot();

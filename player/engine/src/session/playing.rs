@@ -159,6 +159,7 @@ impl Session {
         let now = self.now();
         if self.playing.stalled.is_none() {
             self.playing.stalled = Some(now);
+            self.edge_asked = false;
             self.drive();
             let pos_s = seconds(self.position());
             self.note(record::Event::StallStart { pos_s });
@@ -192,6 +193,9 @@ impl Session {
         self.drive();
         let pos_s = seconds(self.position());
         self.note(record::Event::Paused { paused, pos_s });
+        if !paused {
+            self.went_on();
+        }
         self.feed(Event::Paused(paused));
     }
 

@@ -74,6 +74,7 @@ impl Session {
         self.seeking.next = None;
         let from = self.seeking.current.map_or_else(|| self.position(), |jump| jump.from);
         let to = self.within_bounds(wish.to);
+        self.went_to(to);
         self.end_stall();
         self.playing.ended = false;
         let jump = Jump {
@@ -113,7 +114,10 @@ impl Session {
     pub(crate) fn seek_ready(&mut self, position: Duration) {
         let now = self.now();
         self.end_stall();
-        self.playing.position = position;
+        let from = std::mem::replace(&mut self.playing.position, position);
+        if self.seeking.current.is_none() {
+            self.jumped(from, position);
+        }
         let exact = match &mut self.seeking.current {
             Some(jump) => {
                 jump.stage = Stage::Flushing(now);

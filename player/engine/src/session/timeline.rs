@@ -42,6 +42,20 @@ impl Timeline {
         segment.media_time_offset.is_some() || self.maps.contains_key(&segment.discontinuity)
     }
 
+    /// What to take off media time for presentation time, nanoseconds, where that is known for `segment`.
+    pub(crate) fn offset(&self, segment: &Segment) -> Option<i64> {
+        match segment.media_time_offset {
+            Some(seconds) => Some((seconds * crate::samples::SECOND as f64) as i64),
+            None => self.maps.get(&segment.discontinuity).copied(),
+        }
+    }
+
+    /// One that knows a single discontinuity.
+    #[cfg(test)]
+    pub(crate) fn of(discontinuity: u64, offset: i64) -> Self {
+        Self { maps: BTreeMap::from([(discontinuity, offset)]), ..Self::default() }
+    }
+
     /// Puts `demuxed` on the presentation timeline. Only the main track (`anchors`) sets a map: sound that starts a few
     /// milliseconds apart from the picture has to stay apart from it.
     pub(crate) fn place(&mut self, segment: &Segment, demuxed: &mut Demuxed, anchors: bool) -> Placed {

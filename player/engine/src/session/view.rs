@@ -141,6 +141,8 @@ impl Session {
                 view.showing = at.map(|range| range.rung);
                 view
             }),
+            subtitles: self.subtitles_view(),
+            thumbnail: self.thumbnail_view(),
             quality: self.quality,
             caps: self.caps,
             volume: self.volume,

@@ -8,6 +8,8 @@ use std::{
 use tokio::sync::Notify;
 use weir_abr::planner::{Caps, QualityChoice};
 
+use crate::player::SubtitleChoice;
+
 /// To go to a place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SeekWish {
@@ -26,6 +28,8 @@ pub(crate) struct Wishes {
     pub(crate) muted: Option<bool>,
     pub(crate) quality: Option<QualityChoice>,
     pub(crate) caps: Option<Caps>,
+    pub(crate) subtitles: Option<SubtitleChoice>,
+    pub(crate) thumbnail: Option<Option<Duration>>,
     pub(crate) rgba_height: Option<Option<u32>>,
     pub(crate) stop: bool,
 }

@@ -93,6 +93,11 @@ impl Site {
         self.0.lock().unwrap().faults.push((part.to_owned(), fault, times));
     }
 
+    /// Everything goes well from now on.
+    pub fn mend(&self) {
+        self.0.lock().unwrap().faults.clear();
+    }
+
     /// Paths that were asked for, in order.
     pub fn requests(&self) -> Vec<String> {
         self.0.lock().unwrap().requests.clone()

@@ -123,6 +123,7 @@ fn describe(event: &Event, ladders: &Ladders) -> Option<String> {
         Event::Error { fatal, code, reason } => {
             format!("{} {code}: {reason}", if *fatal { "FAILED" } else { "error" })
         }
+        Event::LiveJump { from_s, to_s, reason } => format!("jumped {from_s:.2} -> {to_s:.2} s: {reason}"),
         Event::Ended { pos_s } => format!("ended at {pos_s:.2} s"),
         Event::Session { url, algorithm, max_buffer_s, remembered_kbps, .. } => {
             let known =
@@ -136,6 +137,7 @@ fn describe(event: &Event, ladders: &Ladders) -> Option<String> {
         | Event::Position { .. }
         | Event::Latency { .. }
         | Event::Rate { .. }
+        | Event::Subtitles { .. }
         | Event::Sync { .. }
         | Event::Summary { .. } => return None,
     })

@@ -82,6 +82,8 @@ pub(crate) struct AdaptationSet {
     pub(crate) roles: Vec<String>,
     /// Pictures for fast forward, not for playing.
     pub(crate) trick: bool,
+    /// Columns and rows of small pictures in each image (DASH-IF IOP, 6.2.6).
+    pub(crate) tiles: Option<(u32, u32)>,
     /// Ids of other sets that a player may switch to.
     pub(crate) switching: Vec<String>,
     pub(crate) representations: Vec<Representation>,
@@ -344,10 +346,26 @@ fn adaptation_set(
         language: text(node, "lang").map(str::to_owned),
         label: label.or_else(|| text(node, "label").map(str::to_owned)),
         trick: property(both, "trickmode").is_some(),
+        tiles: tiles(node),
         switching: switching.unwrap_or_default(),
         roles,
         representations,
     })
+}
+
+/// `10x5`, of the set or of its first Representation.
+fn tiles(set: Node<'_, '_>) -> Option<(u32, u32)> {
+    let nodes = std::iter::once(set).chain(children(set, "Representation"));
+    let said = nodes.flat_map(|node| {
+        children(node, "EssentialProperty").chain(children(node, "SupplementalProperty")).collect::<Vec<_>>()
+    });
+    let tiles = said.into_iter().find(|property| {
+        text(*property, "schemeIdUri")
+            .is_some_and(|scheme| scheme.ends_with("//dashif.org/guidelines/thumbnail_tile"))
+    })?;
+    let (columns, rows) = text(tiles, "value")?.split_once('x')?;
+    let count = |text: &str| text.trim().parse().ok().filter(|count| (1..=100).contains(count));
+    Some((count(columns)?, count(rows)?))
 }
 
 /// `30000/1001` or `25`.

@@ -89,9 +89,19 @@ pub(crate) fn tracks(period: &Period) -> Vec<(Key, Track)> {
         out.sort_by_key(|(_, track)| !track.default);
     }
     for (at, set) in usable(Content::Text).enumerate() {
-        out.push(track(set, period, MediaKind::Text, at, false));
+        // Where the manifest says of some that they are the main ones it means what HLS calls the default.
+        let default = set.roles.iter().any(|role| role == "main") && !is_forced(set);
+        out.push(track(set, period, MediaKind::Text, at, default));
+    }
+    for (at, set) in usable(Content::Image).filter(|set| set.tiles.is_some()).enumerate() {
+        out.push(track(set, period, MediaKind::Image, at, false));
     }
     out
+}
+
+/// Both ways of writing are met (ISO/IEC 23009-1, 5.8.5.5).
+fn is_forced(set: &AdaptationSet) -> bool {
+    set.roles.iter().any(|role| role == "forced-subtitle" || role == "forced_subtitle")
 }
 
 fn track(set: &AdaptationSet, period: &Period, kind: MediaKind, at: usize, default: bool) -> (Key, Track) {
@@ -103,6 +113,7 @@ fn track(set: &AdaptationSet, period: &Period, kind: MediaKind, at: usize, defau
                 MediaKind::Video => 1_500_000,
                 MediaKind::Audio => 128_000,
                 MediaKind::Text => 2_000,
+                MediaKind::Image => 20_000,
             }),
             average_bandwidth: None,
             width: representation.width,
@@ -119,6 +130,7 @@ fn track(set: &AdaptationSet, period: &Period, kind: MediaKind, at: usize, defau
         MediaKind::Video => "video",
         MediaKind::Audio => "audio",
         MediaKind::Text => "text",
+        MediaKind::Image => "image",
     };
     let name = set.label.clone().or_else(|| set.language.clone()).unwrap_or_else(|| prefix.to_owned());
     let key = Key {
@@ -126,10 +138,12 @@ fn track(set: &AdaptationSet, period: &Period, kind: MediaKind, at: usize, defau
         set: set.id.clone(),
         language: set.language.clone(),
         codec: set_codec(set).to_owned(),
-        main: default || kind == MediaKind::Video,
+        main: kind == MediaKind::Video || (default && kind == MediaKind::Audio),
     };
     let id = format!("{prefix}-{at}");
-    (key, Track { id, kind, language: set.language.clone(), name, default, renditions })
+    let forced = is_forced(set);
+    let language = set.language.clone();
+    (key, Track { id, kind, language, name, default, autoselect: true, forced, tiles: set.tiles, renditions })
 }
 
 /// The Representation of `period` that stands for a rendition: the one of the same name, else of the nearest rate.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Error, Warning,
-    model::{Edge, Encryption, Presentation, Protocol, Resource, Segment},
+    model::{Edge, Encryption, MediaKind, Presentation, Protocol, Resource, Segment},
     source::{Change, Due, Lookup, Now, Request, What},
     time,
 };
@@ -337,7 +337,11 @@ impl DashSource {
         let mut soonest: Option<Duration> = None;
         let mut unlisted: Option<Duration> = None;
         for track in 0..self.keys.len() {
-            let renditions = self.presentation.tracks.get(track).map_or(0, |track| track.renditions.len());
+            let listed = self.presentation.tracks.get(track);
+            let renditions = listed.map_or(0, |track| track.renditions.len());
+            // The text of a film may be one segment, and an image a hundred pictures: that says nothing of the media.
+            let is_media =
+                listed.is_some_and(|track| matches!(track.kind, MediaKind::Video | MediaKind::Audio));
             for rendition in 0..renditions {
                 let mut fresh = Vec::new();
                 if self.unknown(track, rendition).is_empty() {
@@ -377,7 +381,9 @@ impl DashSource {
                     segment.start = segment.start.saturating_sub(origin);
                     segment.media_time_offset =
                         segment.media_time_offset.map(|offset| offset + origin.as_secs_f64());
-                    longest = longest.max(segment.duration);
+                    if is_media {
+                        longest = longest.max(segment.duration);
+                    }
                 }
                 total += fresh.len();
                 let tracks = &mut self.presentation.tracks;

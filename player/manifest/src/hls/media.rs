@@ -147,6 +147,8 @@ pub struct MediaHeader {
     pub ended: bool,
     /// Each segment is one picture.
     pub iframes_only: bool,
+    /// Each segment is an image of small pictures: columns and rows (`EXT-X-TILES` of the first one).
+    pub tiles: Option<(u32, u32)>,
     /// `EXT-X-START`: where to start, in seconds from the beginning, or from the end when negative.
     pub start_offset: Option<f64>,
     /// `EXT-X-SERVER-CONTROL`.
@@ -396,6 +398,13 @@ impl Walker<'_> {
                     hold_back: list.seconds("HOLD-BACK"),
                     part_hold_back: list.seconds("PART-HOLD-BACK"),
                 };
+            }
+            "EXT-X-TILES" => {
+                let list = Attributes::new(value);
+                let layout = list.get("LAYOUT").and_then(|layout| layout.split_once('x'));
+                let count = |text: &str| text.parse::<u32>().ok().filter(|count| (1..=100).contains(count));
+                let layout = layout.and_then(|(columns, rows)| Some((count(columns)?, count(rows)?)));
+                self.header.tiles = self.header.tiles.or(layout);
             }
             "EXT-X-PART-INF" => self.header.part_target = Attributes::new(value).seconds("PART-TARGET"),
             "EXT-X-SKIP" => match Attributes::new(value).integer("SKIPPED-SEGMENTS") {

@@ -56,6 +56,8 @@ pub struct Media {
     pub default: bool,
     /// May be chosen by the viewer's language.
     pub autoselect: bool,
+    /// Subtitles of what is said in another language than the sound's.
+    pub forced: bool,
     /// Its media playlist; `None` when its media are in the variants' segments.
     pub url: Option<Url>,
 }
@@ -67,6 +69,8 @@ pub struct Multivariant {
     pub variants: Vec<Variant>,
     /// In file order.
     pub media: Vec<Media>,
+    /// Playlists of small pictures (`EXT-X-IMAGE-STREAM-INF`): bit/s and address.
+    pub images: Vec<(u64, Url)>,
     /// Number of `EXT-X-I-FRAME-STREAM-INF`.
     pub iframe_variants: usize,
     /// What it defines for the media playlists that it lists.
@@ -89,7 +93,8 @@ impl Multivariant {
         let mut warnings = Warnings::default();
         let mut entries = Entries::new();
         let mut variants: Vec<(usize, Option<u64>, Option<Url>)> = Vec::new();
-        let mut media: Vec<(String, String, Option<Url>)> = Vec::new();
+        let mut media: Vec<(String, String, Option<Url>, bool)> = Vec::new();
+        let mut images = Vec::new();
         let mut iframe_variants = 0;
         let mut waiting = false;
         for line in Lines::new(text) {
@@ -137,9 +142,16 @@ impl Multivariant {
                         warnings.push(number, || "EXT-X-MEDIA lacks GROUP-ID or NAME".into());
                     }
                     let uri = list.text("URI").map(|uri| resolve(url, uri, number)).transpose()?;
-                    media.push((text("GROUP-ID"), text("NAME"), uri));
+                    media.push((text("GROUP-ID"), text("NAME"), uri, list.yes("FORCED")));
                 }
                 "EXT-X-I-FRAME-STREAM-INF" => iframe_variants += 1,
+                "EXT-X-IMAGE-STREAM-INF" => {
+                    let value = variables.substitute(number, value)?;
+                    let list = Attributes::new(&value);
+                    if let Some(uri) = list.text("URI") {
+                        images.push((list.integer("BANDWIDTH").unwrap_or(0), resolve(url, uri, number)?));
+                    }
+                }
                 _ if kind_of(name) == Some(Kind::Media) => {
                     if is_decisive(name) {
                         return Err(misplaced(number, name, Kind::Multivariant));
@@ -148,7 +160,7 @@ impl Multivariant {
                 }
                 _ => {}
             }
-            if variants.len() + media.len() > MOST {
+            if variants.len() + media.len() + images.len() > MOST {
                 return Err(Error::TooLarge { what: "variants and renditions", limit: MOST });
             }
         }
@@ -177,7 +189,7 @@ impl Multivariant {
         let media = tags
             .into_iter()
             .zip(media)
-            .map(|(tag, (group, name, url))| Media {
+            .map(|(tag, (group, name, url, forced))| Media {
                 kind: tag.kind,
                 group,
                 name,
@@ -185,10 +197,11 @@ impl Multivariant {
                 channels: tag.channels,
                 default: tag.default,
                 autoselect: tag.autoselect,
+                forced,
                 url,
             })
             .collect();
-        Ok(Self { variants, media, iframe_variants, variables, warnings })
+        Ok(Self { variants, media, images, iframe_variants, variables, warnings })
     }
 }
 

@@ -177,6 +177,9 @@ pub(crate) fn tracks(playlist: &Multivariant) -> Vec<Track> {
         language: None,
         name: "Main".into(),
         default: true,
+        autoselect: true,
+        forced: false,
+        tiles: None,
         renditions,
     }];
     let groups = |of: fn(&Variant) -> Option<&String>| {
@@ -195,7 +198,37 @@ pub(crate) fn tracks(playlist: &Multivariant) -> Vec<Track> {
     tracks.extend(alternatives(playlist, MediaType::Audio, &audio, &addresses));
     let text = groups(|variant| variant.subtitles.as_ref());
     tracks.extend(alternatives(playlist, MediaType::Subtitles, &text, &addresses));
+    tracks.extend(images(playlist));
     tracks
+}
+
+/// Small pictures for a scrub bar; how many are in an image is known with their playlist.
+fn images(playlist: &Multivariant) -> Option<Track> {
+    let rendition = |(at, (bandwidth, url)): (usize, &(u64, Url))| Rendition {
+        id: format!("image-{at}"),
+        bandwidth: (*bandwidth).max(1),
+        average_bandwidth: None,
+        width: None,
+        height: None,
+        codecs: None,
+        frame_rate: None,
+        playlist: Some(url.clone()),
+        segments: Vec::new(),
+        growing: None,
+    };
+    let mut renditions: Vec<_> = playlist.images.iter().enumerate().map(rendition).collect();
+    renditions.sort_by_key(|rendition| rendition.bandwidth);
+    (!renditions.is_empty()).then(|| Track {
+        id: "image-0".into(),
+        kind: MediaKind::Image,
+        language: None,
+        name: "image".into(),
+        default: false,
+        autoselect: false,
+        forced: false,
+        tiles: None,
+        renditions,
+    })
 }
 
 /// One track for each language and name in `groups`; each group adds a rendition to it.
@@ -238,6 +271,10 @@ fn alternatives(
                 language: media.language.clone(),
                 name: media.name.clone(),
                 default: media.default,
+                // RFC 8216, 4.3.4.1: what is chosen by default may be chosen.
+                autoselect: media.autoselect || media.default,
+                forced: media.forced,
+                tiles: None,
                 renditions: vec![rendition],
             });
         }

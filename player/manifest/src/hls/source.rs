@@ -6,13 +6,13 @@ use url::Url;
 
 use super::{
     Kind, MediaPlaylist, Multivariant, Variables,
-    media::{MediaHeader, PlaylistType},
+    media::{Key, MediaHeader, PlaylistType},
     select,
     timeline::{self, Known, Placement},
 };
 use crate::{
     Error, Warning,
-    model::{Edge, MediaKind, Presentation, Protocol, Rendition, Resource, Segment, Track},
+    model::{Edge, Encryption, MediaKind, Presentation, Protocol, Rendition, Resource, Segment, Track},
     source::{Change, Due, Lookup, Now, Request, What},
 };
 
@@ -236,6 +236,14 @@ impl HlsSource {
         due
     }
 
+    pub(crate) fn hurry(&mut self, active: &[Place], wait: Duration) {
+        for place in active {
+            if let Some(loaded) = self.loaded.get_mut(place) {
+                loaded.next = loaded.next.min(loaded.at.saturating_add(wait.max(SHORTEST_RELOAD)));
+            }
+        }
+    }
+
     pub(crate) fn segment(&self, track: usize, rendition: usize, number: u64, now: Now) -> Lookup<'_> {
         let place = (track, rendition);
         let Some(this) = self.rendition(place) else { return Lookup::Gone };
@@ -321,8 +329,9 @@ impl HlsSource {
         let same_run = self.loaded.get(&place).is_some_and(|loaded| loaded.epoch == at.epoch);
         let mut fresh = timeline::segments(playlist, located, at, if same_run { old } else { &[] })?;
         let growing = fresh.pop_if(|last| last.growing).map(Box::new);
-        // Parts that are encrypted are so each by itself, and cannot be joined before that is undone.
-        let growing = growing.filter(|growing| growing.encryption.is_none());
+        // Nothing can be read of parts that are protected otherwise than by a plain key.
+        let growing =
+            growing.filter(|growing| !matches!(growing.encryption, Some(Encryption::Unsupported(_))));
         let grown = self.rendition(place).is_some_and(|this| this.growing != growing);
         let ended_before = self.loaded.get(&place).is_some_and(|loaded| loaded.header.ended);
         let changed = grown
@@ -356,6 +365,9 @@ impl HlsSource {
             },
         );
         let tracks = &mut self.presentation.tracks;
+        if let Some(track) = tracks.get_mut(place.0).filter(|track| track.kind == MediaKind::Image) {
+            track.tiles = Some(playlist.header.tiles.unwrap_or((1, 1)));
+        }
         if let Some(this) = tracks.get_mut(place.0).and_then(|track| track.renditions.get_mut(place.1)) {
             this.segments = fresh;
             this.growing = growing;
@@ -368,7 +380,11 @@ impl HlsSource {
     fn summarise(&mut self, place: Place, target: Duration, wait: Duration) {
         let Some(header) = self.loaded.get(&place).map(|loaded| loaded.header.clone()) else { return };
         let presentation = &mut self.presentation;
-        presentation.target_duration = presentation.target_duration.max(target);
+        // The subtitles of a film may be a single segment, and an image hold a hundred pictures: that says nothing of the media.
+        let beside = |track: &Track| matches!(track.kind, MediaKind::Text | MediaKind::Image);
+        if !presentation.tracks.get(place.0).is_some_and(beside) || presentation.tracks.len() == 1 {
+            presentation.target_duration = presentation.target_duration.max(target);
+        }
         // The main track decides; sound of its own may end a moment earlier or later.
         if place.0 != 0 {
             return;
@@ -387,7 +403,9 @@ impl HlsSource {
             .and_then(|reference| reference.segments.last())
             .map(|last| last.start.saturating_add(last.duration));
         presentation.duration = if live { None } else { end };
-        let encrypted = header.growing.as_ref().is_some_and(|growing| growing.keys.is_some());
+        let is_plain = |key: &Key| key.method == "AES-128" && key.format == "identity" && key.uri.is_some();
+        let keys = header.growing.as_ref().and_then(|growing| growing.keys.as_ref());
+        let encrypted = keys.is_some_and(|keys| !keys.iter().any(is_plain));
         let parts =
             header.part_target.filter(|_| live && header.server_control.can_block_reload && !encrypted);
         let hold_back = match parts {
@@ -430,6 +448,9 @@ fn single_track(url: &Url, playlist: &MediaPlaylist) -> Track {
         language: None,
         name: "Main".into(),
         default: true,
+        autoselect: true,
+        forced: false,
+        tiles: None,
         renditions: vec![Rendition {
             id: "v0".into(),
             bandwidth: known.unwrap_or(if audio { 128_000 } else { 1_500_000 }),

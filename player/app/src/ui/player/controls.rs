@@ -11,7 +11,9 @@ use crate::{
         icons::{self, Icon},
         parts,
         scrub::{self, Scrubbed},
-        theme, tokens,
+        theme,
+        thumbs::Thumbs,
+        tokens,
     },
 };
 
@@ -55,7 +57,13 @@ pub(crate) struct Shown {
 }
 
 /// Draws both strips into `rect`.
-pub(crate) fn show(ui: &mut Ui, rect: Rect, snapshot: &Snapshot, view: View<'_>) -> Shown {
+pub(crate) fn show(
+    ui: &mut Ui,
+    rect: Rect,
+    snapshot: &Snapshot,
+    view: View<'_>,
+    thumbs: &mut Thumbs,
+) -> Shown {
     let mut actions = Vec::new();
     let top = Rect::from_min_max(rect.min, pos2(rect.right(), rect.top() + tokens::HEADER));
     let bottom = Rect::from_min_max(pos2(rect.left(), rect.bottom() - tokens::CONTROLS), rect.max);
@@ -70,7 +78,7 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, snapshot: &Snapshot, view: View<'_>)
         .scope_builder(UiBuilder::new().max_rect(inner), |ui| {
             ui.spacing_mut().item_spacing = vec2(tokens::GRID, tokens::GRID);
             ui.add_space(tokens::CONTROLS - 8.0 - 24.0 - tokens::GRID - tokens::TOUCH);
-            let (_, scrubbed) = scrub::show(ui, snapshot, view.held);
+            let (_, scrubbed) = scrub::show(ui, snapshot, view.held, thumbs);
             actions.extend(scrubbed.map(Action::Scrub));
             row(ui, snapshot, view, rect.height() - tokens::CONTROLS - 40.0, &mut actions)
         })
@@ -153,6 +161,11 @@ fn row(
             }
             if icons::toggle(ui, Icon::Statistics, &Command::Statistics.tip(), view.statistics).clicked() {
                 actions.push(Action::Do(Command::Statistics));
+            }
+            if !snapshot.subtitles.tracks.is_empty() {
+                let on = snapshot.subtitles.chosen.is_some();
+                let button = icons::toggle(ui, Icon::Subtitles, "Subtitles (C)", on);
+                actions.extend(menus::subtitles(&button, snapshot, menu_height).map(Action::Choose));
             }
             let rate = if snapshot.rate > 0.0 { snapshot.rate } else { 1.0 };
             let button = plain(ui, &text::rate(rate)).on_hover_text("Speed (< and >)");

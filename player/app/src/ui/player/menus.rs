@@ -26,6 +26,8 @@ pub(crate) enum Choice {
     FitWindow(bool),
     /// A playback rate.
     Rate(f64),
+    /// Subtitles of this place in the snapshot's list, or none.
+    Subtitles(Option<usize>),
 }
 
 /// What the quality button says: "Auto (720p)", "720p", and the rung on the way where it differs.
@@ -176,6 +178,47 @@ fn hourly(rate: Bitrate) -> String {
     format!("{:.1} GB an hour", rate.bps() as f64 * 3600.0 / 8e9)
 }
 
+/// The subtitles menu above its button.
+pub(crate) fn subtitles(button: &Response, snapshot: &Snapshot, height: f32) -> Option<Choice> {
+    let mut choice = None;
+    popup(button).width(220.0).show(|ui| {
+        theme::over_picture(ui);
+        ui.set_min_width(220.0);
+        egui::ScrollArea::vertical().max_height(height).show(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 2.0;
+            heading(ui, "Subtitles");
+            let chosen = snapshot.subtitles.chosen;
+            if line(ui, chosen.is_none(), "Off", "") {
+                choice = Some(Choice::Subtitles(None));
+            }
+            for (at, track) in snapshot.subtitles.tracks.iter().enumerate() {
+                let mut note = track.language.clone().filter(|language| *language != track.label);
+                if track.forced {
+                    note =
+                        Some(note.map_or("signs only".to_owned(), |note| format!("{note}  ·  signs only")));
+                }
+                if let Some(obstacle) = &track.obstacle {
+                    let name = RichText::new(format!("{:7}{}: cannot be shown", "", track.label)).weak();
+                    ui.label(name).on_hover_text(obstacle);
+                } else if line(ui, chosen == Some(at), &track.label, note.as_deref().unwrap_or_default()) {
+                    choice = Some(Choice::Subtitles(Some(at)));
+                }
+            }
+        });
+        if choice.is_some() {
+            ui.close();
+        }
+    });
+    choice
+}
+
+/// The subtitles after those that are shown, and after the last ones none.
+pub(crate) fn next_subtitles(snapshot: &Snapshot) -> Option<usize> {
+    let from = snapshot.subtitles.chosen.map_or(0, |chosen| chosen + 1);
+    let mut tracks = snapshot.subtitles.tracks.iter().enumerate().skip(from);
+    tracks.find(|(_, track)| track.obstacle.is_none()).map(|(at, _)| at)
+}
+
 /// The speed menu above its button.
 pub(crate) fn rate(button: &Response, rate: f64, height: f32) -> Option<Choice> {
     let mut choice = None;
@@ -262,6 +305,22 @@ mod tests {
         assert_eq!(next_rate(1.1, true), 1.25);
         assert_eq!(next_rate(4.0, true), 4.0);
         assert_eq!(next_rate(0.25, false), 0.25);
+    }
+
+    #[test]
+    fn subtitles_are_gone_through_in_turn_and_those_that_cannot_be_shown_are_left_out() {
+        let mut s = snapshot();
+        assert_eq!(next_subtitles(&s), None);
+        let track = |obstacle: Option<&str>| weir_engine::SubtitleTrackView {
+            obstacle: obstacle.map(str::to_owned),
+            ..Default::default()
+        };
+        s.subtitles.tracks = vec![track(None), track(Some("pictures")), track(None)];
+        assert_eq!(next_subtitles(&s), Some(0));
+        s.subtitles.chosen = Some(0);
+        assert_eq!(next_subtitles(&s), Some(2));
+        s.subtitles.chosen = Some(2);
+        assert_eq!(next_subtitles(&s), None);
     }
 
     #[test]

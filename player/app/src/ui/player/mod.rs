@@ -1,5 +1,6 @@
 //! The page with the picture.
 
+mod captions;
 pub(crate) mod controls;
 pub(crate) mod menus;
 pub(crate) mod stats;
@@ -9,13 +10,14 @@ use std::time::Duration;
 use egui::{Align2, Popup, Rect, Ui, Vec2, ViewportCommand, pos2, vec2};
 use url::Url;
 use weir_abr::planner::{Caps, QualityChoice};
-use weir_engine::{ErrorView, Snapshot, State};
+use weir_engine::{ErrorView, Snapshot, State, SubtitleChoice};
 
 use super::{
     icons::Icon,
     parts,
     scrub::Scrubbed,
     theme,
+    thumbs::Thumbs,
     toasts::{Toasts, Weight},
     tokens,
 };
@@ -60,6 +62,10 @@ pub(crate) struct PlayerPage {
     session: Box<dyn Session>,
     snapshot: Snapshot,
     picture: Option<Vec2>,
+    /// Time of the picture on screen: what is written in it goes by that.
+    picture_at: Option<Duration>,
+    /// The controls are seen.
+    controls: bool,
     shown: Shown,
     dragged: Option<(Duration, f64)>,
     heading: Option<Heading>,
@@ -71,6 +77,9 @@ pub(crate) struct PlayerPage {
     caps: Option<Caps>,
     warning: Option<ErrorView>,
     quality_button: Option<egui::Id>,
+    thumbs: Thumbs,
+    /// What was shown before subtitles were switched off.
+    subtitles_before: Option<String>,
 }
 
 impl PlayerPage {
@@ -88,6 +97,8 @@ impl PlayerPage {
             session,
             snapshot: Snapshot::default(),
             picture: None,
+            picture_at: None,
+            controls: false,
             shown: Shown::default(),
             dragged: None,
             heading: None,
@@ -98,6 +109,8 @@ impl PlayerPage {
             caps: None,
             warning: None,
             quality_button: None,
+            thumbs: Thumbs::default(),
+            subtitles_before: None,
         }
     }
 
@@ -194,6 +207,12 @@ impl PlayerPage {
         } else if surface.clicked() && !Popup::is_any_open(ui.ctx()) {
             run(self, ui.ctx(), Command::PlayPause);
         }
+        let mut free = rect.y_range();
+        if self.controls {
+            free = egui::Rangef::new(free.min + tokens::HEADER, free.max - tokens::CONTROLS);
+        }
+        let at = self.picture_at.unwrap_or(self.snapshot.position);
+        captions::show(ui.painter(), &self.snapshot.subtitles, at, place, free);
         self.waiting(ui, rect);
         if settings.statistics {
             self.statistics(ui, rect, place, &*painter, settings);
@@ -219,6 +238,7 @@ impl PlayerPage {
             if let Some(view) = picture.view() {
                 self.picture = Some(vec2(view.width as f32 * view.pixel_aspect, view.height as f32));
                 self.shown.count(view.serial);
+                self.picture_at = Some(view.position);
             }
             painter.set(ui.ctx(), picture);
         }
@@ -309,6 +329,7 @@ impl PlayerPage {
             ctx.request_repaint_after_secs(left as f32 + 0.02);
         }
         let opacity = ctx.animate_bool(egui::Id::unique("controls"), wanted);
+        self.controls = wanted;
         if opacity <= 0.0 {
             ctx.set_cursor_icon(egui::CursorIcon::None);
             return Vec::new();
@@ -324,9 +345,12 @@ impl PlayerPage {
             .scope(|ui| {
                 theme::over_picture(ui);
                 ui.set_opacity(opacity);
-                controls::show(ui, rect, &self.snapshot, view)
+                controls::show(ui, rect, &self.snapshot, view, &mut self.thumbs)
             })
             .inner;
+        if let Some(wanted) = self.thumbs.take_wish() {
+            self.session.want_thumbnail(wanted);
+        }
         self.quality_button = Some(Popup::default_response_id(&shown.quality));
         if shown.hovered && moving {
             self.moved_at = now;
@@ -386,8 +410,55 @@ impl PlayerPage {
             Choice::Cap(cap) => settings.cap_kbps = cap.map(weir_abr::Bitrate::kbps),
             Choice::FitWindow(fit) => settings.fit_window = fit,
             Choice::Rate(rate) => self.session.set_rate(rate),
+            Choice::Subtitles(track) => self.subtitles(track, settings),
         }
         self.limit(settings);
+    }
+
+    /// Shows a track of subtitles, or none, and remembers that for other streams.
+    fn subtitles(&self, track: Option<usize>, settings: &mut Settings) {
+        let view = track.and_then(|track| self.snapshot.subtitles.tracks.get(track));
+        self.session.set_subtitles(track.map_or(SubtitleChoice::Off, SubtitleChoice::Track));
+        settings.subtitles = Some(match view {
+            Some(view) => view.language.clone().unwrap_or_else(|| view.label.clone()),
+            None => "off".to_owned(),
+        });
+    }
+
+    /// Switches subtitles on or off, or to the next ones; says what is shown now.
+    fn switch_subtitles(&self, next: bool, settings: &mut Settings) -> String {
+        let tracks = &self.snapshot.subtitles.tracks;
+        if tracks.iter().all(|track| track.obstacle.is_some()) {
+            return match tracks.iter().find_map(|track| track.obstacle.as_deref()) {
+                Some(obstacle) => format!("The subtitles cannot be shown: {obstacle}"),
+                None => "This stream has no subtitles".to_owned(),
+            };
+        }
+        let shown = self.snapshot.subtitles.chosen;
+        // Switched on again, those that were chosen before are meant.
+        let last = settings.subtitles.as_deref().filter(|last| *last != "off");
+        let of = |wanted: &str| {
+            tracks.iter().position(|track| {
+                track.obstacle.is_none()
+                    && (track.language.as_deref() == Some(wanted) || track.label == wanted)
+            })
+        };
+        let track = if next {
+            menus::next_subtitles(&self.snapshot)
+        } else if shown.is_some() {
+            None
+        } else {
+            self.subtitles_before
+                .as_deref()
+                .or(last)
+                .and_then(of)
+                .or_else(|| menus::next_subtitles(&self.snapshot))
+        };
+        self.subtitles(track, settings);
+        match track.and_then(|track| tracks.get(track)) {
+            Some(track) => format!("Subtitles: {}", track.label),
+            None => "Subtitles off".to_owned(),
+        }
     }
 
     /// Does what a media key or the desktop's panel asks for.
@@ -497,6 +568,14 @@ impl PlayerPage {
             Command::QualityAuto => {
                 self.session.set_quality(QualityChoice::Auto);
                 toasts.note(now, "Automatic quality");
+            }
+            Command::Subtitles | Command::NextSubtitles => {
+                let chosen = self.snapshot.subtitles.chosen;
+                if let Some(track) = chosen.and_then(|chosen| self.snapshot.subtitles.tracks.get(chosen)) {
+                    self.subtitles_before = track.language.clone().or_else(|| Some(track.label.clone()));
+                }
+                let said = self.switch_subtitles(command == Command::NextSubtitles, settings);
+                toasts.note(now, said);
             }
             Command::Statistics => settings.statistics = !settings.statistics,
             Command::CopyAddress => {

@@ -1,0 +1,232 @@
+//! What is fetched beside the media (subtitles, small pictures), and streams that grow under the player's feet.
+
+#![allow(clippy::unwrap_used, reason = "in a test that is the report")]
+
+mod support;
+
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use support::{
+    Record,
+    media::{self, LOW},
+    open, play,
+    server::{Fault, Server, Site},
+    wait_until,
+};
+use weir_engine::{Crop, Options, State, SubtitleChoice};
+
+/// A stream of `seconds` in one quality, and its server.
+fn film(seconds: u32) -> (Site, Server) {
+    let site = Site::default();
+    media::fmp4(&site, &[LOW], seconds);
+    let server = Server::start(&site);
+    (site, server)
+}
+
+/// Adds subtitles in segments of 2 s: `en` by default, `de` beside it.
+fn with_subtitles(site: &Site, seconds: u32) {
+    let mut master = site.text("/fmp4/master.m3u8").replace(",AUDIO=\"a\"", ",AUDIO=\"a\",SUBTITLES=\"t\"");
+    for (language, default) in [("en", "YES"), ("de", "NO")] {
+        let _ = writeln!(
+            master,
+            "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"t\",NAME=\"{language}\",LANGUAGE=\"{language}\",DEFAULT={default},\
+             AUTOSELECT=YES,URI=\"{language}.m3u8\""
+        );
+        let mut list = String::from("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-PLAYLIST-TYPE:VOD\n");
+        for number in 0..seconds / 2 {
+            let _ = write!(list, "#EXTINF:2,\n{language}-{number}.vtt\n");
+            // Each document counts from a time of its own.
+            let cue = format!(
+                "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:01:00:00.000,MPEGTS:{}\n\n\
+                 01:00:00.500 --> 01:00:01.500 line:0\n<i>{language}</i> {number}\n",
+                u64::from(number) * 2 * 90_000
+            );
+            site.put(&format!("/fmp4/{language}-{number}.vtt"), cue);
+        }
+        site.put(&format!("/fmp4/{language}.m3u8"), list + "#EXT-X-ENDLIST\n");
+    }
+    site.put("/fmp4/master.m3u8", master);
+}
+
+#[test]
+fn subtitles_are_shown_with_their_pictures_and_one_that_is_missing_costs_its_words_only() {
+    let (site, server) = film(8);
+    with_subtitles(&site, 8);
+    site.fault("/en-1.vtt", Fault::Status(404), u32::MAX);
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events.jsonl");
+    let player = open(&server.url("/fmp4/master.m3u8"), &events, Options::default());
+
+    let texts = |snapshot: &weir_engine::Snapshot| -> Vec<(String, Duration)> {
+        snapshot.subtitles.cues.iter().map(|cue| (cue.text(), cue.start)).collect()
+    };
+    let all = |snapshot: &weir_engine::Snapshot| texts(snapshot).iter().any(|(text, _)| text == "en 3");
+    let shown = wait_until(&player, "subtitles", all);
+    let expected = [0_u64, 2, 3].map(|n| (format!("en {n}"), Duration::from_millis(n * 2000 + 500)));
+    assert_eq!(texts(&shown), expected, "by the stream's default");
+    assert_eq!((shown.subtitles.tracks.len(), shown.subtitles.chosen), (2, Some(0)));
+
+    player.set_subtitles(SubtitleChoice::Language("de-AT".to_owned()));
+    wait_until(&player, "other subtitles", |snapshot| texts(snapshot).iter().any(|(text, _)| text == "de 3"));
+    player.set_subtitles(SubtitleChoice::Off);
+    wait_until(&player, "none", |snapshot| texts(snapshot).is_empty() && snapshot.subtitles.chosen.is_none());
+    let last = player.wait();
+    drop(player);
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    let record = Record::read(&events);
+    assert_eq!(record.one("summary")["rebuffer_count"], 0);
+    let chosen: Vec<_> = record
+        .all("subtitles")
+        .iter()
+        .map(|entry| (entry["language"].clone(), entry["by"].clone()))
+        .collect();
+    let expected = [
+        ("en".into(), "default".into()),
+        ("de".into(), "viewer".into()),
+        (serde_json::Value::Null, "viewer".into()),
+    ];
+    assert_eq!(chosen, expected);
+    // The picture comes first.
+    let requests = site.requests();
+    let first = |part: &str| requests.iter().position(|path| path.contains(part)).unwrap();
+    assert!(first("/low-0.m4s") < first("/en.m3u8"), "{requests:?}");
+}
+
+#[test]
+fn subtitles_of_a_place_are_there_after_a_jump_and_those_that_nobody_wants_are_never_fetched() {
+    let (site, server) = film(6);
+    with_subtitles(&site, 6);
+    let options = Options {
+        subtitles: SubtitleChoice::Language("de".to_owned()),
+        start_at: Some(Duration::from_secs(4)),
+        ..Options::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let player = open(&server.url("/fmp4/master.m3u8"), &folder.path().join("events"), options);
+    let has = |wanted: &'static str| {
+        move |snapshot: &weir_engine::Snapshot| snapshot.subtitles.cues.iter().any(|cue| cue.text() == wanted)
+    };
+    wait_until(&player, "those of the place", has("de 2"));
+    let asked = |part: &str| site.requests().iter().any(|path| path.contains(part));
+    assert!(!asked("/de-0.vtt") && !asked("/en"), "{:?}", site.requests());
+    player.seek(Duration::ZERO, true);
+    wait_until(&player, "those of the beginning", has("de 0"));
+}
+
+#[test]
+fn a_small_picture_is_fetched_when_it_is_pointed_at_and_not_before() {
+    let (site, server) = film(4);
+    let lists = ["master.m3u8", "low.m3u8", "audio.m3u8"].map(str::to_owned);
+    let media = ["low", "audio"].into_iter().flat_map(|name| {
+        let list = site.text(&format!("/fmp4/{name}.m3u8"));
+        let files: Vec<_> = list.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+        files.into_iter().chain([format!("{name}-init.mp4")])
+    });
+    for path in lists.into_iter().chain(media) {
+        site.put(&format!("/stream/x/hls/{path}"), site.bytes(&format!("/fmp4/{path}")));
+    }
+    site.put("/stream/x/thumbnails.vtt", "WEBVTT\n\n00:00.000 --> 00:02.000\n1.jpg#xywh=0,0,16,9\n\n00:02.000 --> 00:04.000\n1.jpg#xywh=16,0,16,9\n");
+    site.put("/stream/x/1.jpg", "not looked into here");
+    let folder = tempfile::tempdir().unwrap();
+    let player =
+        open(&server.url("/stream/x/hls/master.m3u8"), &folder.path().join("events"), Options::default());
+    wait_until(&player, "a picture", |snapshot| snapshot.position > Duration::from_millis(300));
+    let asked = |part: &str| site.requests().iter().filter(|path| path.contains(part)).count();
+    assert_eq!(asked("thumbnails.vtt") + asked(".jpg"), 0);
+    player.want_thumbnail(Some(Duration::from_millis(2500)));
+    let shown =
+        wait_until(&player, "a small picture", |snapshot| snapshot.thumbnail.is_some()).thumbnail.unwrap();
+    assert_eq!(shown.crop, Crop::Pixels { x: 16, y: 0, width: 16, height: 9 });
+    assert_eq!((shown.start, shown.end), (Duration::from_secs(2), Duration::from_secs(4)));
+    assert_eq!(&shown.image[..], b"not looked into here");
+    player.want_thumbnail(Some(Duration::from_millis(500)));
+    let first = Crop::Pixels { x: 0, y: 0, width: 16, height: 9 };
+    wait_until(&player, "another one", |snapshot| {
+        snapshot.thumbnail.as_ref().is_some_and(|it| it.crop == first)
+    });
+    assert_eq!((asked("thumbnails.vtt"), asked("1.jpg")), (1, 1), "one image holds both");
+    player.want_thumbnail(None);
+    wait_until(&player, "none", |snapshot| snapshot.thumbnail.is_none());
+}
+
+/// Makes the playlists grow: `listed` gives the first and the one after the last number.
+fn grow(
+    site: &Site,
+    target: u32,
+    kind: &'static str,
+    listed: impl Fn() -> (u64, u64, bool) + Clone + Send + Sync + 'static,
+) {
+    for name in ["low", "audio"] {
+        let listed = listed.clone();
+        site.put_dynamic(&format!("/fmp4/{name}.m3u8"), move || {
+            let (from, to, ended) = listed();
+            let mut text = format!(
+                "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:{from}\n{kind}\
+                 #EXT-X-MAP:URI=\"{name}-init.mp4\"\n"
+            );
+            for number in from..to {
+                let _ = write!(text, "#EXTINF:1.0,\n{name}-{number}.m4s\n");
+            }
+            text + if ended { "#EXT-X-ENDLIST\n" } else { "" }
+        });
+    }
+}
+
+#[test]
+fn a_film_that_is_being_made_faster_than_it_is_played_is_played_without_a_stall() {
+    let (site, server) = film(8);
+    let begun = Arc::new(AtomicU64::new(u64::MAX));
+    let clock = Instant::now();
+    // Two segments to begin with, another one every 0.7 s from the first look on; the list is to be read every 4 s.
+    grow(&site, 4, "#EXT-X-PLAYLIST-TYPE:EVENT\n", move || {
+        let now = clock.elapsed().as_millis() as u64;
+        let begun = begun.fetch_min(now, Ordering::Relaxed).min(now);
+        let count = (2 + (now - begun) / 700).min(8);
+        (0, count, count == 8)
+    });
+    let (last, record) = play(&server.url("/fmp4/master.m3u8"), Options::default());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert_eq!(record.one("summary")["rebuffer_count"], 0, "{:#?}", record.all("stall_start"));
+    let lists = site.requests().iter().filter(|path| path.ends_with("/low.m3u8")).count();
+    assert!(lists <= 14, "{lists} looks at the list in 8 s");
+}
+
+#[test]
+fn after_a_long_outage_a_live_stream_goes_on_at_its_edge() {
+    let (site, server) = film(28);
+    let clock = Instant::now();
+    grow(&site, 1, "", move || {
+        let edge = 5 + clock.elapsed().as_secs();
+        (edge.saturating_sub(20), edge.min(28), false)
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events.jsonl");
+    let player = open(&server.url("/fmp4/master.m3u8"), &events, Options::default());
+    wait_until(&player, "live pictures", |snapshot| snapshot.position > Duration::from_millis(2500));
+    // Nothing more comes for a while: further behind than four of the wanted distances of 3 s.
+    site.fault("/", Fault::Status(503), u32::MAX);
+    let stalled = wait_until(&player, "a stall", |snapshot| snapshot.state == State::Stalled).position;
+    thread::sleep(Duration::from_secs(12));
+    site.mend();
+    let back = wait_until(&player, "the edge", |snapshot| {
+        snapshot.state == State::Playing && snapshot.position > stalled + Duration::from_secs(6)
+    });
+    let edge = Duration::from_secs(5) + clock.elapsed();
+    assert!(edge.saturating_sub(back.position) < Duration::from_secs(7), "{:?} of {edge:?}", back.position);
+    player.stop();
+    player.wait();
+    drop(player);
+    let record = Record::read(&events);
+    let jump = record.one("live_jump");
+    assert!(jump["to_s"].as_f64().unwrap() - jump["from_s"].as_f64().unwrap() > 6.0, "{jump}");
+    assert!(jump["reason"].as_str().unwrap().contains("left out"), "{jump}");
+    assert!(record.all("seek").is_empty(), "the viewer did not ask for it");
+}
