@@ -65,7 +65,9 @@ impl Connection {
             match self.socket.write(&self.unsent) {
                 Ok(sent) => drop(self.unsent.drain(..sent)),
                 // It is told when there is room, or when it is connected.
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => {
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) =>
+                {
                     break;
                 }
                 Err(error) => return Err(error),
@@ -96,7 +98,9 @@ impl Connection {
             match self.socket.read(scratch) {
                 Ok(0) => bail!("the server closed the connection"),
                 Ok(read) => self.came(scratch.get(..read).unwrap_or_default())?,
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => {
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) =>
+                {
                     return Ok(None);
                 }
                 Err(error) => return Err(error.into()),
@@ -122,7 +126,8 @@ impl Connection {
             return Ok(());
         };
         let head = self.text.get(..end).unwrap_or_default();
-        let status = std::str::from_utf8(head.get(9..12).unwrap_or_default())?.parse().context("no status")?;
+        let status =
+            std::str::from_utf8(head.get(9..12).unwrap_or_default())?.parse().context("no status")?;
         let length = length_of(head).context("an answer without a length")?;
         self.text.drain(..end + 4);
         let missing = length.checked_sub(self.text.len()).context("more came than was asked for")?;
@@ -135,7 +140,8 @@ impl Connection {
 fn length_of(head: &[u8]) -> Option<usize> {
     const NAME: &[u8] = b"content-length:";
     let mut lines = head.split(|byte| *byte == b'\n');
-    let line = lines.find(|line| line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME)))?;
+    let line =
+        lines.find(|line| line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME)))?;
     std::str::from_utf8(line.get(NAME.len()..)?).ok()?.trim().parse().ok()
 }
 

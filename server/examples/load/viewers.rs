@@ -125,13 +125,21 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
             crowd.due.pop();
             crowd.wake(&poll, address, number);
         }
-        let until = crowd.due.peek().map_or(end, |Reverse((at, _))| *at).min(end).min(now + Duration::from_millis(100));
+        let until = crowd
+            .due
+            .peek()
+            .map_or(end, |Reverse((at, _))| *at)
+            .min(end)
+            .min(now + Duration::from_millis(100));
         poll.poll(&mut events, Some(until.saturating_duration_since(now)))?;
         for event in &events {
             crowd.ready(event.token().0, &mut scratch);
         }
     }
-    let counted = counting.context("it was over too soon")?.join().map_err(|_| anyhow::anyhow!("counting failed"))??;
+    let counted = counting
+        .context("it was over too soon")?
+        .join()
+        .map_err(|_| anyhow::anyhow!("counting failed"))??;
     let (before, after) = (before.unwrap_or(0.0), after.unwrap_or((0.0, 0.0)));
     crowd.report(counted, (after.0 - before) / (crowd.options.seconds as f64 - 1.0), after.1);
     Ok(())
@@ -221,7 +229,12 @@ impl Crowd {
     fn report(&self, counted: u64, cores: f64, resident: f64) {
         let Options { low_latency, plain, .. } = self.options;
         println!("viewers {low_latency} low-latency + {plain} plain, the server counts {counted}");
-        println!("requests {}, {:.2} GB, errors {}", self.requests, self.bytes as f64 / 1e9, self.errors.len());
+        println!(
+            "requests {}, {:.2} GB, errors {}",
+            self.requests,
+            self.bytes as f64 / 1e9,
+            self.errors.len()
+        );
         for error in self.errors.iter().take(5) {
             println!("  {error}");
         }
@@ -264,7 +277,12 @@ impl Viewer {
             // The first time only the newest part, then every one that is new.
             let from = self.next.or_else(|| edge.parts.last().map(|(at, _)| *at));
             self.next = Some(edge.next);
-            return edge.parts.into_iter().filter(|(at, _)| Some(*at) >= from).map(|(_, name)| name).collect();
+            return edge
+                .parts
+                .into_iter()
+                .filter(|(at, _)| Some(*at) >= from)
+                .map(|(_, name)| name)
+                .collect();
         }
         self.again = asked + Duration::from_secs_f64(edge.target.max(1.0));
         let third_last = || edge.segments.iter().rev().nth(2).or(edge.segments.first()).map(|(at, _)| *at);

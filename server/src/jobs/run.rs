@@ -16,7 +16,7 @@ use super::process;
 use super::source_side::SourceSide;
 use super::video_side::VideoSide;
 use crate::ingest::{FetchPolicy, SourceSpec, fetch, pull};
-use crate::ladder::{self, Passthrough, Profile, Sequence, SourceIndex, VideoEncoderKind};
+use crate::ladder::{self, Animation, Passthrough, Profile, Sequence, SourceIndex, VideoEncoderKind};
 use crate::store::{Store, StreamStore};
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -156,8 +156,19 @@ pub(super) fn package(
         (Some(plan), ..) => plan,
         (None, SourceSpec::TestCard(card), _) => Plan::for_card(card, profile, encoders)?,
         (None, _, Some(path)) => {
+            let moving = paths.first().and_then(|path| ladder::animation(path));
+            if moving == Some(Animation::WebP) {
+                return Err(JobError::Other(
+                    "an animated WebP cannot be decoded; convert it to GIF or to a video file first".to_owned(),
+                ));
+            }
             let info = ladder::probe_all(&paths, nice, &voice, &stop)?;
             voice.info(info.to_string());
+            if moving == Some(Animation::Apng) {
+                let text = "of an animated PNG only the first picture is shown; convert it to GIF or to a video file";
+                voice.warn(text);
+                control.update(|status| status.warnings.push(text.to_owned()));
+            }
             let mut plan = Plan::for_file(source, profile, &info, encoders)?;
             if info.video.is_some() && profile.passthrough != Passthrough::Never {
                 let index = match paths.len() {

@@ -11,6 +11,7 @@ use gstreamer_app::AppSink;
 use gstreamer_video as gst_video;
 
 use super::LadderError;
+use super::animation::keep_times;
 use super::log::Voice;
 use super::pipeline::{Guarded, make};
 use super::timeline::SAMPLE_RATE;
@@ -118,6 +119,7 @@ impl Decoder {
         let source = make("filesrc")?;
         source.set_property("location", path.to_string_lossy().as_ref());
         let decoder = make("decodebin")?;
+        keep_times(&decoder);
         guarded.pipeline.add_many([&source, &decoder]).map_err(|e| decode(e.to_string()))?;
         source.link(&decoder).map_err(|e| decode(e.to_string()))?;
         let sinks = Arc::new(Mutex::new(Sinks::default()));

@@ -3,6 +3,7 @@
 //! Each encoder is a pipeline of its own, so that one that dies costs its rung and not the stream. All
 //! clocks are derived from frame and sample numbers ([`Timeline`]), never added up.
 
+mod animation;
 mod audio;
 mod collect;
 mod decode;
@@ -29,6 +30,7 @@ pub use log::{LogLevel, LogLine, StreamLog, StreamLogs};
 pub use profile::{Passthrough, Profile, Rung, RungSpec, Speed};
 pub use timeline::Timeline;
 
+pub(crate) use animation::{Animation, animation};
 pub(crate) use audio::{AudioEncoder, AudioEncoderKind};
 pub(crate) use collect::{EncodedUnit, UnitSink};
 #[cfg(test)]
