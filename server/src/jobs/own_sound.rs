@@ -54,7 +54,8 @@ impl OwnSound {
         // In ticks, rounded to the nearest: what it may be off by is less than a sample.
         let first = (i128::from(track.first_ns - origin_ns) * rate + 500_000_000).div_euclid(1_000_000_000);
         let skip = u64::try_from(-first).map_or(0, |early| early.div_ceil(UNIT));
-        let start = u64::try_from(first + i128::from(skip * UNIT)).map_err(|_| "it begins too early".to_owned())?;
+        let start =
+            u64::try_from(first + i128::from(skip * UNIT)).map_err(|_| "it begins too early".to_owned())?;
         let units = track.units.checked_sub(skip).filter(|units| *units > 0).ok_or("it is empty")?;
         let late_ns = (i128::from(start) * 1_000_000_000 / rate) as i64;
         if late_ns > LATE_NS {
@@ -90,7 +91,8 @@ impl OwnSound {
         if k == 0 {
             return 0;
         }
-        let ticks = (u128::from(timeline.segment_ns(k)) * u128::from(self.rate)).div_ceil(1_000_000_000) as u64;
+        let ticks =
+            (u128::from(timeline.segment_ns(k)) * u128::from(self.rate)).div_ceil(1_000_000_000) as u64;
         ticks.saturating_sub(self.start).div_ceil(UNIT)
     }
 }
@@ -117,15 +119,21 @@ impl OwnSoundSide<'_> {
         let Self { sound, stream, pace, .. } = self;
         let voice = self.control.voice.named(&sound.name);
         let stop = || pace.stopped();
-        let changed = || JobError::Other("the source's sound is not the one that was looked at; package it again".to_owned());
-        let reader = SoundReader::open(self.path, sound.place, self.nice, &voice, &stop)?.ok_or_else(changed)?;
+        let changed = || {
+            JobError::Other(
+                "the source's sound is not the one that was looked at; package it again".to_owned(),
+            )
+        };
+        let reader =
+            SoundReader::open(self.path, sound.place, self.nice, &voice, &stop)?.ok_or_else(changed)?;
         let config = self.register()?;
         reader.play()?;
         let timeline = self.plan.timeline();
         let mut segment = self.first_segment.max(stream.stored(&sound.name));
         // Segments that there are: as many as the pictures have, or as the sound fills.
         let all = self.plan.source_rung.as_ref().map_or(u64::MAX, |rung| rung.cuts.len() as u64);
-        let next_of = |segment: u64| if segment + 1 < all { sound.first_of(&timeline, segment + 1) } else { u64::MAX };
+        let next_of =
+            |segment: u64| if segment + 1 < all { sound.first_of(&timeline, segment + 1) } else { u64::MAX };
         let (mut n, mut skipped) = (0_u64, 0_u64);
         let begin = sound.first_of(&timeline, segment);
         let (mut first, mut next) = (begin, next_of(segment));
@@ -158,13 +166,17 @@ impl OwnSoundSide<'_> {
             }
             n += 1;
         }
-        if n != sound.units || segment >= all {
+        if n != sound.units {
             return Err(changed());
         }
         if self.leads {
             pace.audio_ended(sound.ns_of(n));
         }
         let end_ns = pace.common_end().ok_or(JobError::Cancelled)?;
+        if segment >= all {
+            // An earlier run stored all of it.
+            return Ok(());
+        }
         if all != u64::MAX {
             if segment + 1 != all {
                 return Err(changed());
@@ -219,10 +231,12 @@ impl OwnSoundSide<'_> {
     }
 
     fn store(&self, segment: u64, first: u64, samples: &[Sample]) -> Result<(), JobError> {
-        let number = u32::try_from(segment + 1).map_err(|_| JobError::Other("too many segments".to_owned()))?;
+        let number =
+            u32::try_from(segment + 1).map_err(|_| JobError::Other("too many segments".to_owned()))?;
         let start = self.sound.start + first * UNIT;
         let duration = samples.len() as u64 * UNIT;
-        let bytes = media_segment(AUDIO_TRACK, number, start, samples).map_err(|e| JobError::Other(e.to_string()))?;
+        let bytes =
+            media_segment(AUDIO_TRACK, number, start, samples).map_err(|e| JobError::Other(e.to_string()))?;
         Ok(self.stream.append(&self.sound.name, number, start, duration, bytes)?)
     }
 }

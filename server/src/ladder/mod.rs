@@ -17,6 +17,7 @@ mod pipeline;
 mod probe;
 mod profile;
 mod sequence;
+mod sound;
 mod thumbs;
 mod timeline;
 mod units;
@@ -45,6 +46,7 @@ pub(crate) use picture::{Rgb, poster_jpeg};
 pub(crate) use pipeline::lower_priority;
 pub(crate) use probe::works as encoder_works;
 pub(crate) use sequence::{Sequence, probe_all};
+pub(crate) use sound::{NextSound, SoundReader, SoundTrack};
 pub(crate) use thumbs::{Sheets, interval_ms, newest_sheet, tile_size};
 pub(crate) use units::{NextUnit, SourceFormat, SourceSample, UnitReader};
 

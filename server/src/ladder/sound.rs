@@ -79,7 +79,7 @@ impl SoundTrack {
             let (track, config) = match &mut found {
                 Some(found) => found,
                 None => {
-                    let config = match AudioConfig::from_asc(0, unit.channels, 0, &unit.config) {
+                    let config = match AudioConfig::from_asc(0, 0, 0, &unit.config) {
                         Ok(config) => config,
                         Err(error) => return Ok(Err(error.to_string())),
                     };
@@ -91,7 +91,8 @@ impl SoundTrack {
                         place,
                         language: None,
                         config: unit.config.to_vec(),
-                        channels: config.channels,
+                        // Containers say 2 of anything, and a set-up leaves out what the decoder adds.
+                        channels: if config.channels == 7 { 8 } else { config.channels.max(unit.channels) },
                         rate: config.sample_rate,
                         first_ns: unit.pts_ns,
                         units: 0,
@@ -235,7 +236,9 @@ impl SoundReader {
         let pad = self.sink()?.static_pad("sink")?;
         // Tags of the file and of the track come one by one.
         let tags = (0..8).map_while(|at| pad.sticky_event::<gst::event::Tag>(at));
-        let codes = tags.filter_map(|event| event.tag().get::<gst::tags::LanguageCode>().map(|code| code.get().to_owned()));
+        let codes = tags.filter_map(|event| {
+            event.tag().get::<gst::tags::LanguageCode>().map(|code| code.get().to_owned())
+        });
         codes.last().as_deref().and_then(tag_of)
     }
 
@@ -248,10 +251,32 @@ impl SoundReader {
 fn tag_of(code: &str) -> Option<String> {
     // What ISO 639 has in two letters is written in two; those that files are made in most.
     const SHORT: [(&str, &str); 26] = [
-        ("eng", "en"), ("deu", "de"), ("ger", "de"), ("fra", "fr"), ("fre", "fr"), ("spa", "es"), ("ita", "it"),
-        ("por", "pt"), ("rus", "ru"), ("ukr", "uk"), ("pol", "pl"), ("nld", "nl"), ("dut", "nl"), ("swe", "sv"),
-        ("dan", "da"), ("nor", "no"), ("fin", "fi"), ("ces", "cs"), ("cze", "cs"), ("tur", "tr"), ("ara", "ar"),
-        ("hin", "hi"), ("jpn", "ja"), ("kor", "ko"), ("zho", "zh"), ("chi", "zh"),
+        ("eng", "en"),
+        ("deu", "de"),
+        ("ger", "de"),
+        ("fra", "fr"),
+        ("fre", "fr"),
+        ("spa", "es"),
+        ("ita", "it"),
+        ("por", "pt"),
+        ("rus", "ru"),
+        ("ukr", "uk"),
+        ("pol", "pl"),
+        ("nld", "nl"),
+        ("dut", "nl"),
+        ("swe", "sv"),
+        ("dan", "da"),
+        ("nor", "no"),
+        ("fin", "fi"),
+        ("ces", "cs"),
+        ("cze", "cs"),
+        ("tur", "tr"),
+        ("ara", "ar"),
+        ("hin", "hi"),
+        ("jpn", "ja"),
+        ("kor", "ko"),
+        ("zho", "zh"),
+        ("chi", "zh"),
     ];
     let code = code.to_ascii_lowercase();
     if !(2..=3).contains(&code.len()) || !code.bytes().all(|b| b.is_ascii_lowercase()) {
@@ -269,7 +294,8 @@ fn connect(pipeline: &gst::Pipeline, pad: &gst::Pad, caps: &gst::Caps) -> Option
     if found.name() != "audio/mpeg" || found.get::<i32>("mpegversion") != Ok(4) {
         return None;
     }
-    let wanted = gst::Caps::builder("audio/mpeg").field("mpegversion", 4).field("stream-format", "raw").build();
+    let wanted =
+        gst::Caps::builder("audio/mpeg").field("mpegversion", 4).field("stream-format", "raw").build();
     let sink = AppSink::builder().caps(&wanted).sync(false).max_buffers(64).build();
     let chain = [make("queue").ok()?, sink.clone().upcast()];
     pipeline.add_many(&chain).ok()?;
@@ -302,9 +328,15 @@ mod tests {
 
     #[test]
     fn languages_of_containers_become_tags() {
-        for (code, tag) in
-            [("eng", Some("en")), ("ger", Some("de")), ("de", Some("de")), ("yue", Some("yue")), ("und", None), ("", None), ("english", None)]
-        {
+        for (code, tag) in [
+            ("eng", Some("en")),
+            ("ger", Some("de")),
+            ("de", Some("de")),
+            ("yue", Some("yue")),
+            ("und", None),
+            ("", None),
+            ("english", None),
+        ] {
             assert_eq!(tag_of(code).as_deref(), tag, "{code}");
         }
     }
