@@ -80,7 +80,7 @@ fn read_for(
         match (name.as_str(), value) {
             ("view", Value::Null) => wanted.private = Some(false),
             ("view", value) if value == "public" || value == "private" => {
-                wanted.private = Some(value == "private")
+                wanted.private = Some(value == "private");
             }
             ("view", _) => errors.push(FieldError::new("auth.view", "must be \"public\" or \"private\"")),
             ("users", Value::Null) => wanted.users = Some(Vec::new()),

@@ -221,7 +221,7 @@ async fn sound_in_aac_passes_through_bit_by_bit_and_in_sync() {
     // As far apart as in the file, whose encoder may have put the sound late.
     let SourceSpec::File { path, .. } = &source else { panic!("a file") };
     let (before, after) = (decode(path), decode(&muxed_file(&stream, "source", dir.path())));
-    let apart = |decoded: &super::read::Decoded| {
+    let apart = |decoded: &read::Decoded| {
         let (flashes, beeps) = (decoded.flashes(), decoded.beeps());
         assert_eq!((flashes.len(), beeps.len()), (9, 9));
         flashes.iter().zip(&beeps).skip(1).map(|(flash, beep)| beep - flash).collect::<Vec<_>>()
