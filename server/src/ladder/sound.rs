@@ -91,8 +91,7 @@ impl SoundTrack {
                         place,
                         language: None,
                         config: unit.config.to_vec(),
-                        // Containers say 2 of anything, and a set-up leaves out what the decoder adds.
-                        channels: if config.channels == 7 { 8 } else { config.channels.max(unit.channels) },
+                        channels: config.told_channels().unwrap_or(unit.channels.max(1)),
                         rate: config.sample_rate,
                         first_ns: unit.pts_ns,
                         units: 0,
