@@ -2,6 +2,7 @@
 //
 // WEIR_INTEROP_URL: a server that runs already; otherwise one is started from target/debug.
 // --write: puts the table into docs/interop.md.
+// --private: the streams are private; browsers get ?token=, which is redirected, programs the token in the path.
 
 import { execFile, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -48,7 +49,18 @@ async function startServer() {
   };
 }
 
+const closed = process.argv.includes("--private");
+
+/// A token of a stream that was created private.
+async function token(url, id) {
+  if (!closed) return "";
+  const answer = await fetch(`${url}/api/stream/${id}/tokens`, { method: "POST" });
+  if (!answer.ok) throw new Error(`a token for ${id}: ${answer.status} ${await answer.text()}`);
+  return (await answer.json()).token;
+}
+
 async function create(url, body) {
+  if (closed) body = { ...body, auth: { view: "private" } };
   const answer = await fetch(`${url}/api/stream/create`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
@@ -192,13 +204,14 @@ try {
   const only = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
   const wanted = (row) => only.length === 0 || only.some((name) => row.player.includes(name));
   for (const [id, live] of kinds) {
-    const base = `${url}/stream/${id}`;
+    const key = await token(url, id);
+    const [base, query, place] = [`${url}/stream/${id}`, key && `?token=${key}`, key ? `${id}/~${key}` : id];
     const browser = [["hls.js", "HLS"], ["dash.js", "DASH"], ["Shaka", "HLS"], ["Shaka", "DASH"]].map(([player, form]) => ({
-      player, form, live, seconds: SECONDS, url: `${base}/${form === "HLS" ? "hls/master.m3u8" : "dash/manifest.mpd"}`,
+      player, form, live, seconds: SECONDS, url: `${base}/${form === "HLS" ? "hls/master.m3u8" : "dash/manifest.mpd"}${query}`,
     }));
     for await (const result of browserRuns(browser.filter(wanted), chromium)) report(result);
-    await commandRuns(programs(url, id, live).filter(wanted), report);
-    if (has("ffprobe") && wanted({ player: "ffprobe" })) report(await everySegment(url, id, live));
+    await commandRuns(programs(url, place, live).filter(wanted), report);
+    if (has("ffprobe") && wanted({ player: "ffprobe" })) report(await everySegment(url, place, live));
   }
 } finally {
   publisher?.kill("SIGKILL");

@@ -18,6 +18,7 @@ use crate::catalog::{Catalog, CatalogError, Made, Source, State, Stream};
 use crate::config::Config;
 use crate::deliver::hls;
 use crate::deliver::hold::Holds;
+use crate::deliver::pass::Known;
 use crate::deliver::rendered::Rendered;
 use crate::ingest::{FetchPolicy, SourceSpec, TestCardSpec, exact_rate};
 use crate::jobs::{JobManager, JobOptions, JobState, JobStatus, StartError};
@@ -60,6 +61,8 @@ pub struct App {
     pub gate: Gate,
     /// How often.
     pub pace: Pace,
+    /// Viewers' passwords that were right.
+    pub passwords: Known,
     /// How requests were answered.
     pub answers: Answers,
     /// Playlists as they were last rendered.
@@ -139,6 +142,7 @@ impl App {
             viewers: Arc::new(Viewers::new(clock, gate.secret())),
             gate,
             pace: Pace::default(),
+            passwords: Known::default(),
             answers: Answers::default(),
             catalog,
             store,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{self, Method, StatusCode, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{self, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use http_body::Body as _;
@@ -12,8 +12,10 @@ use hyper::body::Incoming;
 
 use crate::api;
 use crate::app::App;
-use crate::deliver::extract::Client;
+use crate::deliver::extract::{Client, parameter};
+use crate::deliver::pass::{self, Token};
 use crate::deliver::{self, Wanted};
+use crate::http::accept::{StreamForm, stream_form};
 use crate::http::{Answer, Peer, Problem, body, cors};
 use crate::web;
 
@@ -36,7 +38,15 @@ impl Site {
 
 impl Answer for Site {
     async fn answer(&self, peer: Peer, request: http::Request<Incoming>) -> Response {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let token = match pass::split(&parts.uri) {
+            Some((plain, token)) => {
+                parts.uri = plain;
+                parts.extensions.insert(token.clone());
+                Some(token)
+            }
+            None => None,
+        };
         let http::request::Parts { method, uri, headers, .. } = &parts;
         let reads = matches!(*method, Method::GET | Method::HEAD);
         // Whether an admin removed this one is asked on the long way.
@@ -44,6 +54,10 @@ impl Answer for Site {
         let Some(wanted) = wanted else {
             return self.routes.answer(peer, http::Request::from_parts(parts, body)).await;
         };
+        // What an address may ask for is asked on the long way, unless everybody may.
+        if token.is_some() || self.app.watched(wanted.id()).is_some_and(|stream| stream.auth.is_some()) {
+            return self.routes.answer(peer, http::Request::from_parts(parts, body)).await;
+        }
         let client = Client::of(&self.app, Some(peer), headers, uri);
         let answer = wanted.find(&self.app, method, headers, &client).await;
         let mut response = answer.unwrap_or_else(Problem::into_response);
@@ -98,13 +112,51 @@ async fn surround(State(app): State<Arc<App>>, request: Request, next: Next) -> 
         let request = body::idle_limited(app.config.limits.body, request);
         let mut response =
             match api::pace::check(&app, &request).and_then(|()| api::auth::guard(&app, &request)) {
-                Ok(()) => api::refuse_kicked(Arc::clone(&app), request, next).await,
+                Ok(()) => to_viewers(Arc::clone(&app), request, next).await,
                 Err(problem) => problem.into_response(),
             };
         cors::mark(&mut response);
         response
     };
     log(&app, &method, uri.path(), response.status());
+    response
+}
+
+/// What belongs to a private stream is for those who may watch it.
+async fn to_viewers(app: Arc<App>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    // By the route, not by the path: that one may be spelled in many ways.
+    let route =
+        parts.extensions.get::<MatchedPath>().map(|route| route.as_str().to_owned()).unwrap_or_default();
+    let (media, reads) =
+        (route.starts_with("/stream/{id}"), matches!(parts.method, Method::GET | Method::HEAD));
+    let about = reads && (route == "/api/stream/{id}" || route == "/api/stream/{id}/subtitles");
+    let stream = match media || about {
+        true => parameter(&mut parts, &app, "id").await.ok().and_then(|id| app.watched(&id)),
+        false => None,
+    };
+    let Some(stream) = stream.filter(|stream| stream.auth.is_some()) else {
+        return api::refuse_kicked(app, Request::from_parts(parts, body), next).await;
+    };
+    if media && let Some(location) = pass::into_path(&stream.id, &parts.uri) {
+        let headers =
+            [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+        return (StatusCode::TEMPORARY_REDIRECT, headers).into_response();
+    }
+    if !(about && app.gate.is_admin(&parts.headers)) {
+        let token = parts.extensions.get::<Token>().map(|token| token.0.clone());
+        let token = token.or_else(|| pass::from_query(&parts.uri));
+        let network = api::pace::network_of(&app, &parts.extensions, &parts.headers);
+        if let Err(problem) = pass::check(&app, &stream, token.as_deref(), &parts.headers, network).await {
+            let page = media && route == "/stream/{id}" && stream_form(&parts.headers) == StreamForm::Page;
+            return if page { web::private(problem) } else { problem.into_response() };
+        }
+        if let Some(token) = token {
+            parts.extensions.insert(Token(token));
+        }
+    }
+    let mut response = api::refuse_kicked(app, Request::from_parts(parts, body), next).await;
+    pass::keep_private(&mut response);
     response
 }
 

@@ -18,6 +18,7 @@ const adminCreate = (detail, created) => {
   const latency = make("select", {}, option("low", "low (about 2 s)"), option("normal", "normal (about 10 s)"));
   const record = make("input", { type: "checkbox" });
   const takeover = make("input", { type: "checkbox", checked: true });
+  const watchers = make("select", {}, option("public", "everybody"), option("private", "those with a link or a password"));
   const rungs = make("input", { placeholder: "the server's", autocomplete: "off", spellcheck: false });
   const most = make("select", {}, option("", "the source's own"), ...[240, 360, 480, 720, 1080, 1440].map((n) => option(n)));
   const sound = make("input", { type: "number", min: 32, max: 320, placeholder: 128 });
@@ -32,6 +33,7 @@ const adminCreate = (detail, created) => {
       make("label", { class: "choice" }, record, "Keep the recording when it ends"), make("label", { class: "choice" }, takeover, "A second publisher takes over (else it is refused)")),
     card: make("div", { class: "pair" }, field("Lines", lines), field("Seconds", duration)),
     upload: field("Video file", file), url: field("http or https address of a video file or of an HLS playlist", url), relay: field("http or https address of a live HLS playlist", relay), file: field("Path below an allowed folder", path),
+    watchers: field("Who may watch", watchers, "Links and passwords are made on the stream's page"),
     ladder: make("details", { class: "ladder" }, make("summary", {}, "Ladder"), make("div", { class: "fields" }, field("Rungs to choose from", rungs, "Lines and kbit/s: 720:2800 480:1200 240:300"),
       make("div", { class: "pair" }, field("Highest rung in lines", most), field("Sound in kbit/s", sound)), make("div", { class: "pair" }, field("Encoder", speed), field("The source itself is a rung", through)))),
   };
@@ -72,6 +74,7 @@ const adminCreate = (detail, created) => {
     button.disabled = true;
     try {
       const body = { title: title.value.trim() || undefined, id: id.value.trim() || undefined, profile: profile() };
+      if (watchers.value === "private") body.auth = { view: "private" };
       const card = { type: "testcard", height: Number(lines.value) };
       if (live()) {
         Object.assign(body, { mode: "live", dvr_s: Number(dvr.value), latency: latency.value, record: record.checked });

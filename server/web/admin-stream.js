@@ -7,12 +7,12 @@ const adminStream = (detail, id, gone) => {
   let fresh = null;
   const section = (title, ...children) => make("section", { class: "panel" }, make("h2", {}, title), ...children);
   const head = make("div", { class: "panel" }), actions = make("div", { class: "actions" }), facts = make("dl", { class: "facts" });
-  const ingest = section("Publish"), plots = make("div", { class: "plots" });
+  const ingest = section("Publish"), viewing = section("Who may watch"), plots = make("div", { class: "plots" });
   const rows = make("tbody"), empty = make("p", { class: "quiet" }, "Nobody watches now.");
   const table = make("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Viewers" }, make("table", {}, make("thead", {}, make("tr", {}, ...["Network", "Player", "By", "Since", "Bitrate", "Buffer", "Stalls", "Start-up", ""].map((text) => make("th", { scope: "col" }, text || make("span", { class: "hidden" }, "Remove"))))), rows));
   const log = make("pre", { class: "log", tabindex: 0, "aria-label": "Log" });
   ingest.hidden = true;
-  detail.replaceChildren(head, ingest, section("Quality of experience", plots), section("Viewers", empty, table), section("Log of packaging and encoders", log));
+  detail.replaceChildren(head, ingest, viewing, section("Quality of experience", plots), section("Viewers", empty, table), section("Log of packaging and encoders", log));
 
   const path = `/api/stream/${id}`;
   const doing = (text, method, more, done, ask) => make("button", { type: "button", class: "plain", onclick: api.act(async () => {
@@ -56,6 +56,37 @@ const adminStream = (detail, id, gone) => {
       key ? api.copyable("Stream key, shown this once", key, true) : make("p", { class: "quiet" }, "The stream key was shown when it was made. If it is lost, make a new one."),
       command ? api.copyable("ffmpeg", command) : null,
     ].filter(Boolean));
+  };
+
+  // Links are made when they are asked for: each is good for as long as was chosen then.
+  let link = null;
+  const paintViewing = (stream) => {
+    const { view, users } = stream.auth, shown = `${view}${users}${link}`;
+    if (viewing.dataset.shown === shown) return;
+    viewing.dataset.shown = shown;
+    const change = (auth, done) => api.act(async () => { await api.call("PATCH", path, { auth }); link = null; await refresh(); }, done);
+    const title = make("h2", {}, "Who may watch");
+    if (view === "public") {
+      viewing.replaceChildren(title, make("p", { class: "quiet" }, "Everybody who knows the address, and everybody who sees the list."),
+        make("button", { type: "button", class: "plain", onclick: change({ view: "private" }, "Only those with a link or a password may watch now.") }, "Make it private"));
+      return;
+    }
+    const days = make("select", { "aria-label": "How long the link is good" }, ...[[3600, "an hour"], [86400, "a day"], [604800, "a week"], [31536000, "a year"]].map(([value, text]) => make("option", { value }, text)));
+    days.value = "86400";
+    const makeLink = api.act(async () => { const made = await api.post(`${path}/tokens`, { expires_s: Number(days.value) }); link = new URL(made.urls.page, location.href).href; await refresh(); });
+    const revoke = api.act(async () => { if (!confirm("Take back every link that was made? Who watches by one is cut off.")) return null; await api.remove(`${path}/tokens`); link = null; await refresh(); return true; }, (done) => done ? "No link that was made so far opens it." : "Nothing was changed.");
+    const name = make("input", { maxlength: 128, autocomplete: "off", required: true, pattern: "[^:]+" }), password = make("input", { type: "password", minlength: 8, maxlength: 128, autocomplete: "new-password", required: true });
+    const add = async (event) => {
+      event.preventDefault();
+      const others = users.filter((user) => user !== name.value).map((user) => ({ name: user }));
+      try { await api.call("PATCH", path, { auth: { users: [...others, { name: name.value, password: password.value }] } }); await refresh(); } catch (error) { api.notice(error.message, true); }
+    };
+    const field = (text, input) => make("label", { class: "field" }, text, input);
+    viewing.replaceChildren(title, make("p", { class: "quiet" }, "Those with a link, and those with a name and password. It is not on the list of others."),
+      make("div", { class: "actions" }, days, make("button", { type: "button", onclick: makeLink }, "Make a link"), make("button", { type: "button", class: "plain", onclick: revoke }, "Take all links back"), make("button", { type: "button", class: "plain", onclick: change(null, "Everybody may watch now.") }, "Make it public")),
+      ...[link ? api.copyable("Link to watch; players take it with /hls/master.m3u8 added", link, true) : null].filter(Boolean),
+      make("ul", {}, ...users.map((user) => make("li", {}, user, " ", make("button", { type: "button", class: "plain small", "aria-label": `Remove ${user}`, onclick: change({ users: users.filter((other) => other !== user).map((other) => ({ name: other })) }, `${user} may not watch any more.`) }, "Remove")))),
+      make("form", { onsubmit: add }, make("div", { class: "pair" }, field("Name", name), field("Password", password)), make("button", { class: "plain" }, "Let in")));
   };
 
   const paintHead = (stream) => {
@@ -120,6 +151,7 @@ const adminStream = (detail, id, gone) => {
       paintActions(stream);
       paintHead(stream);
       paintIngest(stream);
+      paintViewing(stream);
       paintPlots(stream);
       paintViewers(viewers);
       paintLog(lines);

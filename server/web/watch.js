@@ -3,7 +3,6 @@
 (() => {
   const root = ui.byId("watch"), video = ui.byId("video"), message = ui.byId("message"), frame = ui.byId("player");
   const quality = ui.byId("quality"), captions = ui.byId("captions"), tech = ui.byId("tech");
-  const { id } = root.dataset;
   let engine = null, dropped = 0, duration = Infinity;
   const say = (text) => { message.hidden = !text; if (text) message.querySelector("p").textContent = text; };
   const told = report(root, video);
@@ -128,7 +127,8 @@
   };
   const refresh = async () => {
     try {
-      const answer = await fetch(`/api/stream/${id}`, { cache: "no-store" });
+      const answer = await fetch(root.dataset.api, { cache: "no-store" });
+      if (answer.status === 401) { say("This stream is private, and the link is no longer good."); return; }
       if (answer.status === 404) { say("This stream was deleted."); return; }
       took(await answer.json());
     } catch { /* The next round tries again; the player reports what matters. */ }

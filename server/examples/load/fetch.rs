@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use clap::Args;
-use tokio::task::JoinSet;
+use mio::{Events, Poll};
 
-use super::client::Client;
+use super::connection::Connection;
 use super::process;
 
 #[derive(Debug, Args)]
@@ -25,28 +26,29 @@ pub(crate) struct Options {
     pid: Vec<u32>,
 }
 
-pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let address = options.host.parse().context("the server's address")?;
+    let mut poll = Poll::new()?;
+    let (mut events, mut scratch) = (Events::with_capacity(1024), vec![0; 256 * 1024]);
+    let open = |number| Connection::open(&poll, number, address, "");
+    let mut connections = (0..options.connections).map(open).collect::<Result<Vec<_>, _>>()?;
     let (before, _) = process::cost(&options.pid)?;
     let end = Instant::now() + Duration::from_secs(options.seconds);
-    let mut askers = JoinSet::new();
-    for _ in 0..options.connections {
-        let (host, path) = (options.host.clone(), options.path.clone());
-        askers.spawn(async move {
-            let mut client = Client::connect(&host, String::new()).await?;
-            let (mut requests, mut bytes, mut errors) = (0_u64, 0_u64, 0_u64);
-            while Instant::now() < end {
-                let answer = client.get(&path, false).await?;
+    let (mut requests, mut bytes, mut errors) = (0_u64, 0_u64, 0_u64);
+    for connection in &mut connections {
+        connection.ask(&options.path, false)?;
+    }
+    while Instant::now() < end {
+        poll.poll(&mut events, Some(Duration::from_millis(100)))?;
+        for event in &events {
+            let Some(connection) = connections.get_mut(event.token().0) else { continue };
+            while let Some(answer) = connection.go_on(&mut scratch)? {
                 requests += 1;
                 bytes += answer.bytes as u64;
                 errors += u64::from(answer.status != 200);
+                connection.ask(&options.path, false)?;
             }
-            anyhow::Ok((requests, bytes, errors))
-        });
-    }
-    let (mut requests, mut bytes, mut errors) = (0, 0, 0);
-    while let Some(done) = askers.join_next().await {
-        let (some, more, wrong) = done??;
-        (requests, bytes, errors) = (requests + some, bytes + more, errors + wrong);
+        }
     }
     // What a refusal costs says nothing about what an answer costs.
     anyhow::ensure!(errors == 0, "{errors} of {requests} answers of {} were not 200", options.host);

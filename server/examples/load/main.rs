@@ -7,7 +7,7 @@
 
 #![allow(clippy::print_stdout, reason = "a program for the terminal")]
 
-mod client;
+mod connection;
 mod fetch;
 mod process;
 mod viewers;
@@ -29,10 +29,9 @@ enum Command {
     Fetch(fetch::Options),
 }
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
-        Command::Viewers(options) => viewers::run(options).await,
-        Command::Fetch(options) => fetch::run(options).await,
+        Command::Viewers(options) => viewers::run(options),
+        Command::Fetch(options) => fetch::run(&options),
     }
 }

@@ -1,15 +1,22 @@
 //! Simulated players of a live stream: some with blocking reloads and parts, some with whole segments.
+//!
+//! One thread and one epoll serve them all, so that a crowd on the same machine takes as little from the server as it can.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use tokio::task::JoinSet;
+use mio::{Events, Poll};
 
-use super::client::Client;
+use super::connection::{self, Answer, Connection};
 use super::process;
+
+/// Time in which they come, as a crowd does.
+const ARRIVAL: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
@@ -37,91 +44,258 @@ pub(crate) struct Options {
     pid: u32,
 }
 
-/// When each blocked reload was released, by what it waited for.
-type Releases = Arc<Mutex<HashMap<(u64, u64), Vec<Instant>>>>;
+/// Where a viewer is.
+#[derive(Debug)]
+enum Step {
+    /// Asked for the playlist, at the time given.
+    Playlist(Instant),
+    /// Asked for the media named first; the others follow.
+    Media(VecDeque<String>),
+    /// Nothing to ask for yet.
+    Resting,
+}
 
-#[derive(Debug, Default)]
-struct Counts {
+#[derive(Debug)]
+struct Viewer {
+    /// With blocking reloads and parts, or with whole segments.
+    low_latency: bool,
+    connection: Connection,
+    step: Step,
+    /// What it waits for or will want next: a segment, and a part of it.
+    next: Option<(u64, u64)>,
+    /// When it asks for the playlist again, for one with whole segments.
+    again: Instant,
+}
+
+/// All viewers, and what they saw.
+struct Crowd {
+    options: Options,
+    /// Address below which the rendition is.
+    base: String,
+    begin: Instant,
+    viewers: Vec<Option<Viewer>>,
+    /// When to do something for which viewer: soonest first.
+    due: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// When each blocked reload was released, by what it waited for.
+    releases: HashMap<(u64, u64), Vec<Instant>>,
     requests: u64,
     bytes: u64,
     errors: Vec<String>,
 }
 
-pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let releases = Releases::default();
-    let mut tasks = JoinSet::new();
+pub(crate) fn run(options: Options) -> anyhow::Result<()> {
+    let address: SocketAddr = options.host.parse().context("the server's address")?;
     let all = options.low_latency + options.plain;
-    // They come over five seconds, as a crowd does, and count from then on.
-    let begin = Instant::now() + Duration::from_secs(6);
+    let start = Instant::now();
+    let begin = start + ARRIVAL + Duration::from_secs(1);
     let end = begin + Duration::from_secs(options.seconds);
-    for number in 0..all {
-        let (options, releases) = (options.clone(), Arc::clone(&releases));
-        tasks.spawn(async move {
-            let delay = Duration::from_secs_f64(5.0 * number as f64 / all as f64);
-            tokio::time::sleep(delay).await;
-            let mut counts = Counts::default();
-            let low = number < options.low_latency;
-            let outcome = if low {
-                low_latency(&options, number, begin, end, &releases, &mut counts).await
-            } else {
-                plain(&options, number, end, &mut counts).await
-            };
-            if let Err(error) = outcome {
-                counts.errors.push(format!("{error:#}"));
-            }
-            counts
-        });
-    }
-    tokio::time::sleep_until(begin.into()).await;
-    let (cpu_before, _) = process::cost(&[options.pid])?;
-    tokio::time::sleep_until((end - Duration::from_secs(1)).into()).await;
-    let (cpu_after, resident) = process::cost(&[options.pid])?;
-    let counted = viewer_count(&options).await?;
-    let (mut requests, mut bytes, mut errors) = (0, 0, Vec::new());
-    while let Some(done) = tasks.join_next().await {
-        let counts = done?;
-        requests += counts.requests;
-        bytes += counts.bytes;
-        errors.extend(counts.errors);
-    }
-    let seconds = options.seconds as f64 - 1.0;
-    let cores = (cpu_after - cpu_before) / seconds;
-    println!(
-        "viewers {} low-latency + {} plain, the server counts {counted}",
-        options.low_latency, options.plain
-    );
-    println!("requests {requests}, {:.2} GB, errors {}", bytes as f64 / 1e9, errors.len());
-    for error in errors.iter().take(5) {
-        println!("  {error}");
-    }
-    println!("server: {cores:.2} cores, {resident:.0} MB resident");
-    let mut skews: Vec<f64> = Vec::new();
-    for times in releases.lock().map_err(|_| anyhow::anyhow!("a viewer panicked"))?.values() {
-        // A handful is of viewers that had only just come.
-        if let Some(first) = times.iter().min().filter(|_| times.len() * 2 > options.low_latency) {
-            skews.extend(times.iter().map(|time| (*time - *first).as_secs_f64() * 1000.0));
+    let arrival = |number| start + ARRIVAL.mul_f64(number as f64 / all as f64);
+    let mut crowd = Crowd {
+        base: format!("/stream/{}/hls/{}", options.stream, options.rendition),
+        begin,
+        viewers: (0..all).map(|_| None).collect(),
+        due: (0..all).map(|number| Reverse((arrival(number), number))).collect(),
+        releases: HashMap::new(),
+        requests: 0,
+        bytes: 0,
+        errors: Vec::new(),
+        options,
+    };
+    let pid = crowd.options.pid;
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(1024);
+    let mut scratch = vec![0; 256 * 1024];
+    let (mut before, mut after, mut counting) = (None, None, None);
+    loop {
+        let now = Instant::now();
+        if now >= begin && before.is_none() {
+            before = Some(process::cost(&[pid])?.0);
+        }
+        if now >= end - Duration::from_secs(1) && after.is_none() {
+            after = Some(process::cost(&[pid])?);
+            let path = format!("/api/stream/{}", crowd.options.stream);
+            counting = Some(thread::spawn(move || viewer_count(address, &path)));
+        }
+        if now >= end {
+            break;
+        }
+        while let Some(Reverse((at, number))) = crowd.due.peek().copied()
+            && at <= now
+        {
+            crowd.due.pop();
+            crowd.wake(&poll, address, number);
+        }
+        let until = crowd
+            .due
+            .peek()
+            .map_or(end, |Reverse((at, _))| *at)
+            .min(end)
+            .min(now + Duration::from_millis(100));
+        poll.poll(&mut events, Some(until.saturating_duration_since(now)))?;
+        for event in &events {
+            crowd.ready(event.token().0, &mut scratch);
         }
     }
-    skews.sort_by(f64::total_cmp);
-    println!(
-        "blocked reloads: {} releases, skew p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms",
-        skews.len(),
-        process::quantile(&skews, 0.5),
-        process::quantile(&skews, 0.99),
-        skews.last().copied().unwrap_or(0.0)
-    );
+    let counted = counting
+        .context("it was over too soon")?
+        .join()
+        .map_err(|_| anyhow::anyhow!("counting failed"))??;
+    let (before, after) = (before.unwrap_or(0.0), after.unwrap_or((0.0, 0.0)));
+    crowd.report(counted, (after.0 - before) / (crowd.options.seconds as f64 - 1.0), after.1);
     Ok(())
 }
 
-async fn viewer_count(options: &Options) -> anyhow::Result<u64> {
-    let mut client = Client::connect(&options.host, String::new()).await?;
-    let answer = client.get(&format!("/api/stream/{}", options.stream), true).await?;
-    let stream: serde_json::Value = serde_json::from_slice(&answer.body)?;
-    stream["viewers"]["current"].as_u64().context("no viewers in the stream's description")
+impl Crowd {
+    /// A viewer's time has come: to arrive, or to ask for the playlist again.
+    fn wake(&mut self, poll: &Poll, address: SocketAddr, number: usize) {
+        let outcome = match self.viewers.get_mut(number) {
+            Some(Some(viewer)) => viewer.ask_for_playlist(&self.base),
+            Some(place @ None) => {
+                let headers = format!("X-Playback-Session-Id: {}-{number}\r\n", self.options.name);
+                Connection::open(poll, number, address, &headers).map_err(Into::into).and_then(|connection| {
+                    let viewer = place.insert(Viewer {
+                        low_latency: number < self.options.low_latency,
+                        connection,
+                        step: Step::Resting,
+                        next: None,
+                        again: Instant::now(),
+                    });
+                    viewer.ask_for_playlist(&self.base)
+                })
+            }
+            None => Ok(()),
+        };
+        if let Err(error) = outcome {
+            self.errors.push(format!("{error:#}"));
+        }
+    }
+
+    /// Something came for a viewer.
+    fn ready(&mut self, number: usize, scratch: &mut [u8]) {
+        loop {
+            let Some(Some(viewer)) = self.viewers.get_mut(number) else { return };
+            if matches!(viewer.step, Step::Resting) {
+                return;
+            }
+            let outcome = match viewer.connection.go_on(scratch) {
+                Ok(None) => return,
+                Ok(Some(answer)) => self.answered(number, answer),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                self.errors.push(format!("{error:#}"));
+                if let Some(place) = self.viewers.get_mut(number) {
+                    *place = None;
+                }
+                return;
+            }
+        }
+    }
+
+    fn answered(&mut self, number: usize, answer: Answer) -> anyhow::Result<()> {
+        let Some(Some(viewer)) = self.viewers.get_mut(number) else { return Ok(()) };
+        self.requests += 1;
+        self.bytes += answer.bytes as u64;
+        anyhow::ensure!(answer.status == 200, "an answer of {} while {:?}", answer.status, viewer.step);
+        let names = match std::mem::replace(&mut viewer.step, Step::Resting) {
+            Step::Resting => return Ok(()),
+            Step::Media(mut names) => {
+                names.pop_front();
+                names
+            }
+            Step::Playlist(asked) => {
+                let now = Instant::now();
+                if let Some(wanted) = viewer.next
+                    && viewer.low_latency
+                    && asked > self.begin
+                {
+                    self.releases.entry(wanted).or_default().push(now);
+                }
+                let text = viewer.connection.take_text();
+                viewer.read(std::str::from_utf8(&text)?, asked)
+            }
+        };
+        if let Some(name) = names.front() {
+            viewer.connection.ask(&format!("{}/{name}", self.base), false)?;
+            viewer.step = Step::Media(names);
+        } else if viewer.low_latency {
+            viewer.ask_for_playlist(&self.base)?;
+        } else {
+            self.due.push(Reverse((viewer.again, number)));
+        }
+        Ok(())
+    }
+
+    fn report(&self, counted: u64, cores: f64, resident: f64) {
+        let Options { low_latency, plain, .. } = self.options;
+        println!("viewers {low_latency} low-latency + {plain} plain, the server counts {counted}");
+        println!(
+            "requests {}, {:.2} GB, errors {}",
+            self.requests,
+            self.bytes as f64 / 1e9,
+            self.errors.len()
+        );
+        for error in self.errors.iter().take(5) {
+            println!("  {error}");
+        }
+        println!("server: {cores:.2} cores, {resident:.0} MB resident");
+        let mut skews: Vec<f64> = Vec::new();
+        for times in self.releases.values() {
+            // A handful is of viewers that had only just come.
+            if let Some(first) = times.iter().min().filter(|_| times.len() * 2 > low_latency) {
+                skews.extend(times.iter().map(|time| (*time - *first).as_secs_f64() * 1000.0));
+            }
+        }
+        skews.sort_by(f64::total_cmp);
+        println!(
+            "blocked reloads: {} releases, skew p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms",
+            skews.len(),
+            process::quantile(&skews, 0.5),
+            process::quantile(&skews, 0.99),
+            skews.last().copied().unwrap_or(0.0)
+        );
+    }
 }
 
-fn session(options: &Options, number: usize) -> String {
-    format!("X-Playback-Session-Id: {}-{number}\r\n", options.name)
+impl Viewer {
+    fn ask_for_playlist(&mut self, base: &str) -> anyhow::Result<()> {
+        let path = match self.next {
+            Some((segment, part)) if self.low_latency => {
+                format!("{base}/index.m3u8?_HLS_msn={segment}&_HLS_part={part}&_HLS_skip=YES")
+            }
+            _ => format!("{base}/index.m3u8"),
+        };
+        self.step = Step::Playlist(Instant::now());
+        self.connection.ask(&path, true)?;
+        Ok(())
+    }
+
+    /// Takes from a playlist what is new: names of media, oldest first.
+    fn read(&mut self, playlist: &str, asked: Instant) -> VecDeque<String> {
+        let edge = read(playlist);
+        if self.low_latency {
+            // The first time only the newest part, then every one that is new.
+            let from = self.next.or_else(|| edge.parts.last().map(|(at, _)| *at));
+            self.next = Some(edge.next);
+            return edge
+                .parts
+                .into_iter()
+                .filter(|(at, _)| Some(*at) >= from)
+                .map(|(_, name)| name)
+                .collect();
+        }
+        self.again = asked + Duration::from_secs_f64(edge.target.max(1.0));
+        let third_last = || edge.segments.iter().rev().nth(2).or(edge.segments.first()).map(|(at, _)| *at);
+        let from = self.next.map(|(at, _)| at).or_else(third_last);
+        self.next = Some(edge.next);
+        edge.segments.into_iter().filter(|(at, _)| Some(*at) >= from).map(|(_, name)| name).collect()
+    }
+}
+
+fn viewer_count(address: SocketAddr, path: &str) -> anyhow::Result<u64> {
+    let text = connection::get(address, path)?;
+    let stream: serde_json::Value = serde_json::from_slice(&text)?;
+    stream["viewers"]["current"].as_u64().context("no viewers in the stream's description")
 }
 
 /// What a playlist lists, as far as a player needs it.
@@ -141,6 +315,8 @@ fn read(playlist: &str) -> Edge {
     for line in playlist.lines() {
         if let Some(value) = line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:") {
             number = value.parse().unwrap_or(0);
+        } else if let Some(value) = line.strip_prefix("#EXT-X-SKIP:SKIPPED-SEGMENTS=") {
+            number += value.split(',').next().and_then(|count| count.parse().ok()).unwrap_or(0);
         } else if let Some(value) = line.strip_prefix("#EXT-X-TARGETDURATION:") {
             edge.target = value.parse().unwrap_or(0.0);
         } else if let Some(value) = line.strip_prefix("#EXT-X-PART:") {
@@ -154,78 +330,4 @@ fn read(playlist: &str) -> Edge {
     }
     edge.next = (number, part);
     edge
-}
-
-async fn low_latency(
-    options: &Options,
-    number: usize,
-    begin: Instant,
-    end: Instant,
-    releases: &Releases,
-    counts: &mut Counts,
-) -> anyhow::Result<()> {
-    let base = format!("/stream/{}/hls/{}", options.stream, options.rendition);
-    let mut client = Client::connect(&options.host, session(options, number)).await?;
-    let mut path = format!("{base}/index.m3u8");
-    let mut seen = None;
-    while Instant::now() < end {
-        let answer = client.get(&path, true).await?;
-        let released = Instant::now();
-        counts.requests += 1;
-        counts.bytes += answer.bytes as u64;
-        anyhow::ensure!(answer.status == 200, "{path}: {}", answer.status);
-        let edge = read(&String::from_utf8_lossy(&answer.body));
-        if let Some(wanted) = seen
-            && released > begin
-            && let Ok(mut releases) = releases.lock()
-        {
-            releases.entry(wanted).or_default().push(released);
-        }
-        // The first time only the newest part, then every one that is new.
-        let new = edge.parts.iter().filter(|(at, _)| seen.is_some_and(|seen| *at >= seen));
-        let last = edge.parts.last().into_iter().filter(|_| seen.is_none());
-        for (_, name) in new.chain(last) {
-            let answer = client.get(&format!("{base}/{name}"), false).await?;
-            counts.requests += 1;
-            counts.bytes += answer.bytes as u64;
-            anyhow::ensure!(answer.status == 200, "{name}: {}", answer.status);
-        }
-        let (segment, part) = edge.next;
-        seen = Some((segment, part));
-        path = format!("{base}/index.m3u8?_HLS_msn={segment}&_HLS_part={part}");
-    }
-    Ok(())
-}
-
-async fn plain(options: &Options, number: usize, end: Instant, counts: &mut Counts) -> anyhow::Result<()> {
-    let base = format!("/stream/{}/hls/{}", options.stream, options.rendition);
-    let mut client = Client::connect(&options.host, session(options, number)).await?;
-    let mut next = 0;
-    while Instant::now() < end {
-        let begun = Instant::now();
-        let answer = client.get(&format!("{base}/index.m3u8"), true).await?;
-        counts.requests += 1;
-        counts.bytes += answer.bytes as u64;
-        anyhow::ensure!(answer.status == 200, "playlist: {}", answer.status);
-        let edge = read(&String::from_utf8_lossy(&answer.body));
-        if next == 0 {
-            next = edge
-                .segments
-                .len()
-                .checked_sub(3)
-                .and_then(|at| edge.segments.get(at))
-                .map_or(0, |(n, _)| *n);
-        }
-        let from = next;
-        for (at, name) in edge.segments.iter().filter(|(at, _)| *at >= from) {
-            let answer = client.get(&format!("{base}/{name}"), false).await?;
-            counts.requests += 1;
-            counts.bytes += answer.bytes as u64;
-            anyhow::ensure!(answer.status == 200, "{name}: {}", answer.status);
-            next = at + 1;
-        }
-        let wait = Duration::from_secs_f64(edge.target.max(1.0)).saturating_sub(begun.elapsed());
-        tokio::time::sleep(wait).await;
-    }
-    Ok(())
 }

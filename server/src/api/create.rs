@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::sidecar::{self, Sidecar};
+use super::viewing::{self, Wanted};
 use super::{live, source};
 use crate::app::{App, CreateError};
 use crate::catalog::{CatalogError, Live, Made, Source, Stream, StreamKey, valid_id};
@@ -32,6 +33,8 @@ pub struct Draft {
     pub live: Option<Live>,
     /// Its subtitles.
     pub subtitles: Vec<Sidecar>,
+    /// Who may watch it, and with which key it is published.
+    pub auth: Option<Wanted>,
 }
 
 impl Draft {
@@ -51,9 +54,9 @@ impl Draft {
                 let name = live::FIELDS.into_iter().find(|known| known == name).unwrap_or("body");
                 errors.push(FieldError::new(name, "is for live streams; say \"mode\": \"live\""));
             } else if !of_live
-                && !["id", "title", "mode", "source", "profile", "subtitles"].contains(&name.as_str())
+                && !["id", "title", "mode", "source", "profile", "subtitles", "auth"].contains(&name.as_str())
             {
-                let known = "known are id, title, mode, source, profile, subtitles, dvr_s, latency, record and takeover";
+                let known = "known are id, title, mode, source, profile, subtitles, auth, dvr_s, latency, record and takeover";
                 errors.push(FieldError::new(
                     "body",
                     format!("has an unknown field \"{}\"; {known}", short(name)),
@@ -107,8 +110,11 @@ impl Draft {
             errors.push(FieldError::new("profile", why));
         }
         let subtitles = sidecar::read(body.get("subtitles"), &mut errors);
+        let auth = body.get("auth").and_then(|auth| viewing::read_new(auth, source.as_ref(), &mut errors));
         match source {
-            Some(source) if errors.is_empty() => Ok(Self { id, title, source, profile, live, subtitles }),
+            Some(source) if errors.is_empty() => {
+                Ok(Self { id, title, source, profile, live, subtitles, auth })
+            }
             _ => Err(Problem::fields(&errors)),
         }
     }
@@ -149,11 +155,15 @@ pub async fn publish(app: &Arc<App>, draft: Draft, key: Option<String>) -> Resul
     let mut stream_key = None;
     if let Some(mut live) = draft.live {
         if stream.source == Source::Publisher {
-            let new = StreamKey::random();
+            let own = draft.auth.as_ref().and_then(Wanted::key);
+            let new = own.unwrap_or_else(StreamKey::random);
             live.key_sha256 = Some(new.digest());
             stream_key = Some(new);
         }
         stream = stream.with_live(live);
+    }
+    if let Some(wanted) = draft.auth {
+        wanted.settle(&stream).await?.apply(&mut stream);
     }
     let (stream, made) = app.create(stream, key).await.map_err(refusal)?;
     // A repeated request has brought them before.

@@ -15,6 +15,7 @@ mod system;
 mod upload;
 pub(crate) mod view;
 mod viewers;
+mod viewing;
 mod webhooks;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use create::{Draft, Published, publish};
 pub use events::Feed;
 pub use live::LiveView;
 pub use source::check as check_source;
+pub(crate) use streams::listed;
 pub(crate) use upload::{check_room, store_whole};
 pub use upload::{describe as describe_uploads, sweep as sweep_uploads};
 pub use view::{StreamView, view};
@@ -65,6 +67,7 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/api/stream/{id}/retry", post(packaging::retry))
         .route("/api/stream/{id}/log", get(packaging::log))
         .route("/api/stream/{id}/viewers", get(viewers::list))
+        .route("/api/stream/{id}/tokens", post(viewing::make).delete(viewing::revoke))
         .route("/api/session/{id}", axum::routing::delete(viewers::kick))
         .route("/api/beacon", post(viewers::beacon))
         .route("/api/webhooks", get(webhooks::list).post(webhooks::add))

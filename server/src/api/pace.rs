@@ -20,6 +20,7 @@ const MOST_NETWORKS: usize = 16_384;
 pub struct Pace {
     writes: Mutex<Buckets>,
     guesses: Mutex<Buckets>,
+    logins: Mutex<Buckets>,
 }
 
 /// Buckets that fill again: `most` a minute, `most` at once.
@@ -79,7 +80,9 @@ pub fn check(app: &App, request: &Request) -> Result<(), Problem> {
     }
     let network = network_of(app, request.extensions(), request.headers());
     if carries {
-        let wrong = bearer(request.headers()).is_some_and(|given| !app.gate.accepts(given));
+        // A viewer's token is no guess: it is judged where it opens something.
+        let given = bearer(request.headers()).filter(|_| writes || !path.starts_with("/stream/"));
+        let wrong = given.is_some_and(|given| !app.gate.accepts(given));
         // Who guessed too often is not told whether this one was right.
         app.pace.guess(app, network, wrong)?;
     }
@@ -98,16 +101,40 @@ impl Pace {
     /// 429 with `Retry-After` when there were.
     pub(crate) fn guess(&self, app: &App, network: u128, wrong: bool) -> Result<(), Problem> {
         let (most, now) = (app.settings.now().wrong_tokens, Instant::now());
-        let mut buckets = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = if wrong { buckets.take(network, most, now) } else { buckets.left(network, most, now) };
+        let result = counted(&self.guesses, network, most, now, wrong);
         result.map_err(|wait| too_often("This address tried too many wrong tokens", wait))
     }
+
+    /// The same for a viewer's password: whoever forgot it does not shut out an admin of the same address.
+    ///
+    /// # Errors
+    /// As [`guess`](Self::guess).
+    pub(crate) fn login(&self, app: &App, network: u128, wrong: bool) -> Result<(), Problem> {
+        let (most, now) = (app.settings.now().wrong_tokens, Instant::now());
+        let result = counted(&self.logins, network, most, now, wrong);
+        result.map_err(|wait| too_often("This address tried too many wrong passwords", wait))
+    }
+}
+
+fn counted(
+    buckets: &Mutex<Buckets>,
+    network: u128,
+    most: u32,
+    now: Instant,
+    wrong: bool,
+) -> Result<(), Duration> {
+    let mut buckets = buckets.lock().unwrap_or_else(PoisonError::into_inner);
+    if wrong { buckets.take(network, most, now) } else { buckets.left(network, most, now) }
 }
 
 /// The network that a request comes from.
 pub(crate) fn network_of(app: &App, extensions: &Extensions, headers: &HeaderMap) -> u128 {
-    let socket = extensions.get::<Peer>().map(|peer| peer.address.ip());
-    network(socket.map(|socket| app.client_address(socket, headers)))
+    network_behind(app, extensions.get::<Peer>(), headers)
+}
+
+/// The network at the other end of a connection, or behind the proxy there.
+pub(crate) fn network_behind(app: &App, peer: Option<&Peer>, headers: &HeaderMap) -> u128 {
+    network(peer.map(|peer| app.client_address(peer.address.ip(), headers)))
 }
 
 /// Whether a request counts: pieces of an upload come as fast as the line is, and reports of players have bounds of

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -12,9 +13,11 @@ use serde_json::{Value, json};
 use super::create::{Draft, Published, check_title, publish};
 use super::live::{self, with_ingest};
 use super::view::{SOURCES, StreamView, kind, view, whole_view};
+use super::viewing;
 use crate::app::{App, DeleteError};
 use crate::catalog::{CatalogError, Made, State as StreamState, Stream};
 use crate::deliver::extract::StreamId;
+use crate::deliver::pass::Token;
 use crate::http::problem::FieldError;
 use crate::http::{Entity, Problem};
 use crate::viewers::{Protocol, Viewers};
@@ -57,11 +60,20 @@ pub(super) async fn views<T: Send + 'static>(
 ) -> Result<(Vec<StreamView>, T), Problem> {
     let app = Arc::clone(app);
     tokio::task::spawn_blocking(move || {
-        let (streams, rest) = select(app.catalog.list());
+        let (streams, rest) = select(listed(&app, admin));
         (streams.iter().map(|stream| view(&app, stream, admin)).collect(), rest)
     })
     .await
     .map_err(|_| Problem::internal("listing the streams"))
+}
+
+/// The streams that are listed: private ones for admins only.
+pub(crate) fn listed(app: &App, admin: bool) -> Vec<Arc<Stream>> {
+    let mut streams = app.catalog.list();
+    if !admin && app.gate.needs_token() {
+        streams.retain(|stream| stream.auth.is_none());
+    }
+    streams
 }
 
 struct Filter {
@@ -177,13 +189,20 @@ pub(super) async fn create(
 pub(super) async fn one(
     State(app): State<Arc<App>>,
     StreamId(id): StreamId,
+    token: Option<Extension<Token>>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let stream = app.catalog.get(&id).ok_or_else(|| Problem::no_stream(&id))?;
     let body = match app.gate.is_admin(&headers) {
         true => with_ingest(&app, &stream, &headers, None),
-        false => json!(whole_view(&app, &stream, false)),
+        false => {
+            let mut view = whole_view(&app, &stream, false);
+            if let Some(Token(token)) = token.as_deref() {
+                view.through(token);
+            }
+            json!(view)
+        }
     };
     let text = body.to_string();
     Ok(Entity::json(text).answer(&method, &headers))
@@ -205,6 +224,7 @@ pub(super) async fn patch(
     let mut errors = Vec::new();
     let mut title = None;
     let mut settings = live::Patch::default();
+    let mut auth = None;
     let has_media = app.media(&id).is_some();
     for (name, value) in body {
         if let Some(taken) = settings.take(name, value, &before, has_media) {
@@ -216,10 +236,11 @@ pub(super) async fn patch(
                 errors.extend(check_title(text).err());
                 title = Some(text.trim().to_owned());
             }
+            ("auth", value) => auth = viewing::read(value, &before, &mut errors),
             ("title", _) => errors.push(FieldError::new("title", "must be a string that is not empty")),
             _ => errors.push(FieldError::new(
                 "body",
-                "only the title, and of a live stream dvr_s, latency, record, takeover and profile, can be changed; create \
+                "only the title and auth, and of a live stream dvr_s, latency, record, takeover and profile, can be changed; create \
                  another stream instead",
             )),
         }
@@ -227,9 +248,17 @@ pub(super) async fn patch(
     if !errors.is_empty() {
         return Err(Problem::fields(&errors));
     }
+    let auth = match auth {
+        Some(wanted) => Some(wanted.settle(&before).await?),
+        None => None,
+    };
+    let key = auth.as_ref().and_then(|auth| auth.key.clone());
     let change = move |stream: &mut Stream| {
         if let Some(title) = title {
             stream.title = title;
+        }
+        if let Some(auth) = auth {
+            auth.apply(stream);
         }
         settings.apply(stream);
     };
@@ -238,7 +267,7 @@ pub(super) async fn patch(
         false => app.catalog.update(&id, change).await.map_err(|error| catalog_problem(&error))?,
     };
     app.live_settings_changed(&stream);
-    let mut answer = with_ingest(&app, &stream, &headers, None);
+    let mut answer = with_ingest(&app, &stream, &headers, key.as_ref());
     answer["needs_restart"] = live::Patch::needs_restart(&before, &stream).into();
     Ok(axum::Json(answer).into_response())
 }

@@ -7,6 +7,7 @@ use super::live::LiveView;
 use crate::app::App;
 use crate::catalog::{Source, State, Stream};
 use crate::deliver::dash::date_time;
+use crate::deliver::pass;
 use crate::jobs::JobState;
 use crate::store::TrackKind;
 use crate::viewers::{Count, Qoe};
@@ -24,6 +25,8 @@ pub struct StreamView {
     pub state: State,
     /// Its settings as a live stream; null for video on demand.
     pub live: Option<LiveView>,
+    /// Who may watch.
+    pub auth: AuthView,
     /// Share of the packaging that is done, 0.0 to 1.0.
     pub progress: f64,
     /// Whether a player would find something now.
@@ -80,6 +83,15 @@ pub struct RenditionView {
     pub encoder: Option<String>,
 }
 
+/// Who may watch, as the API shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuthView {
+    /// "public" or "private".
+    pub view: &'static str,
+    /// Names of those who may with a password; empty for those without the token.
+    pub users: Vec<String>,
+}
+
 /// A stream's addresses on this server.
 #[derive(Debug, Clone, Serialize)]
 pub struct Urls {
@@ -119,7 +131,8 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
         }
         (_, None) => 0.0,
     };
-    let base = format!("/stream/{}", stream.id);
+    // Whoever may see the settings gets addresses that open.
+    let link = stream.auth.as_ref().filter(|_| told).and_then(|_| pass::lasting(app, stream));
     let live = LiveView::of(app, stream, admin);
     let rungs =
         live.as_ref().and_then(|live| live.session.as_ref()).map_or(&[][..], |session| &session.rungs);
@@ -127,7 +140,7 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
         |name: &str| rungs.iter().find(|rung| rung.name == name).and_then(|rung| rung.encoder.clone());
     let has_poster = media.as_ref().is_some_and(|media| media.folder().join("poster.jpg").exists());
     let has_thumbnails = media.as_ref().is_some_and(|media| media.has_thumbnails());
-    StreamView {
+    let mut view = StreamView {
         id: stream.id.clone(),
         title: stream.title.clone(),
         mode: if stream.live.is_some() { "live" } else { "vod" },
@@ -165,15 +178,54 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
         viewers: app.viewers.count(&stream.id),
         qoe: app.viewers.quality(&stream.id),
         live,
+        auth: AuthView {
+            view: if stream.auth.is_some() { "private" } else { "public" },
+            users: stream
+                .auth
+                .iter()
+                .filter(|_| admin)
+                .flat_map(|auth| &auth.users)
+                .map(|user| user.name.clone())
+                .collect(),
+        },
         created_at: date_time(stream.created_ms),
         updated_at: date_time(stream.updated_ms),
-        urls: Urls {
+        urls: Urls::below(format!("/stream/{}", stream.id), has_poster, has_thumbnails),
+    };
+    if let Some(token) = link {
+        view.through(&token);
+    }
+    view
+}
+
+impl Urls {
+    /// Below the stream's own address, which may hold a token.
+    fn below(base: String, has_poster: bool, has_thumbnails: bool) -> Self {
+        Self {
             hls: format!("{base}/hls/master.m3u8"),
             dash: format!("{base}/dash/manifest.mpd"),
             thumbnails: has_thumbnails.then(|| format!("{base}/thumbnails.vtt")),
             poster: has_poster.then(|| format!("{base}/poster.jpg")),
             page: base,
-        },
+        }
+    }
+}
+
+impl StreamView {
+    /// The same with addresses that carry this token.
+    pub(crate) fn through(&mut self, token: &str) {
+        let (plain, base) = (format!("/stream/{}/", self.id), pass::base(&self.id, token));
+        self.urls = Urls::below(base.clone(), self.urls.poster.is_some(), self.urls.thumbnails.is_some());
+        for track in &mut self.subtitles {
+            if let Some(rest) = track["url"].as_str().and_then(|url| url.strip_prefix(&plain)) {
+                // One that carries another token already is kept as it is told to those who have that.
+                let file = rest
+                    .strip_prefix('~')
+                    .and_then(|rest| rest.split_once('/'))
+                    .map_or(rest, |(_, file)| file);
+                track["url"] = format!("{base}/{file}").into();
+            }
+        }
     }
 }
 

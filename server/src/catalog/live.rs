@@ -106,6 +106,12 @@ impl StreamKey {
         Self(letters.filter_map(|at| ALPHABET.get(at)).map(|letter| char::from(*letter)).collect())
     }
 
+    /// One that somebody chose: 16 to 128 of letters, digits, '-', '_' and '.'.
+    pub fn chosen(text: &str) -> Option<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        ((16..=128).contains(&text.len()) && text.bytes().all(plain)).then(|| Self(text.to_owned()))
+    }
+
     /// The key itself.
     #[must_use]
     pub fn reveal(&self) -> &str {

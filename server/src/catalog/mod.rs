@@ -3,6 +3,7 @@
 //! SQLite in WAL mode is the truth and survives `kill -9`; one thread owns the connection. Readers see a copy in
 //! memory that is renewed after each commit, so no request waits for the disk to learn what exists.
 
+pub mod auth;
 mod ballast;
 pub mod live;
 mod model;
@@ -16,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
+pub use auth::Auth;
 pub use live::{Latency, Live, StreamKey};
 pub use model::{Source, State, Stream, valid_id};
 use writer::Writer;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::auth::Auth;
 use super::live::Live;
 use crate::ladder::Profile;
 
@@ -101,6 +102,8 @@ pub struct Stream {
     pub profile: Profile,
     /// Its settings as a live stream; none for video on demand.
     pub live: Option<Live>,
+    /// Who may watch it; none for everybody.
+    pub auth: Option<Auth>,
     /// Why it failed, and what to do.
     pub error: Option<String>,
     /// Milliseconds since 1970-01-01 UTC.
@@ -121,6 +124,7 @@ impl Stream {
             source,
             profile,
             live: None,
+            auth: None,
             error: None,
             created_ms: now,
             updated_ms: now,

@@ -25,12 +25,13 @@ CREATE TABLE idempotency (
 ) STRICT;
 ",
     "ALTER TABLE stream ADD COLUMN live TEXT;",
+    "ALTER TABLE stream ADD COLUMN auth TEXT;",
 ];
 
 /// Idempotency keys are kept for a day.
 const KEY_LIFE_MS: u64 = 86_400_000;
 
-const COLUMNS: &str = "id, title, state, source, profile, error, created_ms, updated_ms, live";
+const COLUMNS: &str = "id, title, state, source, profile, error, created_ms, updated_ms, live, auth";
 
 /// Sets the connection up and brings the schema to this version.
 pub(super) fn prepare(db: &mut Connection) -> Result<(), CatalogError> {
@@ -129,7 +130,9 @@ pub(super) fn update(
 
 fn write(db: &Connection, stream: &Stream) -> Result<(), CatalogError> {
     db.execute(
-        &format!("INSERT OR REPLACE INTO stream ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
+        &format!(
+            "INSERT OR REPLACE INTO stream ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+        ),
         params![
             stream.id,
             stream.title,
@@ -140,6 +143,7 @@ fn write(db: &Connection, stream: &Stream) -> Result<(), CatalogError> {
             int(stream.created_ms),
             int(stream.updated_ms),
             stream.live.as_ref().map(serde_json::to_string).transpose()?,
+            stream.auth.as_ref().map(serde_json::to_string).transpose()?,
         ],
     )?;
     Ok(())
@@ -153,6 +157,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Stream> {
     let source: String = row.get(3)?;
     let profile: String = row.get(4)?;
     let live: Option<String> = row.get(8)?;
+    let auth: Option<String> = row.get(9)?;
     Ok(Stream {
         id: row.get(0)?,
         title: row.get(1)?,
@@ -163,6 +168,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Stream> {
             .map(|live| serde_json::from_str(&live))
             .transpose()
             .map_err(|e| wrong(8, e.to_string()))?,
+        auth: auth
+            .map(|auth| serde_json::from_str(&auth))
+            .transpose()
+            .map_err(|e| wrong(9, e.to_string()))?,
         error: row.get(5)?,
         created_ms: row.get::<_, i64>(6)?.unsigned_abs(),
         updated_ms: row.get::<_, i64>(7)?.unsigned_abs(),

@@ -57,6 +57,11 @@ impl<'a> Wanted<'a> {
         Some(Self { protocol: protocol_of(protocol)?, id, rendition, file, query: uri.query() })
     }
 
+    /// The stream that it is of.
+    pub fn id(&self) -> &'a str {
+        self.id
+    }
+
     /// The answer to GET or HEAD.
     ///
     /// # Errors

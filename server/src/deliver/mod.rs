@@ -16,6 +16,7 @@ pub mod hls;
 pub mod hold;
 mod keyframes;
 pub mod names;
+pub mod pass;
 mod playlists;
 mod progressive;
 pub mod rates;

@@ -7,7 +7,7 @@ use axum::response::Response;
 /// Where players send their reports of events.
 const BEACON_PATH: &str = "/api/beacon";
 const METHODS: &str = "GET, HEAD, OPTIONS";
-const REQUEST_HEADERS: &str = "Range, If-None-Match, If-Range, CMCD-Object, CMCD-Request, CMCD-Session, \
+const REQUEST_HEADERS: &str = "Authorization, Range, If-None-Match, If-Range, CMCD-Object, CMCD-Request, CMCD-Session, \
     CMCD-Status, X-Playback-Session-Id";
 const EXPOSED: &str = "Accept-Ranges, Content-Length, Content-Range, Date, ETag, Retry-After";
 

@@ -3,6 +3,7 @@
 mod audio_side;
 mod child;
 mod manager;
+mod own_sound;
 mod pace;
 mod place;
 mod plan;

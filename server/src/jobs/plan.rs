@@ -6,9 +6,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::JobError;
+use super::own_sound::OwnSound;
 use super::place::Place;
 use crate::ingest::{SourceSpec, TestCardSpec};
-use crate::ladder::{AudioEncoderKind, MediaInfo, Profile, Rung, SourceIndex, Timeline, VideoEncoderKind};
+use crate::ladder::{
+    AudioEncoderKind, MediaInfo, Profile, Rung, SoundTrack, SourceIndex, Timeline, VideoEncoderKind,
+};
 use crate::store::{StreamStore, write_atomic};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +35,9 @@ pub(super) struct Plan {
     /// The source is a rung of its own.
     #[serde(default)]
     pub(super) source_rung: Option<SourceRung>,
+    /// The source's own sound, where it passes through. One named [`AUDIO`] stands in the place of the encoded one.
+    #[serde(default)]
+    pub(super) own_sound: Vec<OwnSound>,
 }
 
 /// What is known of a source that passes through.
@@ -55,6 +61,8 @@ pub(super) const SOURCE: &str = "source";
 /// Name of the audio rendition.
 pub(super) const AUDIO: &str = "audio";
 const FILE: &str = "plan.json";
+/// Sound passes through when it takes at most so many times what the profile asks for.
+const MOST_TIMES_WISHED: u64 = 2;
 
 impl Plan {
     /// The plan of an earlier run for the same source.
@@ -100,6 +108,7 @@ impl Plan {
             video_encoder: VideoEncoderKind::first_of(encoders)?,
             audio_encoder: card.audio.then(AudioEncoderKind::installed).transpose()?,
             source_rung: None,
+            own_sound: Vec::new(),
         })
     }
 
@@ -127,6 +136,7 @@ impl Plan {
             video_encoder: VideoEncoderKind::first_of(encoders)?,
             audio_encoder: info.audio.map(|_| AudioEncoderKind::installed()).transpose()?,
             source_rung: None,
+            own_sound: Vec::new(),
         })
     }
 
@@ -146,6 +156,62 @@ impl Plan {
         }
         self.source_rung = Some(SourceRung { cuts, end_ns, bandwidth, delay: index.delay });
         Ok(())
+    }
+
+    /// Makes tracks of sound renditions as they are: the first in the place of the encoded one where that would be the same,
+    /// beside it where it has more channels; others beside that. Gives for each of them that stays out, by its place, why.
+    pub(super) fn pass_sound(&mut self, tracks: &[Result<SoundTrack, String>]) -> Vec<(usize, String)> {
+        let mut out = Vec::new();
+        let pictures =
+            self.source_rung.as_ref().map(|rung| (rung.end_ns, rung.cuts.last().copied().unwrap_or(0)));
+        for (at, track) in tracks.iter().enumerate() {
+            let found = track.as_ref().map_err(Clone::clone).and_then(|track| {
+                if self.has_video() && pictures.is_none() {
+                    return Err("the pictures do not pass through, and segments begin together".to_owned());
+                }
+                if !self.has_video() && (at > 0 || track.channels > 2) {
+                    return Err(
+                        "there are no pictures to keep several renditions of sound together".to_owned()
+                    );
+                }
+                let most = u64::from(self.profile.audio_kbps) * 1000 * MOST_TIMES_WISHED;
+                if at == 0 && track.channels <= 2 && track.bandwidth() > most {
+                    return Err(format!(
+                        "it takes {} kbit/s, and the profile asks for {}",
+                        track.bandwidth() / 1000,
+                        self.profile.audio_kbps
+                    ));
+                }
+                OwnSound::of(track, self.origin_ns, pictures).map(|sound| (track, sound))
+            });
+            match found {
+                Ok((track, mut sound)) => {
+                    if at == 0 && track.channels <= 2 {
+                        self.audio_encoder = None;
+                    } else {
+                        sound.name = self.name_beside(track);
+                    }
+                    self.own_sound.push(sound);
+                }
+                Err(why) => out.push((at, why)),
+            }
+        }
+        out
+    }
+
+    /// A name for sound beside the main one that tells its language and whether it is surround: `audio-de`, `audio_6ch`.
+    fn name_beside(&self, track: &SoundTrack) -> String {
+        let language = track.language.as_deref().map_or_else(String::new, |tag| format!("-{tag}"));
+        let channels = if track.channels > 2 { format!("_{}ch", track.channels) } else { String::new() };
+        let name = format!("{AUDIO}{language}{channels}");
+        let taken = |name: &str| name == AUDIO || self.own_sound.iter().any(|known| known.name == name);
+        let numbered = || (2..100).map(|n| format!("{name}_{n}")).find(|name| !taken(name));
+        if taken(&name) { numbered().unwrap_or(name) } else { name }
+    }
+
+    /// The stream has sound.
+    pub(super) fn has_sound(&self) -> bool {
+        self.audio_encoder.is_some() || !self.own_sound.is_empty()
     }
 
     pub(super) fn timeline(&self) -> Timeline {
@@ -171,7 +237,8 @@ impl Plan {
     pub(super) fn names(&self) -> Vec<String> {
         let video = self.active_rungs().into_iter().map(|(_, rung)| rung.name);
         let source = self.source_rung.is_some().then(|| SOURCE.to_owned());
-        video.chain(source).chain(self.audio_encoder.map(|_| AUDIO.to_owned())).collect()
+        let own = self.own_sound.iter().map(|sound| sound.name.clone());
+        video.chain(source).chain(self.audio_encoder.map(|_| AUDIO.to_owned())).chain(own).collect()
     }
 }
 
@@ -185,5 +252,6 @@ pub(crate) fn encoders(stream: &StreamStore) -> BTreeMap<String, &'static str> {
     let rungs = plan.rungs.iter().map(|rung| (rung.name.clone(), video));
     let source = plan.source_rung.iter().map(|_| (SOURCE.to_owned(), "copy"));
     let sound = plan.audio_encoder.iter().map(|kind| (AUDIO.to_owned(), kind.element()));
-    rungs.chain(source).chain(sound).collect()
+    let own = plan.own_sound.iter().map(|sound| (sound.name.clone(), "copy"));
+    rungs.chain(source).chain(sound).chain(own).collect()
 }

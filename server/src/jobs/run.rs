@@ -9,6 +9,7 @@ use url::Url;
 use super::JobError;
 use super::audio_side::AudioSide;
 use super::manager::{JobControl, JobOptions, JobState};
+use super::own_sound::{OwnSound, OwnSoundSide};
 use super::pace::Pace;
 use super::place::Place;
 use super::plan::{AUDIO, Plan, SOURCE};
@@ -16,10 +17,14 @@ use super::process;
 use super::source_side::SourceSide;
 use super::video_side::VideoSide;
 use crate::ingest::{FetchPolicy, SourceSpec, fetch, pull};
-use crate::ladder::{self, Passthrough, Profile, Sequence, SourceIndex, VideoEncoderKind};
+use crate::ladder::{
+    self, Animation, Passthrough, Profile, Sequence, SoundTrack, SourceIndex, VideoEncoderKind,
+};
 use crate::store::{Store, StreamStore};
 
 const SECOND_NS: u64 = 1_000_000_000;
+/// Tracks of sound that are looked at.
+const MOST_SOUND: u32 = 16;
 /// Name of a downloaded source in the stream's folder.
 const DOWNLOAD: &str = "source.media";
 
@@ -156,8 +161,20 @@ pub(super) fn package(
         (Some(plan), ..) => plan,
         (None, SourceSpec::TestCard(card), _) => Plan::for_card(card, profile, encoders)?,
         (None, _, Some(path)) => {
+            let moving = paths.first().and_then(|path| ladder::animation(path));
+            if moving == Some(Animation::WebP) {
+                return Err(JobError::Other(
+                    "an animated WebP cannot be decoded; convert it to GIF or to a video file first"
+                        .to_owned(),
+                ));
+            }
             let info = ladder::probe_all(&paths, nice, &voice, &stop)?;
             voice.info(info.to_string());
+            if moving == Some(Animation::Apng) {
+                let text = "of an animated PNG only the first picture is shown; convert it to GIF or to a video file";
+                voice.warn(text);
+                control.update(|status| status.warnings.push(text.to_owned()));
+            }
             let mut plan = Plan::for_file(source, profile, &info, encoders)?;
             if info.video.is_some() && profile.passthrough != Passthrough::Never {
                 let index = match paths.len() {
@@ -172,6 +189,14 @@ pub(super) fn package(
                         )));
                     }
                     Err(why) => voice.info(format!("it does not pass through: {why}")),
+                }
+            }
+            if profile.passthrough != Passthrough::Never && info.audio.is_some() && paths.len() == 1 {
+                let tracks = (0..=info.more_sound.min(MOST_SOUND - 1))
+                    .map(|place| SoundTrack::scan(path, place, nice, &stop))
+                    .collect::<Result<Vec<_>, _>>()?;
+                for (at, why) in plan.pass_sound(&tracks) {
+                    voice.info(format!("its sound {} does not pass through: {why}", at + 1));
                 }
             }
             plan
@@ -199,6 +224,9 @@ pub(super) fn package(
                 let from = timeline.segment_ns(first_segment) as i64 + plan.origin_ns - 1_000_000_000;
                 decoder.seek(from.max(0) as u64)?;
             }
+            if plan.audio_encoder.is_none() {
+                decoder.leave_out_sound()?;
+            }
             decoder.play()?;
             Some(decoder)
         }
@@ -207,7 +235,7 @@ pub(super) fn package(
 
     let bytes = paths.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum();
     let longest_ns = longest(bytes);
-    let (has_video, has_audio) = (plan.has_video(), plan.audio_encoder.is_some());
+    let (has_video, has_audio) = (plan.has_video(), plan.has_sound());
     let pace = Pace::new(control, has_video, has_audio);
     let audio = plan.audio_encoder.map(|kind| AudioSide {
         plan: plan.clone(),
@@ -228,6 +256,20 @@ pub(super) fn package(
         pace: &pace,
         nice,
         first_segment,
+    });
+    let own_sides: Vec<_> = path.map_or_else(Vec::new, |path| {
+        let side = |sound: &OwnSound| OwnSoundSide {
+            plan: plan.clone(),
+            leads: sound.name == AUDIO,
+            sound: sound.clone(),
+            path,
+            stream,
+            control,
+            pace: &pace,
+            nice,
+            first_segment,
+        };
+        plan.own_sound.iter().map(side).collect()
     });
     let announced_ns = plan.duration_ns;
     let plan = Mutex::new(plan);
@@ -260,19 +302,31 @@ pub(super) fn package(
             ladder::lower_priority(nice);
             guard(source_side.as_ref().map_or(Ok(()), SourceSide::run))
         });
-        if own.is_err() {
+        let sounds: Vec<_> = own_sides
+            .iter()
+            .map(|side| {
+                let thread = std::thread::Builder::new().name("weir-sound".to_owned());
+                thread.spawn_scoped(scope, move || {
+                    ladder::lower_priority(nice);
+                    guard(side.run())
+                })
+            })
+            .collect();
+        if own.is_err() || sounds.iter().any(Result::is_err) {
             pace.fail();
         }
         let pictures = guard(run_video());
         let panicked = |_| Err(JobError::Other("a packaging thread panicked".to_owned()));
         let sound = sound.join().unwrap_or_else(panicked);
-        let own = match own {
-            Ok(own) => own.join().unwrap_or_else(panicked),
-            Err(error) => Err(JobError::Other(format!("cannot start a thread: {error}"))),
-        };
+        let joined =
+            |thread: std::io::Result<std::thread::ScopedJoinHandle<'_, Result<(), JobError>>>| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(panicked),
+                Err(error) => Err(JobError::Other(format!("cannot start a thread: {error}"))),
+            };
+        let others: Vec<_> = std::iter::once(own).chain(sounds).map(joined).collect();
         // The side that failed first made the others stop as if cancelled: tell the cause.
         let mut outcome = Ok(());
-        for side in [pictures, sound, own] {
+        for side in [pictures, sound].into_iter().chain(others) {
             if let (Ok(()) | Err(JobError::Cancelled), Err(cause)) = (&outcome, side) {
                 outcome = Err(cause);
             }

@@ -11,6 +11,7 @@ use gstreamer_app::AppSink;
 use gstreamer_video as gst_video;
 
 use super::LadderError;
+use super::animation;
 use super::log::Voice;
 use super::pipeline::{Guarded, make};
 use super::timeline::SAMPLE_RATE;
@@ -118,6 +119,7 @@ impl Decoder {
         let source = make("filesrc")?;
         source.set_property("location", path.to_string_lossy().as_ref());
         let decoder = make("decodebin")?;
+        animation::complete(&decoder, path);
         guarded.pipeline.add_many([&source, &decoder]).map_err(|e| decode(e.to_string()))?;
         source.link(&decoder).map_err(|e| decode(e.to_string()))?;
         let sinks = Arc::new(Mutex::new(Sinks::default()));
@@ -152,6 +154,13 @@ impl Decoder {
             return Ok(());
         }
         self.guarded.watcher.wait_async_done(PREROLL_LIMIT, stop).map_err(LadderError::Decode)
+    }
+
+    /// Throws away sound that nobody pulls: what is full of it would hold up the pictures.
+    pub(crate) fn leave_out_sound(&self) {
+        if let Some(sink) = &self.lock().audio {
+            sink.set_drop(true);
+        }
     }
 
     /// Lets it run, as fast as its buffers are pulled.

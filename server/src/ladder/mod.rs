@@ -3,6 +3,7 @@
 //! Each encoder is a pipeline of its own, so that one that dies costs its rung and not the stream. All
 //! clocks are derived from frame and sample numbers ([`Timeline`]), never added up.
 
+mod animation;
 mod audio;
 mod collect;
 mod decode;
@@ -16,6 +17,7 @@ mod pipeline;
 mod probe;
 mod profile;
 mod sequence;
+mod sound;
 mod thumbs;
 mod timeline;
 mod units;
@@ -29,6 +31,7 @@ pub use log::{LogLevel, LogLine, StreamLog, StreamLogs};
 pub use profile::{Passthrough, Profile, Rung, RungSpec, Speed};
 pub use timeline::Timeline;
 
+pub(crate) use animation::{Animation, animation};
 pub(crate) use audio::{AudioEncoder, AudioEncoderKind};
 pub(crate) use collect::{EncodedUnit, UnitSink};
 #[cfg(test)]
@@ -43,6 +46,7 @@ pub(crate) use picture::{Rgb, poster_jpeg};
 pub(crate) use pipeline::lower_priority;
 pub(crate) use probe::works as encoder_works;
 pub(crate) use sequence::{Sequence, probe_all};
+pub(crate) use sound::{NextSound, SoundReader, SoundTrack};
 pub(crate) use thumbs::{Sheets, interval_ms, newest_sheet, tile_size};
 pub(crate) use units::{NextUnit, SourceFormat, SourceSample, UnitReader};
 

@@ -53,6 +53,12 @@ impl<'a> Sequence<'a> {
         }
     }
 
+    /// Throws away sound that nobody pulls. Only where there is one file.
+    pub(crate) fn leave_out_sound(&self) -> Result<(), LadderError> {
+        self.decoder(0)?.leave_out_sound();
+        Ok(())
+    }
+
     /// Lets it run, as fast as its buffers are pulled.
     pub(crate) fn play(&self) -> Result<(), LadderError> {
         self.decoder(0)?.play()

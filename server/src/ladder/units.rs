@@ -141,7 +141,7 @@ impl UnitReader {
 }
 
 /// The demuxer of a container whose samples are what CMAF wants, told by the first bytes.
-fn demuxer(path: &Path) -> Option<&'static str> {
+pub(super) fn demuxer(path: &Path) -> Option<&'static str> {
     let mut head = [0; 8];
     std::fs::File::open(path).ok()?.read_exact(&mut head).ok()?;
     match head {

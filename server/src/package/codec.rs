@@ -330,6 +330,20 @@ impl AudioConfig {
         }
     }
 
+    /// Channels that come out of a decoder with this set-up, as far as an `AudioSpecificConfig` tells: it may leave them to
+    /// the units. Containers often say 2 of anything.
+    #[must_use]
+    pub fn told_channels(&self) -> Option<u16> {
+        let asc = Asc::parse(&self.record).filter(|_| self.codec == AudioCodec::Aac)?;
+        match (asc.object_type, asc.channels) {
+            // Parametric stereo is coded in one.
+            (29, 1) => Some(2),
+            (_, count @ 1..=6) => Some(count as u16),
+            (_, 7) => Some(8),
+            _ => None,
+        }
+    }
+
     /// How long one packet sounds, in nanoseconds.
     #[must_use]
     pub fn packet_ns(&self, packet: &[u8]) -> u64 {

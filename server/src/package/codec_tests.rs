@@ -168,3 +168,19 @@ fn a_segment_of_several_chunks_is_renumbered_chunk_by_chunk() {
     assert_eq!(prft[..8], [1, 0, 0, 24, 0, 0, 0, 1]);
     assert_eq!(prft[8..16], ((1_700_000_000_u64 + 2_208_988_800) << 32 | 0x8000_0000).to_be_bytes());
 }
+
+#[test]
+fn an_aac_set_up_tells_its_channels_or_leaves_them_to_the_units() {
+    // LC at 48 kHz with channel configurations 1, 2, 6, 7 and 0; parametric stereo at 24 kHz.
+    for (asc, channels) in [
+        ([0x11, 0x88, 0, 0].as_slice(), Some(1)),
+        (&[0x11, 0x90], Some(2)),
+        (&[0x11, 0xb0], Some(6)),
+        (&[0x11, 0xb8], Some(8)),
+        (&[0x11, 0x80], None),
+        (&[0xeb, 0x09, 0x88, 0x00], Some(2)),
+    ] {
+        let config = AudioConfig::from_asc(0, 2, 96_000, asc).unwrap();
+        assert_eq!(config.told_channels(), channels, "{asc:02x?}");
+    }
+}

@@ -50,6 +50,15 @@ pub struct RenditionInfo {
     pub timescale: u32,
 }
 
+impl RenditionInfo {
+    /// The language of sound beside the main one (RFC 5646), which its name tells: `audio-de`, `audio-de_6ch`.
+    #[must_use]
+    pub fn language(&self) -> Option<&str> {
+        let rest = self.name.strip_prefix("audio-").filter(|_| self.kind == TrackKind::Audio)?;
+        rest.split('_').next().filter(|tag| !tag.is_empty())
+    }
+}
+
 /// What changes about a rendition.
 #[derive(Debug, Default)]
 pub(super) struct State {

@@ -431,5 +431,10 @@ const DESCRIPTION: &str = "stream.json";
 const POSTER: &str = "poster.jpg";
 
 fn sort(renditions: &mut [Arc<Rendition>]) {
-    renditions.sort_by_key(|r| (r.info().kind == TrackKind::Audio, r.info().height, r.info().bandwidth));
+    // Sound beside the main one comes behind it: the first is the one that plays when nobody chooses.
+    renditions.sort_by_key(|r| {
+        let (info, sound) = (r.info(), r.info().kind == TrackKind::Audio);
+        let beside = if sound && info.name != "audio" { info.name.clone() } else { String::new() };
+        (sound, beside, info.height, info.bandwidth)
+    });
 }

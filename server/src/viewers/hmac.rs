@@ -9,13 +9,13 @@ pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 
 /// A key that is worked in already, which is half the work on short messages.
 #[derive(Clone)]
-pub(super) struct Key {
+pub(crate) struct Key {
     inner: Sha256,
     outer: Sha256,
 }
 
 impl Key {
-    pub(super) fn new(key: &[u8]) -> Self {
+    pub(crate) fn new(key: &[u8]) -> Self {
         let digest;
         // A key longer than a block is hashed first.
         let key = if key.len() > 64 {
@@ -34,7 +34,7 @@ impl Key {
         Self { inner: with(0x36), outer: with(0x5c) }
     }
 
-    pub(super) fn of(&self, parts: &[&[u8]]) -> [u8; 32] {
+    pub(crate) fn of(&self, parts: &[&[u8]]) -> [u8; 32] {
         let Self { mut inner, mut outer } = self.clone();
         for part in parts {
             if parts.len() > 1 {

@@ -41,6 +41,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub(crate) use hmac::Key as HmacKey;
 pub use hmac::hmac_sha256;
 pub use qoe::{Qoe, Stalls};
 pub use spread::Spread;

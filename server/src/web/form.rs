@@ -32,7 +32,10 @@ pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Res
         Err(problem) => {
             let shared = Arc::clone(&app);
             let views = tokio::task::spawn_blocking(move || {
-                shared.catalog.list().iter().map(|stream| view(&shared, stream, false)).collect::<Vec<_>>()
+                crate::api::listed(&shared, false)
+                    .iter()
+                    .map(|stream| view(&shared, stream, false))
+                    .collect::<Vec<_>>()
             });
             let Ok(views) = views.await else { return problem.into_response() };
             let roots = !app.settings.now().roots.is_empty();

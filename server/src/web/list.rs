@@ -19,7 +19,7 @@ const MOST: usize = 200;
 pub(super) async fn page(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let shared = Arc::clone(&app);
     let (views, total) = tokio::task::spawn_blocking(move || {
-        let streams = shared.catalog.list();
+        let streams = crate::api::listed(&shared, false);
         let views: Vec<_> = streams.iter().take(MOST).map(|stream| view(&shared, stream, false)).collect();
         (views, streams.len())
     })

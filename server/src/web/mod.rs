@@ -10,6 +10,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -19,6 +20,7 @@ use axum::routing::{get, post};
 use crate::api::view;
 use crate::app::App;
 use crate::deliver::extract::{Client, StreamId};
+use crate::deliver::pass::{self, Token};
 use crate::deliver::progressive;
 use crate::http::Problem;
 use crate::http::accept::{StreamForm, stream_form};
@@ -52,12 +54,18 @@ async fn stream(
     method: Method,
     headers: HeaderMap,
     uri: Uri,
+    token: Option<Extension<Token>>,
     client: Client,
 ) -> Result<Response, Problem> {
     match stream_form(&headers) {
         StreamForm::Page => {
             let stream = app.catalog.get(&id).ok_or_else(|| Problem::no_stream(&id))?;
-            let view = view(&app, &stream, false);
+            let mut view = view(&app, &stream, false);
+            // Its scripts ask for more, and send no password by themselves.
+            let token = token.map(|Extension(Token(token))| token).or_else(|| pass::lasting(&app, &stream));
+            if let Some(token) = token.filter(|_| stream.auth.is_some()) {
+                view.through(&token);
+            }
             Ok(page(watch::html(&view, &app.viewers.mint())))
         }
         StreamForm::Media => {
@@ -74,6 +82,21 @@ async fn stream(
         )
         .header(header::VARY, HeaderValue::from_static("Accept"))),
     }
+}
+
+/// The page in the place of a private stream's, for somebody who may not watch it.
+pub(crate) fn private(problem: Problem) -> Response {
+    let body =
+        format!("<h1>This stream is private</h1>\n<p class=\"empty\">{}</p>\n", html::Text(problem.detail()));
+    let mut page = page(html::frame("Private - Weir", "", &body, &[]));
+    let refusal = problem.into_response();
+    *page.status_mut() = refusal.status();
+    for name in [header::WWW_AUTHENTICATE, header::RETRY_AFTER] {
+        if let Some(value) = refusal.headers().get(&name) {
+            page.headers_mut().insert(name, value.clone());
+        }
+    }
+    page
 }
 
 /// A page with the headers that all pages have.

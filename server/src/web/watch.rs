@@ -31,9 +31,12 @@ const CONTROLS: &str = r#"<div class="controls" id="controls" hidden>
 pub(super) fn html(view: &StreamView, sid: &str) -> String {
     let mut body = String::new();
     let live = matches!(view.state, State::Live | State::Idle);
+    // As the addresses of the media: with a token in it, when the stream is private.
+    let token = view.urls.page.rsplit_once('~').map(|(_, token)| format!("?token={token}"));
+    let api = format!("/api/stream/{}{}", view.id, token.unwrap_or_default());
     let _ = write!(
         body,
-        r#"<div class="watch" id="watch" data-id="{id}" data-hls="{hls}" data-dash="{dash}" data-page="{page}" data-sid="{sid}" data-live="{live}" data-dashjs="{dashjs}" data-subtitles="{subtitles}">
+        r#"<div class="watch" id="watch" data-id="{id}" data-hls="{hls}" data-dash="{dash}" data-page="{page}" data-api="{api}" data-sid="{sid}" data-live="{live}" data-dashjs="{dashjs}" data-subtitles="{subtitles}">
 <div>
 <div class="screen" id="player"><video id="video" controls playsinline muted autoplay aria-label="{title}"{poster}></video>
 <div class="message" id="message" role="status" hidden><p></p></div>
@@ -58,7 +61,7 @@ pub(super) fn html(view: &StreamView, sid: &str) -> String {
 <section class="panel"><h2>All viewers</h2><dl><dt>Most at once</dt><dd id="peak">{peak}</dd><dt>All in all</dt><dd id="total">{total}</dd>
 <dt>Watched</dt><dd id="watched">-</dd><dt>Start-up, median</dt><dd id="q-startup">-</dd><dt>With a stall</dt><dd id="q-stalled">-</dd><dt>Mean bitrate</dt><dd id="q-bitrate">-</dd></dl></section>
 <section class="panel"><h2>Addresses</h2><ul class="links">
-<li><a href="{hls}">HLS</a></li><li><a href="{dash}">DASH</a></li><li><a href="/api/stream/{id}">JSON</a></li>
+<li><a href="{hls}">HLS</a></li><li><a href="{dash}">DASH</a></li><li><a href="{api}">JSON</a></li>
 <li class="quiet">{qualities}</li></ul></section>
 <p class="quiet keys">Keys: k pause, j and l 10 s, arrows 5 s, m mute, f full screen, End live edge.</p>
 </aside>
@@ -69,6 +72,7 @@ pub(super) fn html(view: &StreamView, sid: &str) -> String {
         dash = Text(&view.urls.dash),
         page = Text(&view.urls.page),
         sid = Text(sid),
+        api = Text(&api),
         live = u8::from(live),
         subtitles = Text(&serde_json::Value::from(view.subtitles.clone()).to_string()),
         dashjs = Text(&super::assets::url("vendor/dash.min.js")),

@@ -17,6 +17,7 @@ mod describe;
 mod live_api;
 mod packaging;
 mod pages;
+mod private;
 mod process;
 mod pull;
 mod rtmp;

@@ -22,16 +22,32 @@ const FAMILIES: [(TrackKind, &str); 8] = [
     (TrackKind::Video, ""),
     (TrackKind::Audio, ""),
 ];
+/// Name of the main sound, with which those of others begin.
+const MAIN_SOUND: &str = "audio";
+/// Id of the first set of sound beside the main one.
+const BESIDE_ID: usize = 20;
 /// Id of the first set of subtitles.
 const TEXT_ID: usize = 100;
 
 /// Every adaptation set of one Period.
 pub(super) fn sets(text: &mut String, input: &ManifestInput<'_>, ordinal: u64, anchor: Anchor) {
-    for (id, (kind, _)) in FAMILIES.into_iter().enumerate() {
+    // Of sound beside the main one, each is a set of its own: what players switch between by themselves is the same.
+    let beside = |r: &Representation<'_>| {
+        r.info.kind == TrackKind::Audio
+            && r.info.name.len() > MAIN_SOUND.len()
+            && r.info.name.starts_with(MAIN_SOUND)
+    };
+    let sets = FAMILIES.into_iter().enumerate().map(|(id, (kind, _))| (id, kind, None));
+    let others = input.representations.iter().filter(|r| beside(r)).enumerate();
+    let others = others.map(|(at, r)| (BESIDE_ID + at, r.info.kind, Some(r.info.name.as_str())));
+    for (id, kind, name) in sets.chain(others) {
         let members: Vec<_> = input
             .representations
             .iter()
-            .filter(|r| family(r) == id)
+            .filter(|r| match name {
+                Some(name) => r.info.name == name,
+                None => family(r) == id && !beside(r),
+            })
             .filter_map(|r| {
                 let run =
                     runs(&r.window, input.low_latency()).into_iter().find(|run| run.ordinal == ordinal)?;
@@ -45,9 +61,11 @@ pub(super) fn sets(text: &mut String, input: &ManifestInput<'_>, ordinal: u64, a
             TrackKind::Video => ("video", "video/mp4"),
             TrackKind::Audio => ("audio", "audio/mp4"),
         };
+        let language = members.first().and_then(|(r, _)| r.info.language());
+        let language = language.map_or_else(String::new, |tag| format!(" lang=\"{tag}\""));
         let _ = writeln!(
             text,
-            "    <AdaptationSet id=\"{id}\" contentType=\"{name}\" mimeType=\"{mime}\" segmentAlignment=\"true\" \
+            "    <AdaptationSet id=\"{id}\" contentType=\"{name}\" mimeType=\"{mime}\"{language} segmentAlignment=\"true\" \
              startWithSAP=\"1\">"
         );
         for (member, run) in &members {

@@ -51,10 +51,13 @@ pub fn playlist(variants: &[Variant<'_>], subtitles: &[Subtitles]) -> String {
     let audio_average = audio.iter().map(|a| a.rates.average).max().unwrap_or(0);
     for Variant { info, rates, .. } in &video {
         let both = Rates { peak: rates.peak + audio_peak, average: rates.average + audio_average };
-        let codecs = match audio.first() {
-            Some(audio) => format!("{},{}", info.codecs, audio.info.codecs),
-            None => info.codecs.clone(),
-        };
+        // All that the group has, each once.
+        let mut codecs = info.codecs.clone();
+        for (at, sound) in audio.iter().enumerate() {
+            if !audio.iter().take(at).any(|before| before.info.codecs == sound.info.codecs) {
+                let _ = write!(codecs, ",{}", sound.info.codecs);
+            }
+        }
         stream_inf(&mut text, both, &codecs);
         picture(&mut text, info);
         let (frames, seconds) = info.frame_rate;
@@ -98,11 +101,14 @@ fn groups(text: &mut String, audio: &[&Variant<'_>], subtitles: &[Subtitles]) {
 fn audio_group(text: &mut String, audio: &[&Variant<'_>]) {
     for (index, Variant { info, .. }) in audio.iter().enumerate() {
         let default = if index == 0 { "YES" } else { "NO" };
+        let _ = write!(text, "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"{}\",", info.name);
+        if let Some(language) = info.language() {
+            let _ = write!(text, "LANGUAGE=\"{language}\",");
+        }
         let _ = writeln!(
             text,
-            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"{}\",DEFAULT={default},AUTOSELECT=YES,\
-             CHANNELS=\"{}\",URI=\"{}/index.m3u8\"",
-            info.name, info.channels, info.name
+            "DEFAULT={default},AUTOSELECT=YES,CHANNELS=\"{}\",URI=\"{}/index.m3u8\"",
+            info.channels, info.name
         );
     }
 }

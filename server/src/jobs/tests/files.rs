@@ -323,3 +323,76 @@ async fn a_time_stamp_that_is_hours_off_makes_no_hours_of_film() {
     let seconds = store.get("s").unwrap().rendition("180p").unwrap().end_seconds();
     assert!((7.5..9.0).contains(&seconds), "{seconds} s");
 }
+
+/// A GIF of pictures of one colour each, shown for as many hundredths of a second.
+fn gif(side: u16, pictures: &[(u8, u16)]) -> Vec<u8> {
+    let side_bytes = side.to_le_bytes();
+    let mut bytes = [b"GIF89a".as_slice(), &side_bytes, &side_bytes, &[0x81, 0, 0]].concat();
+    for level in [0, 85, 170, 255] {
+        bytes.extend([level; 3]);
+    }
+    for (colour, hundredths) in pictures {
+        bytes.extend([0x21, 0xf9, 4, 0]);
+        bytes.extend(hundredths.to_le_bytes());
+        bytes.extend([0, 0, 0x2c, 0, 0, 0, 0]);
+        bytes.extend([side_bytes, side_bytes].concat());
+        bytes.extend([0, 2]);
+        // Codes of three bits, cleared before they would grow to four.
+        let codes = (0..usize::from(side).pow(2) / 2).flat_map(|_| [4, *colour, *colour]).chain([5]);
+        let (mut packed, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+        for code in codes {
+            bits |= u32::from(code) << count;
+            count += 3;
+            while count >= 8 {
+                packed.push(bits as u8);
+                (bits, count) = (bits >> 8, count - 8);
+            }
+        }
+        packed.push(bits as u8);
+        for block in packed.chunks(255) {
+            bytes.push(block.len() as u8);
+            bytes.extend(block);
+        }
+        bytes.push(0);
+    }
+    bytes.push(0x3b);
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gif_moves_at_the_times_that_it_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("moving.gif");
+    // Half a second each.
+    let pictures: Vec<_> = (0..8_u16).map(|at| ((at % 4) as u8, 50)).collect();
+    std::fs::write(&path, gif(64, &pictures)).unwrap();
+    let stream = packaged(&dir.path().join("data"), file(path), small_profile()).await;
+    let name = stream.renditions()[0].name().to_owned();
+    let frames: usize = fragments(&stream, &name).iter().map(|fragment| fragment.durations.len()).sum();
+    let (rate, per) = stream.renditions()[0].info().frame_rate;
+    let seconds = frames as f64 * f64::from(per) / f64::from(rate);
+    assert!((3.4..=4.1).contains(&seconds), "{frames} pictures, {rate}/{per} a second");
+    // Decoded without the tests' own decoder, which reads codes in the picture: how light each one is.
+    let decoder = crate::ladder::Decoder::open(
+        &rendition_file(&stream, &name, dir.path()),
+        0,
+        &crate::ladder::Voice::unheard(),
+        &|| false,
+    )
+    .unwrap();
+    decoder.play().unwrap();
+    let mut changes = Vec::new();
+    let mut before = None;
+    loop {
+        let picture = match decoder.next_video().unwrap() {
+            crate::ladder::Next::Buffer(picture) => picture,
+            crate::ladder::Next::Waiting => continue,
+            crate::ladder::Next::End => break,
+        };
+        let level = picture.buffer.map_readable().unwrap()[0] / 32;
+        if before.replace(level) != Some(level) {
+            changes.push((picture.start_ns as f64 / 1e8).round() / 10.0);
+        }
+    }
+    assert_eq!(changes, [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5]);
+}

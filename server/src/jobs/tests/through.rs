@@ -190,3 +190,94 @@ async fn a_source_that_few_players_decode_does_not_replace_the_rung_of_its_size(
     let codecs = |name: &str| stream.rendition(name).unwrap().info().codecs.clone();
     assert!(codecs("source").starts_with("avc1.f4") && !codecs("180p").starts_with("avc1.f4"));
 }
+
+/// The units of a file's first track of sound as its container holds them.
+fn original_sound(source: &SourceSpec) -> Vec<Vec<u8>> {
+    let SourceSpec::File { path, .. } = source else { panic!("a file") };
+    let text = format!(
+        "filesrc location={} ! qtdemux name=d d.audio_0 ! appsink name=out sync=false",
+        path.display()
+    );
+    let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+    let output = pipeline.by_name("out").unwrap().downcast::<AppSink>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let mut units = Vec::new();
+    while let Ok(sample) = output.pull_sample() {
+        units.push(sample.buffer().unwrap().map_readable().unwrap().to_vec());
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+    units
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sound_in_aac_passes_through_bit_by_bit_and_in_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = film(dir.path(), 9_000).await;
+    let stream = packaged(&dir.path().join("data"), source.clone(), auto()).await;
+    let (units, sound) = (original_sound(&source), payload(&stream, "audio"));
+    let kept = (0..4).find(|skip| sound.starts_with(&units[*skip..].concat()));
+    assert!(kept.is_some(), "{} units of the file, {} bytes of sound", units.len(), sound.len());
+    assert_eq!(fragments_from(&stream, "audio").len(), fragments(&stream, "source").len());
+    // As far apart as in the file, whose encoder may have put the sound late.
+    let SourceSpec::File { path, .. } = &source else { panic!("a file") };
+    let (before, after) = (decode(path), decode(&muxed_file(&stream, "source", dir.path())));
+    let apart = |decoded: &read::Decoded| {
+        let (flashes, beeps) = (decoded.flashes(), decoded.beeps());
+        assert_eq!((flashes.len(), beeps.len()), (9, 9));
+        flashes.iter().zip(&beeps).skip(1).map(|(flash, beep)| beep - flash).collect::<Vec<_>>()
+    };
+    for (was, is) in apart(&before).into_iter().zip(apart(&after)) {
+        assert!((was - is).abs() < 5_000_000, "{was} ns apart, then {is} ns");
+    }
+    let plan = std::fs::read_to_string(stream.folder().join("plan.json")).unwrap();
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&plan).unwrap()["audio_encoder"],
+        serde_json::Value::Null
+    );
+}
+
+/// Starts of a rendition's fragments, checked to be contiguous.
+fn fragments_from(stream: &StreamStore, name: &str) -> Vec<u64> {
+    let entries = stream.rendition(name).unwrap().segments();
+    let mut starts = Vec::new();
+    for (at, entry) in entries.iter().enumerate() {
+        if let Some(before) = at.checked_sub(1).and_then(|before| entries.get(before)) {
+            assert_eq!(before.start + before.duration, entry.start, "{name} {}", entry.number);
+        }
+        starts.push(entry.start);
+    }
+    starts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn surround_and_other_languages_are_renditions_beside_stereo() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = make_file(
+        dir.path(),
+        "many.mp4",
+        "videotestsrc num-buffers=150 ! video/x-raw,format=I420,width=320,height=180,framerate=25/1 \
+         ! x264enc key-int-max=50 option-string=scenecut=0 speed-preset=ultrafast ! video/x-h264,profile=main ! queue \
+         ! mp4mux name=m ! filesink name=out \
+         audiotestsrc num-buffers=282 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=6,channel-mask=(bitmask)0x3f \
+         ! avenc_aac ! queue ! m. \
+         audiotestsrc num-buffers=259 samplesperbuffer=1024 ! audio/x-raw,rate=44100,channels=2 ! avenc_aac \
+         ! taginject tags=language-code=deu ! queue ! m.",
+    );
+    let stream = packaged(&dir.path().join("data"), source, auto()).await;
+    let all = stream.renditions();
+    let sound: Vec<_> = all
+        .iter()
+        .map(|rendition| rendition.info())
+        .filter(|info| info.kind == crate::store::TrackKind::Audio)
+        .map(|info| (info.name.as_str(), info.channels, info.sample_rate, info.language()))
+        .collect();
+    assert_eq!(
+        sound,
+        [("audio", 2, 48_000, None), ("audio-de", 2, 44_100, Some("de")), ("audio_6ch", 6, 48_000, None)]
+    );
+    let pictures = fragments(&stream, "source").len();
+    for (name, ..) in sound {
+        assert_eq!(fragments_from(&stream, name).len(), pictures, "{name}");
+        assert!(rendition_file(&stream, name, dir.path()).is_file());
+    }
+}

@@ -1,0 +1,246 @@
+//! Sound that passes through: a file's own units, cut where the plan says.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::JobError;
+use super::manager::JobControl;
+use super::pace::Pace;
+use super::place::Place;
+use super::plan::{AUDIO, Plan};
+use crate::ladder::{NextSound, SoundReader, SoundTrack, Timeline};
+use crate::package::{AUDIO_TRACK, AudioConfig, Sample, audio_init, media_segment};
+use crate::store::{RenditionInfo, TrackKind};
+
+/// Samples of a unit.
+const UNIT: u64 = 1024;
+/// Segments that sound beside the main one may be ahead of the pictures.
+const LEAD: u64 = 2;
+/// How much later than the pictures the sound may begin, and how much earlier it may end.
+const LATE_NS: i64 = 60_000_000;
+const EARLY_NS: i64 = 500_000_000;
+
+/// A track of sound that is a rendition as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OwnSound {
+    /// Name of the rendition.
+    pub(super) name: String,
+    /// Which of the file's tracks of sound it is, counted from 0.
+    place: u32,
+    config: Vec<u8>,
+    channels: u16,
+    /// Ticks a second; a unit lasts [`UNIT`] of them.
+    rate: u32,
+    bandwidth: u64,
+    /// Units at the beginning that are left out: they would sound before the stream begins.
+    skip: u64,
+    /// When the first that is kept sounds, in ticks.
+    start: u64,
+    /// Units that there are, those that are left out not counted.
+    units: u64,
+}
+
+impl OwnSound {
+    /// Of a track of a file whose time `origin_ns` is the stream's 0. `end_ns` is where the pictures end, `last_ns` where
+    /// the last segment begins, both in nanoseconds of the stream; `None` without pictures. The error says why not.
+    pub(super) fn of(
+        track: &SoundTrack,
+        origin_ns: i64,
+        pictures: Option<(u64, u64)>,
+    ) -> Result<Self, String> {
+        let rate = i128::from(track.rate.max(1));
+        // In ticks, rounded to the nearest: what it may be off by is less than a sample.
+        let first = (i128::from(track.first_ns - origin_ns) * rate + 500_000_000).div_euclid(1_000_000_000);
+        let skip = u64::try_from(-first).map_or(0, |early| early.div_ceil(UNIT));
+        let start =
+            u64::try_from(first + i128::from(skip * UNIT)).map_err(|_| "it begins too early".to_owned())?;
+        let units = track.units.checked_sub(skip).filter(|units| *units > 0).ok_or("it is empty")?;
+        let late_ns = (i128::from(start) * 1_000_000_000 / rate) as i64;
+        if late_ns > LATE_NS {
+            return Err("it begins later than the pictures".to_owned());
+        }
+        if let Some((end_ns, last_ns)) = pictures {
+            let own_ns = track.end_ns() - origin_ns;
+            if own_ns + EARLY_NS < end_ns as i64 || own_ns <= last_ns as i64 {
+                return Err("it ends before the pictures".to_owned());
+            }
+        }
+        Ok(Self {
+            name: AUDIO.to_owned(),
+            place: track.place,
+            config: track.config.clone(),
+            channels: track.channels,
+            rate: track.rate,
+            bandwidth: track.bandwidth(),
+            skip,
+            start,
+            units,
+        })
+    }
+
+    /// When unit `n` of those that are kept sounds, in nanoseconds of the stream.
+    fn ns_of(&self, n: u64) -> u64 {
+        let ticks = u128::from(self.start + n * UNIT);
+        (ticks * 1_000_000_000 / u128::from(self.rate.max(1))) as u64
+    }
+
+    /// First unit of segment `k`, counted from 0: the first that sounds at or after its beginning.
+    fn first_of(&self, timeline: &Timeline, k: u64) -> u64 {
+        if k == 0 {
+            return 0;
+        }
+        let ticks =
+            (u128::from(timeline.segment_ns(k)) * u128::from(self.rate)).div_ceil(1_000_000_000) as u64;
+        ticks.saturating_sub(self.start).div_ceil(UNIT)
+    }
+}
+
+/// Packages one of them.
+#[derive(Debug)]
+pub(super) struct OwnSoundSide<'a> {
+    pub(super) plan: Plan,
+    pub(super) sound: OwnSound,
+    /// The one whose place and end the other sides of the job go by; there is one at most, else the encoded one is it.
+    pub(super) leads: bool,
+    pub(super) path: &'a Path,
+    pub(super) stream: &'a Arc<dyn Place>,
+    pub(super) control: &'a JobControl,
+    pub(super) pace: &'a Pace<'a>,
+    pub(super) nice: i32,
+    /// Segment to begin with, counted from 0.
+    pub(super) first_segment: u64,
+}
+
+impl OwnSoundSide<'_> {
+    /// Reads the file to its end.
+    pub(super) fn run(&self) -> Result<(), JobError> {
+        let Self { sound, stream, pace, .. } = self;
+        let voice = self.control.voice.named(&sound.name);
+        let stop = || pace.stopped();
+        let changed = || {
+            JobError::Other(
+                "the source's sound is not the one that was looked at; package it again".to_owned(),
+            )
+        };
+        let reader =
+            SoundReader::open(self.path, sound.place, self.nice, &voice, &stop)?.ok_or_else(changed)?;
+        let config = self.register()?;
+        reader.play()?;
+        let timeline = self.plan.timeline();
+        let mut segment = self.first_segment.max(stream.stored(&sound.name));
+        // Segments that there are: as many as the pictures have, or as the sound fills.
+        let all = self.plan.source_rung.as_ref().map_or(u64::MAX, |rung| rung.cuts.len() as u64);
+        let next_of =
+            |segment: u64| if segment + 1 < all { sound.first_of(&timeline, segment + 1) } else { u64::MAX };
+        let (mut n, mut skipped) = (0_u64, 0_u64);
+        let begin = sound.first_of(&timeline, segment);
+        let (mut first, mut next) = (begin, next_of(segment));
+        let mut samples: Vec<Sample> = Vec::new();
+        let store = |segment: u64, first: u64, samples: &mut Vec<Sample>| {
+            let samples = std::mem::take(samples);
+            if samples.is_empty() { Ok(()) } else { self.store(segment, first, &samples) }
+        };
+        loop {
+            if pace.stopped() {
+                return Err(JobError::Cancelled);
+            }
+            let unit = match reader.next()? {
+                NextSound::Unit(unit) => unit,
+                NextSound::Waiting => continue,
+                NextSound::End => break,
+            };
+            if skipped < sound.skip {
+                skipped += 1;
+                continue;
+            }
+            if n == next {
+                store(segment, first, &mut samples)?;
+                segment += 1;
+                (first, next) = (n, next_of(segment));
+                self.moved(&timeline, sound.ns_of(n))?;
+            }
+            if n >= begin {
+                samples.push(sample(unit.data));
+            }
+            n += 1;
+        }
+        if n != sound.units {
+            return Err(changed());
+        }
+        if self.leads {
+            pace.audio_ended(sound.ns_of(n));
+        }
+        let end_ns = pace.common_end().ok_or(JobError::Cancelled)?;
+        if segment >= all {
+            // An earlier run stored all of it.
+            return Ok(());
+        }
+        if all != u64::MAX {
+            if segment + 1 != all {
+                return Err(changed());
+            }
+            // To the end of the pictures, where silence is known; a unit that reaches past it stays.
+            if let Some(silence) = config.silence() {
+                while sound.ns_of(first + samples.len() as u64) < end_ns {
+                    samples.push(sample(silence.into()));
+                }
+            }
+        }
+        store(segment, first, &mut samples)
+    }
+
+    fn register(&self) -> Result<AudioConfig, JobError> {
+        let sound = &self.sound;
+        let bitrate = u32::try_from(sound.bandwidth).unwrap_or(u32::MAX);
+        let config = AudioConfig::from_asc(sound.rate, sound.channels, bitrate, &sound.config);
+        let config = config.map_err(|error| JobError::Other(error.to_string()))?;
+        let info = RenditionInfo {
+            name: sound.name.clone(),
+            kind: TrackKind::Audio,
+            codecs: config.codec_string(),
+            width: 0,
+            height: 0,
+            frame_rate: (0, 1),
+            sample_rate: config.sample_rate,
+            channels: u32::from(config.channels),
+            bandwidth: sound.bandwidth,
+            timescale: sound.rate,
+        };
+        self.control.voice.named(&sound.name).info(format!(
+            "{} of {} channels at {} kbit/s passes through as it is",
+            info.codecs,
+            info.channels,
+            info.bandwidth / 1000
+        ));
+        self.stream.add(info, audio_init(&config))?;
+        Ok(config)
+    }
+
+    /// Keeps step with the pictures.
+    fn moved(&self, timeline: &Timeline, ns: u64) -> Result<(), JobError> {
+        if self.leads && !self.plan.has_video() {
+            super::run::report_progress(self.control, ns, self.plan.duration_ns);
+        } else if self.leads {
+            self.pace.audio_at(ns, timeline.segment_length_ns());
+        } else if !self.pace.source_at(ns, LEAD * timeline.segment_length_ns()) {
+            return Err(JobError::Cancelled);
+        }
+        Ok(())
+    }
+
+    fn store(&self, segment: u64, first: u64, samples: &[Sample]) -> Result<(), JobError> {
+        let number =
+            u32::try_from(segment + 1).map_err(|_| JobError::Other("too many segments".to_owned()))?;
+        let start = self.sound.start + first * UNIT;
+        let duration = samples.len() as u64 * UNIT;
+        let bytes =
+            media_segment(AUDIO_TRACK, number, start, samples).map_err(|e| JobError::Other(e.to_string()))?;
+        Ok(self.stream.append(&self.sound.name, number, start, duration, bytes)?)
+    }
+}
+
+fn sample(data: bytes::Bytes) -> Sample {
+    Sample { duration: UNIT as u32, composition_offset: 0, key: true, data }
+}

@@ -1,0 +1,342 @@
+//! A file's sound as it is coded: what a rendition is made of that passes through, and whether it can.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app::AppSink;
+
+use super::LadderError;
+use super::collect::bytes_of;
+use super::log::Voice;
+use super::pipeline::{Guarded, make};
+use super::timeline::AAC_SAMPLES;
+use super::units::demuxer;
+use crate::package::AudioConfig;
+
+/// Units that are looked at: a day at 48 kHz.
+const MOST_UNITS: u64 = 4_100_000;
+/// How far a unit may lie from where those before it say that it is due. Matroska rounds times to milliseconds.
+const JITTER_NS: i64 = 3_000_000;
+const PREROLL_LIMIT: Duration = Duration::from_secs(60);
+
+/// A track of sound that can pass through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SoundTrack {
+    /// Which of the file's tracks of sound it is, counted from 0.
+    pub(crate) place: u32,
+    /// RFC 5646, where the file tells it.
+    pub(crate) language: Option<String>,
+    /// Its `AudioSpecificConfig`.
+    pub(crate) config: Vec<u8>,
+    pub(crate) channels: u16,
+    /// Units of [`AAC_SAMPLES`] each last so many a second of these.
+    pub(crate) rate: u32,
+    /// Presentation time of the first unit on the file's timeline, edit lists applied; below 0 for what only primes
+    /// the decoder.
+    pub(crate) first_ns: i64,
+    pub(crate) units: u64,
+    bytes: u64,
+}
+
+impl SoundTrack {
+    /// Reads a track of sound from beginning to end. The inner error is a sentence that says why it cannot pass through.
+    pub(crate) fn scan(
+        path: &Path,
+        place: u32,
+        nice: i32,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Result<Self, String>, LadderError> {
+        match Self::read(path, place, nice, stop) {
+            Err(error) if !stop() => Ok(Err(format!("it cannot be read without being decoded: {error}"))),
+            result => result,
+        }
+    }
+
+    fn read(
+        path: &Path,
+        place: u32,
+        nice: i32,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Result<Self, String>, LadderError> {
+        let Some(reader) = SoundReader::open(path, place, nice, &Voice::unheard(), stop)? else {
+            return Ok(Err("it is not AAC in MP4 or Matroska".to_owned()));
+        };
+        reader.play()?;
+        let mut found: Option<(Self, Bytes)> = None;
+        loop {
+            if stop() {
+                return Err(LadderError::Decode("cancelled".to_owned()));
+            }
+            let unit = match reader.next()? {
+                NextSound::Unit(unit) => unit,
+                NextSound::Waiting => continue,
+                NextSound::End => break,
+            };
+            let (track, config) = match &mut found {
+                Some(found) => found,
+                None => {
+                    let config = match AudioConfig::from_asc(0, 0, 0, &unit.config) {
+                        Ok(config) => config,
+                        Err(error) => return Ok(Err(error.to_string())),
+                    };
+                    let due = AAC_SAMPLES * 1_000_000_000 / u64::from(config.sample_rate.max(1));
+                    if config.packet_ns(&unit.data) != due {
+                        return Ok(Err("its units are not of 1024 samples".to_owned()));
+                    }
+                    let track = Self {
+                        place,
+                        language: None,
+                        config: unit.config.to_vec(),
+                        channels: config.told_channels().unwrap_or(unit.channels.max(1)),
+                        rate: config.sample_rate,
+                        first_ns: unit.pts_ns,
+                        units: 0,
+                        bytes: 0,
+                    };
+                    found.insert((track, unit.config.clone()))
+                }
+            };
+            if *config != unit.config {
+                return Ok(Err("its coding changes on the way".to_owned()));
+            }
+            if (unit.pts_ns - track.first_ns - track.ns_of(track.units) as i64).abs() > JITTER_NS {
+                return Ok(Err("it has gaps, or times that do not fit".to_owned()));
+            }
+            track.units += 1;
+            track.bytes += unit.data.len() as u64;
+            if track.units > MOST_UNITS {
+                return Ok(Err("it is longer than can be indexed".to_owned()));
+            }
+        }
+        let Some((mut track, _)) = found else { return Ok(Err("it is empty".to_owned())) };
+        track.language = reader.language();
+        Ok(Ok(track))
+    }
+
+    /// Length of so many units, in nanoseconds.
+    pub(crate) fn ns_of(&self, units: u64) -> u64 {
+        let samples = u128::from(units) * u128::from(AAC_SAMPLES);
+        (samples * 1_000_000_000 / u128::from(self.rate.max(1))) as u64
+    }
+
+    /// End of the last unit on the file's timeline, in nanoseconds.
+    pub(crate) fn end_ns(&self) -> i64 {
+        self.first_ns + self.ns_of(self.units) as i64
+    }
+
+    /// Average bitrate in bit/s.
+    pub(crate) fn bandwidth(&self) -> u64 {
+        let ns = u128::from(self.ns_of(self.units).max(1));
+        (u128::from(self.bytes) * 8 * 1_000_000_000 / ns) as u64
+    }
+}
+
+/// One coded unit of sound.
+#[derive(Debug, Clone)]
+pub(crate) struct SoundUnit {
+    /// Presentation time on the file's timeline, edit lists applied.
+    pub(crate) pts_ns: i64,
+    pub(crate) data: Bytes,
+    config: Bytes,
+    channels: u16,
+}
+
+/// What a pull brought.
+#[derive(Debug)]
+pub(crate) enum NextSound {
+    Unit(SoundUnit),
+    /// Nothing yet: look whether to stop, then ask again.
+    Waiting,
+    End,
+}
+
+/// A file one of whose tracks of sound is read and not decoded.
+#[derive(Debug)]
+pub(crate) struct SoundReader {
+    guarded: Guarded,
+    found: Arc<Mutex<Found>>,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    /// Tracks of sound that came so far.
+    tracks: u32,
+    sink: Option<AppSink>,
+}
+
+impl SoundReader {
+    /// Opens the file. `None` for a container, or a codec of this track, that cannot pass through.
+    pub(crate) fn open(
+        path: &Path,
+        place: u32,
+        nice: i32,
+        voice: &Voice,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Self>, LadderError> {
+        let decode = |why: String| LadderError::Decode(why);
+        let Some(demuxer) = demuxer(path) else { return Ok(None) };
+        let guarded = Guarded::new(nice, voice);
+        let source = make("filesrc")?;
+        source.set_property("location", path.to_string_lossy().as_ref());
+        let demuxer = make(demuxer)?;
+        guarded.pipeline.add_many([&source, &demuxer]).map_err(|e| decode(e.to_string()))?;
+        source.link(&demuxer).map_err(|e| decode(e.to_string()))?;
+        let found = Arc::new(Mutex::new(Found::default()));
+        let (weak, shared) = (guarded.pipeline.downgrade(), Arc::clone(&found));
+        demuxer.connect_pad_added(move |_, pad| {
+            let Some(pipeline) = weak.upgrade() else { return };
+            let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+            if !caps.structure(0).is_some_and(|caps| caps.name().starts_with("audio/")) {
+                return;
+            }
+            let mut found = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            found.tracks += 1;
+            if found.tracks == place + 1 {
+                found.sink = connect(&pipeline, pad, &caps);
+            }
+        });
+        guarded.set_state(gst::State::Paused).map_err(decode)?;
+        let opened = guarded.watcher.wait_async_done(PREROLL_LIMIT, stop);
+        let this = Self { guarded, found };
+        if this.sink().is_none() {
+            return if stop() { Err(decode("cancelled".to_owned())) } else { Ok(None) };
+        }
+        opened.map_err(decode)?;
+        Ok(Some(this))
+    }
+
+    /// Lets it run, as fast as it is read.
+    pub(crate) fn play(&self) -> Result<(), LadderError> {
+        self.guarded.set_state(gst::State::Playing).map_err(LadderError::Decode)
+    }
+
+    /// The next unit; waits a fifth of a second at most.
+    pub(crate) fn next(&self) -> Result<NextSound, LadderError> {
+        let Some(sink) = self.sink() else { return Ok(NextSound::End) };
+        match sink.try_pull_sample(gst::ClockTime::from_mseconds(200)) {
+            Some(sample) => match unit(&sample) {
+                Some(unit) => Ok(NextSound::Unit(unit)),
+                None => Err(LadderError::Decode("a unit of sound has no time or no set-up".to_owned())),
+            },
+            None => match self.guarded.watcher.error() {
+                Some(error) => Err(LadderError::Decode(error)),
+                None if sink.is_eos() => Ok(NextSound::End),
+                None => Ok(NextSound::Waiting),
+            },
+        }
+    }
+
+    /// The track's language (RFC 5646), where the file tells one.
+    fn language(&self) -> Option<String> {
+        let pad = self.sink()?.static_pad("sink")?;
+        // Tags of the file and of the track come one by one.
+        let tags = (0..8).map_while(|at| pad.sticky_event::<gst::event::Tag>(at));
+        let codes = tags.filter_map(|event| {
+            event.tag().get::<gst::tags::LanguageCode>().map(|code| code.get().to_owned())
+        });
+        codes.last().as_deref().and_then(tag_of)
+    }
+
+    fn sink(&self) -> Option<AppSink> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).sink.clone()
+    }
+}
+
+/// A language as containers write it, as RFC 5646 has it; none for one that says nothing.
+fn tag_of(code: &str) -> Option<String> {
+    // What ISO 639 has in two letters is written in two; those that files are made in most.
+    const SHORT: [(&str, &str); 26] = [
+        ("eng", "en"),
+        ("deu", "de"),
+        ("ger", "de"),
+        ("fra", "fr"),
+        ("fre", "fr"),
+        ("spa", "es"),
+        ("ita", "it"),
+        ("por", "pt"),
+        ("rus", "ru"),
+        ("ukr", "uk"),
+        ("pol", "pl"),
+        ("nld", "nl"),
+        ("dut", "nl"),
+        ("swe", "sv"),
+        ("dan", "da"),
+        ("nor", "no"),
+        ("fin", "fi"),
+        ("ces", "cs"),
+        ("cze", "cs"),
+        ("tur", "tr"),
+        ("ara", "ar"),
+        ("hin", "hi"),
+        ("jpn", "ja"),
+        ("kor", "ko"),
+        ("zho", "zh"),
+        ("chi", "zh"),
+    ];
+    let code = code.to_ascii_lowercase();
+    if !(2..=3).contains(&code.len()) || !code.bytes().all(|b| b.is_ascii_lowercase()) {
+        return None;
+    }
+    if ["und", "zxx", "mis", "mul"].contains(&code.as_str()) {
+        return None;
+    }
+    let short = SHORT.iter().find(|(long, _)| *long == code).map(|(_, short)| (*short).to_owned());
+    Some(short.unwrap_or(code))
+}
+
+fn connect(pipeline: &gst::Pipeline, pad: &gst::Pad, caps: &gst::Caps) -> Option<AppSink> {
+    let found = caps.structure(0)?;
+    if found.name() != "audio/mpeg" || found.get::<i32>("mpegversion") != Ok(4) {
+        return None;
+    }
+    let wanted =
+        gst::Caps::builder("audio/mpeg").field("mpegversion", 4).field("stream-format", "raw").build();
+    let sink = AppSink::builder().caps(&wanted).sync(false).max_buffers(64).build();
+    let chain = [make("queue").ok()?, sink.clone().upcast()];
+    pipeline.add_many(&chain).ok()?;
+    gst::Element::link_many(&chain).ok()?;
+    for element in &chain {
+        element.sync_state_with_parent().ok()?;
+    }
+    pad.link(&chain.first()?.static_pad("sink")?).ok()?;
+    Some(sink)
+}
+
+fn unit(sample: &gst::Sample) -> Option<SoundUnit> {
+    let buffer = sample.buffer()?;
+    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+    let pts = segment.to_stream_time_full(buffer.pts()?)?;
+    let magnitude = i64::try_from(pts.abs().nseconds()).ok()?;
+    let caps = sample.caps()?.structure(0)?;
+    let config = caps.get::<gst::Buffer>("codec_data").ok()?;
+    Some(SoundUnit {
+        pts_ns: if pts.is_negative() { -magnitude } else { magnitude },
+        data: bytes_of(buffer).ok()?,
+        config: bytes_of(&config).ok()?,
+        channels: caps.get::<i32>("channels").ok().and_then(|count| u16::try_from(count).ok()).unwrap_or(0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tag_of;
+
+    #[test]
+    fn languages_of_containers_become_tags() {
+        for (code, tag) in [
+            ("eng", Some("en")),
+            ("ger", Some("de")),
+            ("de", Some("de")),
+            ("yue", Some("yue")),
+            ("und", None),
+            ("", None),
+            ("english", None),
+        ] {
+            assert_eq!(tag_of(code).as_deref(), tag, "{code}");
+        }
+    }
+}
