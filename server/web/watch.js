@@ -112,7 +112,7 @@
     ui.show("q-startup", qoe.startup_ms.count ? ui.seconds(qoe.startup_ms.median) : "-");
     ui.show("q-stalled", qoe.sessions ? `${Math.round(qoe.stalls.sessions_share * 100)} %` : "-");
     ui.show("q-bitrate", qoe.mean_bitrate_kbps ? ui.rate(qoe.mean_bitrate_kbps * 1000) : "-");
-    ui.show("state", stream.state === "packaging" ? `packaging, ${Math.round(stream.progress * 100)} %` : stream.state === "live" ? "on air" : stream.state);
+    ui.show("state", stream.state === "packaging" ? `packaging, ${Math.round(stream.progress * 100)} %` : stream.status);
     ui.byId("state").className = `state ${stream.state}`;
     ui.show("why", stream.error ?? "");
     const away = stream.live?.session?.state === "grace" && frame.classList.contains("waits");

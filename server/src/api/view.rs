@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::catalog::{Source, State, Stream};
 use crate::deliver::dash::date_time;
 use crate::jobs::JobState;
+use crate::live::LiveState;
 use crate::store::TrackKind;
 use crate::viewers::{Count, Qoe};
 
@@ -22,6 +23,8 @@ pub struct StreamView {
     pub mode: &'static str,
     /// How far it is.
     pub state: State,
+    /// The same in words for people: "not on air: waiting for a publisher".
+    pub status: &'static str,
     /// Its settings as a live stream; null for video on demand.
     pub live: Option<LiveView>,
     /// Share of the packaging that is done, 0.0 to 1.0.
@@ -132,6 +135,7 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
         title: stream.title.clone(),
         mode: if stream.live.is_some() { "live" } else { "vod" },
         state: stream.state,
+        status: status(stream, live.as_ref()),
         progress: (progress * 1000.0).round() / 1000.0,
         playable: media.as_ref().is_some_and(|media| media.edge().borrow().playable()),
         error: stream.error.clone().map(|why| if told { why } else { UNTOLD.to_owned() }),
@@ -174,6 +178,23 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
             poster: has_poster.then(|| format!("{base}/poster.jpg")),
             page: base,
         },
+    }
+}
+
+/// How a stream is, in words for people.
+fn status(stream: &Stream, live: Option<&LiveView>) -> &'static str {
+    let grace = |live: &LiveView| live.session.as_ref().is_some_and(|now| now.state == LiveState::Grace);
+    match (stream.state, live) {
+        (State::Live, Some(live)) if grace(live) => "on air, waiting for its publisher",
+        (State::Live, _) => "on air",
+        (State::Idle, Some(live)) if !live.enabled => "not on air: stopped",
+        (State::Idle, _) => match stream.source {
+            Source::Publisher => "not on air: waiting for a publisher",
+            Source::Url { .. } => "not on air: waiting for its source",
+            _ => "not on air",
+        },
+        (State::Ended, Some(live)) if live.record => "ended, can be watched again",
+        (state, _) => state.name(),
     }
 }
 

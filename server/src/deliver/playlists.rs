@@ -49,8 +49,11 @@ pub(super) async fn multivariant(
                 .zip(key_frames)
                 .map(|((r, rates), key_frame_peak)| Variant { info: r.info(), rates: *rates, key_frame_peak })
                 .collect();
+            // Of a stream that goes on nobody knows what its publisher will send; its media playlists say what is so.
+            let settled = found.ended() || found.store.live().is_none();
+            let independent = settled && renditions.iter().all(|r| r.is_independent());
             documents.get("master", version, || {
-                Entity::text(master::playlist(&variants, &subtitles), hls::CONTENT_TYPE)
+                Entity::text(master::playlist(&variants, &subtitles, independent), hls::CONTENT_TYPE)
             })
         }
     };

@@ -183,6 +183,11 @@ impl VideoEncoder {
         if self.push(picture, running_ns, duration_ns, key) { Offer::Taken } else { Offer::Dead }
     }
 
+    /// From here on [`push`](Self::push) waits while the encoder is behind, also in a live stream: for its last pictures.
+    pub(crate) fn wait_for_room(&self) {
+        self.collector.source().set_block(true);
+    }
+
     /// Says that no picture follows, and waits for the last unit to be taken.
     pub(crate) fn finish(self) -> Result<(), LadderError> {
         self.collector.finish()

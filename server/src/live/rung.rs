@@ -181,6 +181,16 @@ impl Rungs {
         }
     }
 
+    /// Says that no picture follows. `false` when nothing is left to come: [`finish`](Self::finish) it.
+    pub(super) fn wind_up(&mut self) -> bool {
+        let wanted = !self.ended && self.rungs.iter().any(|rung| rung.writer.is_some() || !rung.given_up);
+        if wanted {
+            self.ladder.finish();
+        }
+        wanted
+    }
+
+    /// Closes what is open, as it is.
     pub(super) fn finish(&mut self) -> Result<(), StoreError> {
         for rung in &mut self.rungs {
             if let Some(writer) = &mut rung.writer {
@@ -209,7 +219,7 @@ fn set_up(
         Ok(config) => config,
         Err(error) => return Ok(Err(error)),
     };
-    let known = stream.rendition(&rung.plan.name).map(|r| r.info().timescale);
+    let known = stream.known_rendition(&rung.plan.name).map(|r| r.info().timescale);
     let (info, init) = rung_info(&rung.plan, &config, known);
     let (rendition, init) = stream.live_rendition(info, init)?;
     match &mut rung.writer {

@@ -72,6 +72,16 @@ struct Take {
     joining: Option<Joining>,
 }
 
+/// Rungs of a take that is over, while their encoders give what they still hold.
+#[derive(Debug)]
+struct Tail {
+    rungs: Rungs,
+    boundaries: VecDeque<Boundary>,
+}
+
+/// Tails that are waited for at the same time: time stamps may jump faster than encoders end.
+const TAILS: usize = 2;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Joining {
     Announced,
@@ -91,6 +101,10 @@ pub(super) struct Session {
     waiting: VecDeque<LiveUnit>,
     waiting_bytes: usize,
     take: Option<Take>,
+    /// Oldest first. What the running take's encoders send waits for them, for it comes after.
+    tails: VecDeque<Tail>,
+    /// Tails that are over.
+    tails_over: u64,
     /// Takes since the connection began.
     takes: u32,
     /// End of what is on the timeline.
@@ -139,6 +153,8 @@ impl Session {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             take: None,
+            tails: VecDeque::new(),
+            tails_over: 0,
             takes: 0,
             edge_ns,
             told: Told::default(),
@@ -164,14 +180,37 @@ impl Session {
 
     /// Where the units of the encoded rungs come in.
     pub(super) fn rungs(&mut self) -> Option<&mut mpsc::Receiver<RungEvent>> {
+        if let Some(tail) = self.tails.front_mut() {
+            return tail.rungs.receiver();
+        }
         self.take.as_mut()?.rungs.as_mut()?.receiver()
     }
 
     /// The ladder will send nothing more.
-    pub(super) fn rungs_ended(&mut self) {
+    pub(super) fn rungs_ended(&mut self) -> Result<(), StoreError> {
+        if let Some(mut tail) = self.tails.pop_front() {
+            self.tails_over += 1;
+            return tail.rungs.finish();
+        }
         if let Some(rungs) = self.take.as_mut().and_then(|take| take.rungs.as_mut()) {
             rungs.ended();
         }
+        Ok(())
+    }
+
+    /// Which end of a take is waited for: the n-th.
+    pub(super) fn tail(&self) -> Option<u64> {
+        (!self.tails.is_empty()).then_some(self.tails_over)
+    }
+
+    /// The end that is waited for has not come in time: its rungs end where they are.
+    pub(super) fn give_up_tail(&mut self) -> Result<(), StoreError> {
+        if self.tails.is_empty() {
+            return Ok(());
+        }
+        let text = "an encoder did not give its last pictures in time: its rungs end a little early";
+        self.told.warn(self.stream.id(), text.to_owned());
+        self.rungs_ended()
     }
 
     /// New settings. Segment and part length and the rungs count from the next take on.
@@ -364,7 +403,7 @@ impl Session {
         let mut names = Vec::new();
         let mut video = None;
         if let Some((setup, Config::Video(config))) = &video_setup {
-            let known = self.stream.rendition(SOURCE);
+            let known = self.stream.known_rendition(SOURCE);
             let timescale = known.as_ref().map_or(VIDEO_TIMESCALE, |r| r.info().timescale);
             let inits = known.map_or_else(Vec::new, |r| r.inits());
             let delay = source_delay(config, timescale, reorder_ns, &inits);
@@ -432,7 +471,7 @@ impl Session {
 
     fn sound(&self, live: LiveInfo, number: u32, discontinuity: bool) -> Result<Option<Sound>, StoreError> {
         let Some((setup, Config::Audio(config))) = self.setup(TrackKind::Audio) else { return Ok(None) };
-        let known = self.stream.rendition(AUDIO).map(|r| r.info().timescale);
+        let known = self.stream.known_rendition(AUDIO).map(|r| r.info().timescale);
         let (info, init) = super::setup::sound_info(setup, config, known);
         let (rendition, init) = self.stream.live_rendition(info, init)?;
         let mut writer = TrackWriter::new(&self.stream, rendition, init, live.part_ms, live.started_ms);
@@ -633,6 +672,10 @@ impl Session {
 
     /// What the ladder sent.
     pub(super) fn rung(&mut self, event: RungEvent) -> Result<(), StoreError> {
+        if let Some(tail) = self.tails.front_mut() {
+            // Which rungs there are is the running take's business.
+            return tail.rungs.take(event, &tail.boundaries, &mut self.told).map(|_| ());
+        }
         let Some(take) = &mut self.take else { return Ok(()) };
         let Some(rungs) = &mut take.rungs else { return Ok(()) };
         if rungs.take(event, &take.boundaries, &mut self.told)? {
@@ -641,7 +684,8 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the take: segments in progress are finished as they are, and a discontinuity follows.
+    /// Ends the take: segments in progress are finished as they are, and a discontinuity follows. Those of the encoded
+    /// rungs are finished when their encoders have given what they hold.
     fn break_take(&mut self) -> Result<(), StoreError> {
         self.told.dropped += self.waiting.len() as u64 + std::mem::take(&mut self.watch.strays);
         self.waiting.clear();
@@ -665,7 +709,14 @@ impl Session {
             first_error = first_error.and(finished);
         }
         if let Some(mut rungs) = take.rungs.take() {
-            first_error = first_error.and(rungs.finish());
+            if rungs.wind_up() {
+                self.tails.push_back(Tail { rungs, boundaries: take.boundaries });
+            } else {
+                first_error = first_error.and(rungs.finish());
+            }
+        }
+        if self.tails.len() > TAILS {
+            first_error = first_error.and(self.give_up_tail());
         }
         first_error
     }

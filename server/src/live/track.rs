@@ -167,7 +167,9 @@ impl TrackWriter {
             let behind = self.rendition.segment(number.saturating_sub(1)).map_or(0, |last| last.end());
             sample.dts = sample.dts.max(behind);
             let wall_ms = Some(self.started_ms + sample.dts * 1000 / u64::from(self.timescale));
-            let open = OpenSegment { number, start: sample.dts, init: self.init, discontinuity, wall_ms };
+            let (init, independent) = (self.init, sample.key);
+            let open =
+                OpenSegment { number, start: sample.dts, init, discontinuity, wall_ms, independent };
             self.stream.begin_segment(&self.rendition, open)?;
             (self.open, self.first_part) = (true, true);
         }

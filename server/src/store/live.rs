@@ -91,8 +91,8 @@ impl StreamStore {
     /// The init segment's index in a live rendition, which is made when there is none yet. An init segment
     /// that was used before keeps its index.
     ///
-    /// A rendition of that name keeps its description, its timescale above all: ask
-    /// [`rendition`](Self::rendition) before you make the init segment.
+    /// A rendition of that name keeps its description, its timescale above all, also one that the stream had once and
+    /// gave up: ask [`known_rendition`](Self::known_rendition) before you make the init segment.
     ///
     /// A disk that is full costs the recording, not the stream: it goes on from memory, and what could not be written is
     /// made up for when there is room.
@@ -104,9 +104,12 @@ impl StreamStore {
         info: RenditionInfo,
         init: Bytes,
     ) -> Result<(Arc<Rendition>, u32), StoreError> {
-        let Some(found) = self.rendition(&info.name) else {
+        let Some(found) = self.known_rendition(&info.name) else {
             return Ok((self.add_live_rendition(info, init), 0));
         };
+        if self.rendition(&info.name).is_none() {
+            self.revive(&info.name);
+        }
         let known = found.read().inits.iter().position(|known| *known == init);
         if let Some(index) = known {
             return Ok((found, index as u32));
@@ -228,6 +231,7 @@ impl StreamStore {
         self.settle();
         for rendition in self.renditions() {
             let through = rendition.disk.through.load(Ordering::Acquire);
+            // Parts that were listed a moment ago are cut out of their segments: see `read_part`.
             rendition.change(|state| state.hot.retain(|number, _| *number > through));
         }
         let result = self.complete();

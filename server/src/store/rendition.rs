@@ -79,6 +79,7 @@ struct Measures {
     average: Option<u64>,
     peak: Option<u64>,
     longest: u64,
+    independent: bool,
 }
 
 impl Measures {
@@ -88,7 +89,8 @@ impl Measures {
         let longest = of.iter().map(|s| s.duration).max().unwrap_or(0);
         let full = of.iter().filter(|s| s.duration * 2 >= longest);
         let peak = full.filter_map(|s| rate(s.bytes, s.duration, timescale)).max();
-        Self { average: rate(bytes, ticks, timescale), peak, longest, of }
+        let independent = of.iter().all(|s| s.independent);
+        Self { average: rate(bytes, ticks, timescale), peak, longest, independent, of }
     }
 }
 
@@ -143,7 +145,7 @@ impl Rendition {
         find(&self.read().entries, number)
     }
 
-    /// One part's bytes, while it is in memory: at least three target durations after it left the list.
+    /// One part's bytes, while it is in memory: see [`StreamStore::read_part`](super::StreamStore::read_part).
     #[must_use]
     pub fn part_bytes(&self, segment: u32, part: u32) -> Option<Bytes> {
         let hot = self.read().hot.get(&segment).cloned()?;
@@ -194,6 +196,12 @@ impl Rendition {
     #[must_use]
     pub fn longest(&self) -> u64 {
         self.measures().longest
+    }
+
+    /// Every listed segment can be decoded without the one before it.
+    #[must_use]
+    pub fn is_independent(&self) -> bool {
+        self.measures().independent
     }
 
     /// Walks the listed segments once, however often it is asked for while they stay the same.

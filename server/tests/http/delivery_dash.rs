@@ -13,7 +13,9 @@ const MANIFEST: &str = "/stream/air/dash/manifest.mpd";
 async fn manifest(server: &Server) -> String {
     let answer = server.get(MANIFEST).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/dash+xml")));
-    answer.text()
+    let text = answer.text();
+    super::mpd_schema::check(&text);
+    text
 }
 
 fn all<'a>(document: &'a Document<'_>, name: &str) -> Vec<Node<'a, 'a>> {
@@ -227,7 +229,14 @@ async fn the_end_makes_it_static_with_the_same_addresses() {
 fn begin_at(air: &OnAir, number: u32, at_ms: u64) {
     for track in &air.tracks {
         let start = at_ms * u64::from(track.info().timescale) / 1000;
-        let open = OpenSegment { number, start, init: 0, discontinuity: false, wall_ms: None };
+        let open = OpenSegment {
+            number,
+            start,
+            init: 0,
+            discontinuity: false,
+            wall_ms: None,
+            independent: true,
+        };
         air.store.begin_segment(track, open).unwrap();
     }
 }

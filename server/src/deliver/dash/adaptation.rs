@@ -22,6 +22,8 @@ const FAMILIES: [(TrackKind, &str); 8] = [
     (TrackKind::Video, ""),
     (TrackKind::Audio, ""),
 ];
+/// Every segment begins with a key frame, and nothing after it needs what was before.
+const STARTS_WITH_KEY: &str = " startWithSAP=\"1\"";
 /// Id of the first set of subtitles.
 const TEXT_ID: usize = 100;
 
@@ -45,13 +47,16 @@ pub(super) fn sets(text: &mut String, input: &ManifestInput<'_>, ordinal: u64, a
             TrackKind::Video => ("video", "video/mp4"),
             TrackKind::Audio => ("audio", "audio/mp4"),
         };
+        // Said of the set where it is so of all of it, else of those of which it is.
+        let of_set = members.iter().all(|(_, run)| run.is_independent());
         let _ = writeln!(
             text,
-            "    <AdaptationSet id=\"{id}\" contentType=\"{name}\" mimeType=\"{mime}\" segmentAlignment=\"true\" \
-             startWithSAP=\"1\">"
+            "    <AdaptationSet id=\"{id}\" contentType=\"{name}\" mimeType=\"{mime}\" segmentAlignment=\"true\"{}>",
+            if of_set { STARTS_WITH_KEY } else { "" }
         );
         for (member, run) in &members {
-            representation(text, input, member, run, anchor);
+            let alone = if !of_set && run.is_independent() { STARTS_WITH_KEY } else { "" };
+            representation(text, input, member, run, anchor, alone);
         }
         text.push_str("    </AdaptationSet>\n");
     }
@@ -86,10 +91,11 @@ fn representation(
     Representation { info, rates, .. }: &Representation<'_>,
     run: &Run<'_>,
     anchor: Anchor,
+    starts: &str,
 ) {
     let _ = write!(
         text,
-        "      <Representation id=\"{}\" codecs=\"{}\" bandwidth=\"{}\"",
+        "      <Representation id=\"{}\" codecs=\"{}\" bandwidth=\"{}\"{starts}",
         info.name, info.codecs, rates.peak
     );
     match info.kind {

@@ -96,10 +96,14 @@ impl Worker {
         lower_priority(NICE);
         let mut skipping = true;
         loop {
-            let message = receiver.recv_timeout(TICK);
+            let message = self.shared.next(receiver, TICK);
             if self.stopped() {
                 break;
             }
+            let Some(message) = message else {
+                self.give_the_rest();
+                break;
+            };
             if self.said.elapsed() >= TICK {
                 self.said = Instant::now();
                 let _ = (self.outlet)(Word::Alive);
@@ -140,6 +144,33 @@ impl Worker {
             rung.encoder.abort();
         }
         let _ = (self.outlet)(Word::Done);
+    }
+
+    /// No picture follows: what decoder and encoders hold is given.
+    fn give_the_rest(&mut self) {
+        if let Some(decoder) = self.decoder.take() {
+            decoder.finish();
+            loop {
+                let (picture, more) = decoder.last_picture();
+                if self.stopped() {
+                    return;
+                }
+                if let Some(sample) = picture {
+                    self.picture(&sample);
+                }
+                if !more {
+                    break;
+                }
+            }
+        }
+        for rung in std::mem::take(&mut self.running) {
+            let name = rung.spec.rung.name.clone();
+            if let Err(error) = rung.encoder.finish()
+                && !self.stopped()
+            {
+                self.lost(&name, &error.to_string());
+            }
+        }
     }
 
     fn stopped(&self) -> bool {
@@ -207,10 +238,19 @@ impl Worker {
         let duration = u64::from(den) * 1_000_000_000 / u64::from(num.max(1));
         let mut dead = Vec::new();
         let mut overloaded = false;
+        // There is time for the last ones: nothing comes after them.
+        let last = self.shared.finishes();
         for (at, rung) in self.running.iter_mut().enumerate() {
             if rung.input != (info.width(), info.height()) {
                 rung.input = (info.width(), info.height());
                 rung.encoder.set_input_size(&rung.spec, info.width(), info.height());
+            }
+            if last {
+                rung.encoder.wait_for_room();
+                if !rung.encoder.push(buffer.clone(), pts, duration, key) {
+                    dead.push(at);
+                }
+                continue;
             }
             rung.load.offered();
             match rung.encoder.offer(buffer.clone(), pts, duration, key) {
