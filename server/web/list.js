@@ -27,7 +27,7 @@
       image.src = stream.urls.poster;
       image.alt = "";
       poster.append(image);
-    } else if (stream.state === "idle") {
+    } else if (stream.state === "idle" || (stream.state === "ended" && !stream.playable)) {
       const nothing = make("span", "nothing", "Not on air");
       nothing.setAttribute("aria-hidden", "true");
       poster.append(nothing);

@@ -129,15 +129,16 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
     let encoder =
         |name: &str| rungs.iter().find(|rung| rung.name == name).and_then(|rung| rung.encoder.clone());
     let has_poster = media.as_ref().is_some_and(|media| media.folder().join("poster.jpg").exists());
+    let playable = media.as_ref().is_some_and(|media| media.edge().borrow().playable());
     let has_thumbnails = media.as_ref().is_some_and(|media| media.has_thumbnails());
     StreamView {
         id: stream.id.clone(),
         title: stream.title.clone(),
         mode: if stream.live.is_some() { "live" } else { "vod" },
         state: stream.state,
-        status: status(stream, live.as_ref()),
+        status: status(stream, live.as_ref(), playable),
         progress: (progress * 1000.0).round() / 1000.0,
-        playable: media.as_ref().is_some_and(|media| media.edge().borrow().playable()),
+        playable,
         error: stream.error.clone().map(|why| if told { why } else { UNTOLD.to_owned() }),
         warnings: job.filter(|_| told).map(|job| job.warnings).unwrap_or_default(),
         // A fragmented source may announce its first fragment only.
@@ -182,7 +183,7 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
 }
 
 /// How a stream is, in words for people.
-fn status(stream: &Stream, live: Option<&LiveView>) -> &'static str {
+fn status(stream: &Stream, live: Option<&LiveView>, playable: bool) -> &'static str {
     let grace = |live: &LiveView| live.session.as_ref().is_some_and(|now| now.state == LiveState::Grace);
     match (stream.state, live) {
         (State::Live, Some(live)) if grace(live) => "on air, waiting for its publisher",
@@ -193,7 +194,9 @@ fn status(stream: &Stream, live: Option<&LiveView>) -> &'static str {
             Source::Url { .. } => "not on air: waiting for its source",
             _ => "not on air",
         },
-        (State::Ended, Some(live)) if live.record => "ended, can be watched again",
+        (State::Ended, Some(live)) if live.record && playable => "ended, can be watched again",
+        (State::Ended, Some(live)) if !live.enabled => "ended: stopped",
+        (State::Ended, Some(_)) => "ended: waiting for a publisher",
         (state, _) => state.name(),
     }
 }

@@ -245,6 +245,11 @@ impl Rung {
         let next = here.filter(|boundary| boundary.number > self.number && key);
         // One that was interrupted comes back where a segment begins, not in the middle of one.
         let next = next.filter(|boundary| !self.away || pts_ns <= boundary.at_ns + TOLERANCE_NS);
+        // An encoder that does not give its key frame in time: the segment ends all the same, and the next begins without.
+        let overdue = || {
+            here.filter(|b| b.number > self.number && self.number > 0 && !self.away && writer.is_overdue(dts))
+        };
+        let next = next.or_else(overdue);
         if self.away && next.is_none() {
             return Ok(());
         }

@@ -541,7 +541,7 @@ impl Session {
             return Ok(());
         };
         let first = !video.writer.is_begun() && dts == anchor.ours_ns;
-        let cut = cutter.picture(dts, key);
+        let cut = cutter.picture(dts, pts_ns, key);
         if cut == Cut::Forced {
             let text =
                 "key frames are too far apart for the target duration: segments had to begin without one; \

@@ -27,7 +27,16 @@ impl SegmentEntry {
     /// A segment of a stream that is packaged once: one init segment, no clock.
     #[must_use]
     pub fn plain(number: u32, start: u64, duration: u64, bytes: u64) -> Self {
-        Self { number, start, duration, bytes, init: 0, discontinuity: false, wall_ms: None, independent: true }
+        Self {
+            number,
+            start,
+            duration,
+            bytes,
+            init: 0,
+            discontinuity: false,
+            wall_ms: None,
+            independent: true,
+        }
     }
 
     /// The rendition has no such segment, though the others have: `EXT-X-GAP` (RFC 8216bis, 4.4.4.7).
@@ -112,7 +121,8 @@ impl Window {
     /// Every listed segment, the one in progress among them, can be decoded without the one before it.
     #[must_use]
     pub fn is_independent(&self) -> bool {
-        self.segments.iter().all(|segment| segment.independent) && self.open.is_none_or(|open| open.independent)
+        self.segments.iter().all(|segment| segment.independent)
+            && self.open.is_none_or(|open| open.independent)
     }
 
     /// Number of the newest finished segment; 0 before the first.

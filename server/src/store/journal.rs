@@ -115,8 +115,16 @@ impl Line {
     fn write(&self) -> String {
         match *self {
             Self::Finished(entry) => {
-                let SegmentEntry { number, start, duration, bytes, init, discontinuity, wall_ms, independent } =
-                    entry;
+                let SegmentEntry {
+                    number,
+                    start,
+                    duration,
+                    bytes,
+                    init,
+                    discontinuity,
+                    wall_ms,
+                    independent,
+                } = entry;
                 let plain = format!("{number} {start} {duration} {bytes}");
                 if entry == SegmentEntry::plain(number, start, duration, bytes) {
                     return plain + "\n";

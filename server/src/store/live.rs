@@ -380,6 +380,7 @@ impl StreamStore {
         let Some(live) = self.live() else { return };
         let target = live.target_ticks(rendition.info().timescale);
         let mut operations = Vec::new();
+        let breaks = self.breaks_beside(rendition, next);
         rendition.change(|state| {
             let Some(last) = state.entries.last().copied() else { return };
             let missing = next.saturating_sub(last.number).saturating_sub(1);
@@ -401,7 +402,8 @@ impl StreamStore {
                     .wall_ms
                     .map(|ms| ms + (at - last.start) * 1000 / u64::from(rendition.info().timescale.max(1)));
                 let plain = SegmentEntry::plain(number, at, duration, 0);
-                let entry = SegmentEntry { wall_ms, init: last.init, ..plain };
+                let discontinuity = breaks.contains(&number);
+                let entry = SegmentEntry { wall_ms, init: last.init, discontinuity, ..plain };
                 at += duration;
                 state.entries.push(entry);
                 operations.push(DiskOp::Gap(entry));
@@ -415,6 +417,22 @@ impl StreamStore {
             self.disk.push(&rendition.disk, operation);
         }
         self.update_edge();
+    }
+
+    /// Numbers of segments before `next` that every other rendition which has them begins with a break, also those that
+    /// the stream has no more: what a rendition missed breaks where they do.
+    fn breaks_beside(&self, rendition: &Rendition, next: u32) -> Vec<u32> {
+        let from = rendition.window().last_number();
+        let others = self.ever().into_iter().filter(|other| other.name() != rendition.name());
+        let missed = |entry: &SegmentEntry| entry.number > from && entry.number < next && !entry.is_gap();
+        let (mut broken, mut whole) = (Vec::new(), Vec::new());
+        for other in others {
+            for entry in other.read().entries.iter().filter(|entry| missed(entry)) {
+                if entry.discontinuity { &mut broken } else { &mut whole }.push(entry.number);
+            }
+        }
+        broken.retain(|number| !whole.contains(number));
+        broken
     }
 
     /// Has the disk tried again after a failure, with all that memory still holds of what it missed.

@@ -107,6 +107,12 @@ impl StreamStore {
         self.read().retired.iter().find(|r| r.name() == name).cloned()
     }
 
+    /// The renditions, and those that were retired.
+    pub(super) fn ever(&self) -> Vec<Arc<Rendition>> {
+        let state = self.read();
+        state.renditions.iter().chain(&state.retired).cloned().collect()
+    }
+
     /// A rendition of a live stream that there is, or was once: what comes back goes on as it was. Looks at the disk.
     #[must_use]
     pub fn known_rendition(&self, name: &str) -> Option<Arc<Rendition>> {

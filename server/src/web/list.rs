@@ -61,7 +61,7 @@ fn card(body: &mut String, view: &StreamView) {
     let _ = write!(body, "<li class=\"card\" data-id=\"{}\"><div class=\"poster\">", Text(&view.id));
     if let Some(poster) = &view.urls.poster {
         let _ = write!(body, "<img src=\"{}\" alt=\"\" loading=\"lazy\">", Text(poster));
-    } else if view.state == StreamState::Idle {
+    } else if view.state == StreamState::Idle || (view.state == StreamState::Ended && !view.playable) {
         body.push_str("<span class=\"nothing\" aria-hidden=\"true\">Not on air</span>");
     }
     let live = view.state == StreamState::Live;

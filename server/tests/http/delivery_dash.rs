@@ -229,14 +229,8 @@ async fn the_end_makes_it_static_with_the_same_addresses() {
 fn begin_at(air: &OnAir, number: u32, at_ms: u64) {
     for track in &air.tracks {
         let start = at_ms * u64::from(track.info().timescale) / 1000;
-        let open = OpenSegment {
-            number,
-            start,
-            init: 0,
-            discontinuity: false,
-            wall_ms: None,
-            independent: true,
-        };
+        let open =
+            OpenSegment { number, start, init: 0, discontinuity: false, wall_ms: None, independent: true };
         air.store.begin_segment(track, open).unwrap();
     }
 }

@@ -463,7 +463,10 @@ async fn what_a_playlist_named_before_the_end_is_there_after_it() {
         let base = format!("/stream/air/hls/{rendition}");
         let playlist = parse(&server.get(&format!("{base}/index.m3u8")).await);
         let names = named(&playlist);
-        assert_eq!(names.iter().filter(|name| name.contains('.') && name.matches('.').count() == 2).count(), 7);
+        assert_eq!(
+            names.iter().filter(|name| name.contains('.') && name.matches('.').count() == 2).count(),
+            7
+        );
         for name in names.into_iter().chain(if rendition == "source" { long_ago.clone() } else { vec![] }) {
             let path = format!("{base}/{name}");
             let answer = server.get(&path).await;
@@ -511,7 +514,10 @@ async fn segments_that_begin_without_a_key_frame_are_not_said_to_have_one() {
     air.part();
     let list = text("hls/source/index.m3u8").await;
     assert!(!list.contains(TAG), "{list}");
-    assert!(list.contains("00003.0-") && !list.contains(&format!("00004.0-{}.m4s\",INDEP", generation(&server, "air"))));
+    assert!(
+        list.contains("00003.0-")
+            && !list.contains(&format!("00004.0-{}.m4s\",INDEP", generation(&server, "air")))
+    );
     assert!(text("hls/audio/index.m3u8").await.contains(TAG), "sound has nothing to wait for");
     assert_eq!(sets().await, [false, true]);
     air.part();

@@ -121,7 +121,11 @@ const RULES: &[Rule] = &[
         attributes: &[("referenceId", U32, MAY), ("target", U32, MAY), ("max", U32, MAY), ("min", U32, MAY)],
         children: &["QualityLatency"],
     },
-    Rule { element: "PlaybackRate", attributes: &[("max", Number, MAY), ("min", Number, MAY)], children: &[] },
+    Rule {
+        element: "PlaybackRate",
+        attributes: &[("max", Number, MAY), ("min", Number, MAY)],
+        children: &[],
+    },
     Rule {
         element: "Period",
         attributes: &[("id", Text, MAY), ("start", Duration, MAY), ("duration", Duration, MAY)],
@@ -199,12 +203,24 @@ const RULES: &[Rule] = &[
             ("index", Text, MAY),
             ("initialization", Text, MAY),
         ],
-        children: &["Initialization", "RepresentationIndex", "FailoverContent", "SegmentTimeline", "BitstreamSwitching"],
+        children: &[
+            "Initialization",
+            "RepresentationIndex",
+            "FailoverContent",
+            "SegmentTimeline",
+            "BitstreamSwitching",
+        ],
     },
     Rule { element: "SegmentTimeline", attributes: &[], children: &["S"] },
     Rule {
         element: "S",
-        attributes: &[("t", U64, MAY), ("n", U64, MAY), ("d", U64, MUST), ("r", Integer, MAY), ("k", U64, MAY)],
+        attributes: &[
+            ("t", U64, MAY),
+            ("n", U64, MAY),
+            ("d", U64, MUST),
+            ("r", Integer, MAY),
+            ("k", U64, MAY),
+        ],
         children: &[],
     },
 ];
@@ -220,15 +236,16 @@ impl Kind {
             Integer => digits(value.strip_prefix('-').unwrap_or(value)),
             Number => value.parse::<f64>().is_ok_and(f64::is_finite),
             Bool => ["true", "false", "1", "0"].contains(&value),
-            Duration => value.strip_prefix("PT").and_then(|rest| rest.strip_suffix('S')).is_some_and(|seconds| {
-                match seconds.split_once('.') {
-                    Some((whole, fraction)) => digits(whole) && digits(fraction),
-                    None => digits(seconds),
-                }
-            }),
+            Duration => {
+                value.strip_prefix("PT").and_then(|rest| rest.strip_suffix('S')).is_some_and(|seconds| {
+                    match seconds.split_once('.') {
+                        Some((whole, fraction)) => digits(whole) && digits(fraction),
+                        None => digits(seconds),
+                    }
+                })
+            }
             Time => {
-                let shape: String =
-                    value.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+                let shape: String = value.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
                 ["0000-00-00T00:00:00.000Z", "0000-00-00T00:00:00Z"].contains(&shape.as_str())
             }
             Language => value.split('-').enumerate().all(|(at, part)| {

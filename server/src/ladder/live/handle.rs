@@ -1,6 +1,6 @@
 //! The session's end of a ladder, and the queue behind it.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -35,6 +35,8 @@ pub(super) struct Shared {
     bytes: AtomicUsize,
     /// Units that the queue had no room for.
     refused: AtomicUsize,
+    /// When the newest unit that came is shown.
+    newest_ns: AtomicU64,
 }
 
 impl Shared {
@@ -77,6 +79,11 @@ impl Shared {
     pub(super) fn taken(&self, unit: &SourceUnit) -> u32 {
         self.bytes.fetch_sub(unit.data.len(), Ordering::Relaxed);
         self.refused.swap(0, Ordering::Relaxed) as u32
+    }
+
+    /// How far a picture is behind the newest unit that came, in nanoseconds.
+    pub(super) fn behind(&self, pts_ns: u64) -> u64 {
+        self.newest_ns.load(Ordering::Relaxed).saturating_sub(pts_ns)
     }
 
     /// Units that were lost on their way here.
@@ -142,6 +149,7 @@ impl LiveLadder for Handle {
         if (self.skipping || self.only_keys) && !unit.key {
             return;
         }
+        self.shared.newest_ns.store(unit.pts_ns, Ordering::Relaxed);
         let size = unit.data.len();
         let room = self.shared.bytes.load(Ordering::Relaxed) + size <= QUEUE_BYTES;
         if room {

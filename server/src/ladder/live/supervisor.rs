@@ -102,7 +102,10 @@ impl Supervisor {
             }
             if self.shared.finishes() {
                 // There is nothing for another one to do.
-                self.desk.voice.named("encoder").error(format!("{why} before it had given its last pictures"));
+                self.desk
+                    .voice
+                    .named("encoder")
+                    .error(format!("{why} before it had given its last pictures"));
                 return;
             }
             deaths = if began.elapsed() > self.patience.good { 1 } else { deaths + 1 };

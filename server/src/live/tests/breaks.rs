@@ -349,12 +349,21 @@ fn sound_that_was_gone_comes_back_as_it_was_with_another_set_up() {
         rig.session.disconnect().unwrap();
         let audio = rig.stream.rendition("audio").unwrap();
         // What caches keep for ever under this name is still what it was.
-        assert_eq!((audio.init(0), audio.inits().len(), audio.info().timescale), (Some(first_init), 2, 48_000));
+        assert_eq!(
+            (audio.init(0), audio.inits().len(), audio.info().timescale),
+            (Some(first_init), 2, 48_000)
+        );
         let (sound, pictures) = (rig.segments("audio"), rig.segments("source"));
         assert_eq!(sound[..before.len()], before[..]);
+        let broken = |entries: &[crate::store::SegmentEntry]| -> Vec<u32> {
+            entries.iter().filter(|entry| entry.discontinuity).map(|entry| entry.number).collect()
+        };
+        assert_eq!(broken(&sound), broken(&pictures), "what it missed breaks where the others do");
+        assert_eq!(broken(&sound).len(), 2);
         let last = sound.last().unwrap();
         assert_eq!((last.init, last.number), (1, pictures.last().unwrap().number));
-        let (sound, pictures) = (last.end() as f64 / 48_000.0, pictures.last().unwrap().end() as f64 / 90_000.0);
+        let (sound, pictures) =
+            (last.end() as f64 / 48_000.0, pictures.last().unwrap().end() as f64 / 90_000.0);
         assert!((sound - pictures).abs() < 0.1, "{sound} {pictures}");
         assert!(rig.stream.retired_rendition("audio").is_none());
     }

@@ -216,6 +216,25 @@ fn an_encoder_that_gives_nothing_any_more_costs_its_last_pictures_only() {
 }
 
 #[test]
+fn a_rung_whose_key_frames_do_not_come_is_cut_all_the_same_and_says_so() {
+    let mut rig = Rig::with(settings(), Some(Echo::with_lag(usize::MAX)));
+    rig.set_up();
+    rig.play(FEED, 0.0, 0.0, 7.0);
+    let config = Bytes::from_static(OTHER_AVCC);
+    rig.session.rung(RungEvent::Setup { rung: "90p".to_owned(), codec: Codec::Avc, config }).unwrap();
+    for n in 0..170_u64 {
+        let (at, data) = (n * 40_000_000, Bytes::from_static(b"picture"));
+        let unit = RungEvent::Unit { rung: "90p".to_owned(), dts_ns: at, pts_ns: at, key: n == 0, data };
+        rig.session.rung(unit).unwrap();
+    }
+    let rung = rig.segments("90p");
+    let seconds: Vec<f64> = rung.iter().map(|entry| entry.duration as f64 / 90_000.0).collect();
+    assert!(rung.len() == 2 && seconds.iter().all(|s| (2.0..2.46).contains(s)), "{seconds:?}");
+    assert_eq!(rung.iter().map(|entry| entry.independent).collect::<Vec<_>>(), [true, false]);
+    assert!(!rig.stream.rendition("90p").unwrap().window().open.unwrap().independent);
+}
+
+#[test]
 fn a_lost_rung_costs_itself() {
     let mut rig = Rig::with(settings(), Some(Echo::with_lag(0)));
     rig.set_up();
