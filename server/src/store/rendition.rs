@@ -13,6 +13,7 @@ use super::entry::{SegmentEntry, Window};
 use super::growing::{Growing, HotSegment};
 use super::journal::{Journal, Listed, segment_path};
 use super::{StoreError, atomic};
+use crate::package::{InitFormat, init_format};
 
 /// What a rendition carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -96,7 +97,7 @@ impl Measures {
 
 impl Rendition {
     /// What it is. A codec change in the middle of a live stream does not show here, only in
-    /// [`init`](Self::init).
+    /// [`info_at`](Self::info_at).
     #[must_use]
     pub fn info(&self) -> &RenditionInfo {
         &self.info
@@ -112,6 +113,36 @@ impl Rendition {
     #[must_use]
     pub fn init(&self, index: u32) -> Option<Bytes> {
         self.read().inits.get(index as usize).cloned()
+    }
+
+    /// What it is in segments that need this init segment: codec and size may change on the way.
+    #[must_use]
+    pub fn info_at(&self, init: u32) -> RenditionInfo {
+        let format = self.init(init).filter(|_| init > 0).and_then(|bytes| init_format(&bytes));
+        let info = self.info.clone();
+        let Some(InitFormat { codecs, width, height, sample_rate, channels }) = format else { return info };
+        RenditionInfo { codecs, width, height, sample_rate, channels, ..info }
+    }
+
+    /// What it is as a whole, for who must choose before the first segment: every codec of what is listed, comma-separated
+    /// and the newest first, and its size now.
+    #[must_use]
+    pub fn info_of_window(&self) -> RenditionInfo {
+        let window = self.window();
+        let mut inits: Vec<u32> = window.segments.iter().map(|segment| segment.init).collect();
+        inits.extend(window.open.map(|open| open.init));
+        inits.reverse();
+        inits.dedup();
+        let mut shown = self.info_at(inits.first().copied().unwrap_or(0));
+        let mut codecs = vec![shown.codecs.clone()];
+        for init in inits.into_iter().skip(1) {
+            let other = self.info_at(init).codecs;
+            if !codecs.contains(&other) {
+                codecs.push(other);
+            }
+        }
+        shown.codecs = codecs.join(",");
+        shown
     }
 
     /// All init segments, by [`SegmentEntry::init`].

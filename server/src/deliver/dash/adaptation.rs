@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use crate::deliver::names::init_name;
 use crate::deliver::text::{date_time, decimal};
-use crate::store::SegmentEntry;
-use crate::store::TrackKind;
+use crate::store::{RenditionInfo, SegmentEntry, TrackKind};
 
 use super::manifest::{ManifestInput, Representation, utc_timing};
 use super::periods::{Anchor, Run, runs, ticks};
@@ -33,12 +32,12 @@ pub(super) fn sets(text: &mut String, input: &ManifestInput<'_>, ordinal: u64, a
         let members: Vec<_> = input
             .representations
             .iter()
-            .filter(|r| family(r) == id)
             .filter_map(|r| {
                 let run =
                     runs(&r.window, input.low_latency()).into_iter().find(|run| run.ordinal == ordinal)?;
                 Some((r, run))
             })
+            .filter(|(r, run)| family(r.info_at(run.init())) == id)
             .collect();
         if members.is_empty() {
             continue;
@@ -77,8 +76,7 @@ pub(super) fn sets(text: &mut String, input: &ManifestInput<'_>, ordinal: u64, a
     }
 }
 
-fn family(representation: &Representation<'_>) -> usize {
-    let info = representation.info;
+fn family(info: &RenditionInfo) -> usize {
     FAMILIES
         .iter()
         .position(|(kind, codec)| *kind == info.kind && info.codecs.starts_with(codec))
@@ -88,11 +86,13 @@ fn family(representation: &Representation<'_>) -> usize {
 fn representation(
     text: &mut String,
     input: &ManifestInput<'_>,
-    Representation { info, rates, .. }: &Representation<'_>,
+    member: &Representation<'_>,
     run: &Run<'_>,
     anchor: Anchor,
     starts: &str,
 ) {
+    // Of a Period, as it is there.
+    let (info, rates) = (member.info_at(run.init()), &member.rates);
     let _ = write!(
         text,
         "      <Representation id=\"{}\" codecs=\"{}\" bandwidth=\"{}\"{starts}",
