@@ -288,7 +288,9 @@ async fn a_picture_that_changes_its_codec_and_size_is_told_so_in_both_worlds() {
     air.segments(1..=3);
     // Twice as large, of another level: as when somebody changes the settings of an encoder.
     let mut avcc = super::support::AVCC.to_vec();
-    avcc[3] = 0x29;
+    // Profile, compatibility and level stand in the record and again in its parameter set.
+    let sps = avcc.iter().position(|byte| *byte == 0x67).unwrap();
+    (avcc[3], avcc[sps + 3]) = (0x29, 0x29);
     let other = weir_server::package::VideoConfig::from_avcc(640, 360, &avcc).unwrap();
     let init = weir_server::package::video_init(&other, 90_000);
     let (_, index) = air.store.live_rendition(air.tracks[0].info().clone(), init).unwrap();
