@@ -1,11 +1,13 @@
 //! What a live stream does with what its publisher sends. Reads no clock: time comes in with every call.
 
+mod tail;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 
+use self::tail::Tail;
 use super::clock::{Anchor, JumpWatch, Verdict, slot};
 use super::cutter::{Cut, Cutter};
 use super::rung::Rungs;
@@ -13,7 +15,7 @@ use super::setup::{Config, VIDEO_TIMESCALE, frame_rate, part_length, source_dela
 use super::sound::Sound;
 use super::status::{RungState, RungStatus};
 use super::track::TrackWriter;
-use super::{LiveEvent, LiveLadders, LiveSettings, LiveTrack, LiveUnit, RungEvent, SourceUnit, TrackSetup};
+use super::{LiveEvent, LiveLadders, LiveSettings, LiveTrack, LiveUnit, SourceUnit, TrackSetup};
 use crate::store::{LiveInfo, StoreError, StreamStore, TrackKind};
 
 /// Name of the rendition that carries the publisher's own pictures.
@@ -71,16 +73,6 @@ struct Take {
     /// has come.
     joining: Option<Joining>,
 }
-
-/// Rungs of a take that is over, while their encoders give what they still hold.
-#[derive(Debug)]
-struct Tail {
-    rungs: Rungs,
-    boundaries: VecDeque<Boundary>,
-}
-
-/// Tails that are waited for at the same time: time stamps may jump faster than encoders end.
-const TAILS: usize = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Joining {
@@ -176,41 +168,6 @@ impl Session {
     /// Length of the timeline.
     pub(super) fn edge_ns(&self) -> u64 {
         self.edge_ns
-    }
-
-    /// Where the units of the encoded rungs come in.
-    pub(super) fn rungs(&mut self) -> Option<&mut mpsc::Receiver<RungEvent>> {
-        if let Some(tail) = self.tails.front_mut() {
-            return tail.rungs.receiver();
-        }
-        self.take.as_mut()?.rungs.as_mut()?.receiver()
-    }
-
-    /// The ladder will send nothing more.
-    pub(super) fn rungs_ended(&mut self) -> Result<(), StoreError> {
-        if let Some(mut tail) = self.tails.pop_front() {
-            self.tails_over += 1;
-            return tail.rungs.finish();
-        }
-        if let Some(rungs) = self.take.as_mut().and_then(|take| take.rungs.as_mut()) {
-            rungs.ended();
-        }
-        Ok(())
-    }
-
-    /// Which end of a take is waited for: the n-th.
-    pub(super) fn tail(&self) -> Option<u64> {
-        (!self.tails.is_empty()).then_some(self.tails_over)
-    }
-
-    /// The end that is waited for has not come in time: its rungs end where they are.
-    pub(super) fn give_up_tail(&mut self) -> Result<(), StoreError> {
-        if self.tails.is_empty() {
-            return Ok(());
-        }
-        let text = "an encoder did not give its last pictures in time: its rungs end a little early";
-        self.told.warn(self.stream.id(), text.to_owned());
-        self.rungs_ended()
     }
 
     /// New settings. Segment and part length and the rungs count from the next take on.
@@ -670,20 +627,6 @@ impl Session {
         }
     }
 
-    /// What the ladder sent.
-    pub(super) fn rung(&mut self, event: RungEvent) -> Result<(), StoreError> {
-        if let Some(tail) = self.tails.front_mut() {
-            // Which rungs there are is the running take's business.
-            return tail.rungs.take(event, &tail.boundaries, &mut self.told).map(|_| ());
-        }
-        let Some(take) = &mut self.take else { return Ok(()) };
-        let Some(rungs) = &mut take.rungs else { return Ok(()) };
-        if rungs.take(event, &take.boundaries, &mut self.told)? {
-            self.expect_take()?;
-        }
-        Ok(())
-    }
-
     /// Ends the take: segments in progress are finished as they are, and a discontinuity follows. Those of the encoded
     /// rungs are finished when their encoders have given what they hold.
     fn break_take(&mut self) -> Result<(), StoreError> {
@@ -708,15 +651,8 @@ impl Session {
             self.told.dropped += sound.dropped;
             first_error = first_error.and(finished);
         }
-        if let Some(mut rungs) = take.rungs.take() {
-            if rungs.wind_up() {
-                self.tails.push_back(Tail { rungs, boundaries: take.boundaries });
-            } else {
-                first_error = first_error.and(rungs.finish());
-            }
-        }
-        if self.tails.len() > TAILS {
-            first_error = first_error.and(self.give_up_tail());
+        if let Some(rungs) = take.rungs.take() {
+            first_error = first_error.and(self.wind_up(rungs, take.boundaries));
         }
         first_error
     }
