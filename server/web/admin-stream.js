@@ -98,7 +98,7 @@ const adminStream = (detail, id, gone) => {
     if (stream.live) facts_.push(["Window", stream.live.dvr_s ? `${ui.length(stream.live.dvr_s)}` : "everything"], ["Recording", stream.live.record ? "kept" : "not kept"], ["Latency", stream.live.latency]);
     if (live?.publisher) facts_.push(["Publisher", [live.publisher.address, live.publisher.agent].filter(Boolean).join(", ") || live.publisher.app]);
     if (live?.bitrate) facts_.push(["Arriving", ui.rate(live.bitrate)]);
-    const state = stream.state === "live" ? (live?.state === "grace" ? "on air, waiting for its publisher" : "on air") : stream.state === "packaging" ? `packaging, ${Math.round(stream.progress * 100)} %` : stream.state;
+    const state = stream.state === "packaging" ? `packaging, ${Math.round(stream.progress * 100)} %` : stream.status;
     if (live?.discontinuities) facts_.push(["Discontinuities", live.discontinuities]);
     const pull = stream.live?.pull;
     if (pull) {

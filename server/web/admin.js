@@ -43,12 +43,12 @@
 
   let known = "";
   const paint = (items) => {
-    const text = JSON.stringify(items.map((s) => [s.id, s.title, s.state, s.viewers.current, Math.round(s.progress * 100)]));
+    const text = JSON.stringify(items.map((s) => [s.id, s.title, s.state, s.status, s.viewers.current, Math.round(s.progress * 100)]));
     if (text === known) return;
     known = text;
     const focused = document.activeElement?.dataset?.id;
     list.replaceChildren(...items.map((stream) => make("li", {}, make("a", { href: `#stream/${stream.id}`, "data-id": stream.id, "aria-current": shown === `stream/${stream.id}` ? "page" : null },
-      make("span", { class: "name" }, stream.title), make("span", { class: "meta" }, make("span", { class: `state ${stream.state}` }, stream.state === "live" ? "on air" : stream.state === "packaging" ? `${Math.round(stream.progress * 100)} %` : stream.state), make("span", { class: stream.viewers.current ? "viewers some" : "viewers" }, String(stream.viewers.current), make("span", { class: "hidden" }, " viewers")))))));
+      make("span", { class: "name" }, stream.title), make("span", { class: "meta" }, make("span", { class: `state ${stream.state}` }, stream.state === "packaging" ? `${Math.round(stream.progress * 100)} %` : stream.status), make("span", { class: stream.viewers.current ? "viewers some" : "viewers" }, String(stream.viewers.current), make("span", { class: "hidden" }, " viewers")))))));
     if (!items.length) list.replaceChildren(make("li", { class: "quiet" }, "None yet."));
     if (focused) list.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus();
   };

@@ -27,6 +27,10 @@
       image.src = stream.urls.poster;
       image.alt = "";
       poster.append(image);
+    } else if (stream.state === "idle" || (stream.state === "ended" && !stream.playable)) {
+      const nothing = make("span", "nothing", "Not on air");
+      nothing.setAttribute("aria-hidden", "true");
+      poster.append(nothing);
     }
     const live = stream.state === "live";
     if (live) poster.append(make("span", "badge", "Live"));
@@ -35,7 +39,7 @@
     link.href = stream.urls.page;
     title.append(link);
     const meta = make("div", "meta");
-    meta.append(make("span", `state ${stream.state}`, live ? "on air" : stream.state));
+    meta.append(make("span", `state ${stream.state}`, stream.status));
     const n = stream.viewers.current;
     meta.append(make("span", n ? "viewers some" : "viewers", n === 1 ? "1 viewer" : `${n} viewers`));
     const top = stream.renditions.filter((r) => r.kind === "video").at(-1);
@@ -61,7 +65,7 @@
     const cards = items.map((stream) => {
       // A card that says the same stays the same element, so that focus and images do not flicker.
       const live = stream.state === "live";
-      const text = JSON.stringify([stream.title, stream.state, stream.viewers.current, stream.progress, stream.error, stream.urls.poster, live || stream.duration_s, stream.renditions.map((r) => r.height)]);
+      const text = JSON.stringify([stream.title, stream.state, stream.status, stream.viewers.current, stream.progress, stream.error, stream.urls.poster, live || stream.duration_s, stream.renditions.map((r) => r.height)]);
       const old = known.get(stream.id);
       const element = old && old.text === text ? old.element : card(stream);
       known.set(stream.id, { text, element });

@@ -100,7 +100,7 @@
   wake();
 
   // What the server knows: viewers, state, thumbnails.
-  let thumbnails = "", streamState = "", awaited = false;
+  let thumbnails = "", streamState = "", awaited = "";
   const took = (stream) => {
     const { current, peak, total } = stream.viewers;
     ui.show("viewers", `${current} watching`);
@@ -111,11 +111,13 @@
     ui.show("q-startup", qoe.startup_ms.count ? ui.seconds(qoe.startup_ms.median) : "-");
     ui.show("q-stalled", qoe.sessions ? `${Math.round(qoe.stalls.sessions_share * 100)} %` : "-");
     ui.show("q-bitrate", qoe.mean_bitrate_kbps ? ui.rate(qoe.mean_bitrate_kbps * 1000) : "-");
-    ui.show("state", stream.state === "packaging" ? `packaging, ${Math.round(stream.progress * 100)} %` : stream.state === "live" ? "on air" : stream.state);
+    ui.show("state", stream.state === "packaging" ? `packaging, ${Math.round(stream.progress * 100)} %` : stream.status);
     ui.byId("state").className = `state ${stream.state}`;
     ui.show("why", stream.error ?? "");
     const away = stream.live?.session?.state === "grace" && frame.classList.contains("waits");
-    if (away !== awaited) { awaited = away; say(away ? "The publisher is away; waiting for it to come back ..." : ""); }
+    const off = stream.state === "idle" || (stream.state === "ended" && !stream.playable);
+    const words = away ? "The publisher is away; waiting for it to come back ..." : off ? `${stream.status.charAt(0).toUpperCase()}${stream.status.slice(1)}.` : "";
+    if (words !== awaited) { awaited = words; say(words); }
     if (stream.state === "failed" && !stream.playable) say(`Packaging failed: ${stream.error}`);
     // Over: what there is can be watched like any file.
     if (!["live", "idle"].includes(stream.state)) root.dataset.live = "0";

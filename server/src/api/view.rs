@@ -9,6 +9,7 @@ use crate::catalog::{Source, State, Stream};
 use crate::deliver::dash::date_time;
 use crate::deliver::pass;
 use crate::jobs::JobState;
+use crate::live::LiveState;
 use crate::store::TrackKind;
 use crate::viewers::{Count, Qoe};
 
@@ -23,6 +24,8 @@ pub struct StreamView {
     pub mode: &'static str,
     /// How far it is.
     pub state: State,
+    /// The same in words for people: "not on air: waiting for a publisher".
+    pub status: &'static str,
     /// Its settings as a live stream; null for video on demand.
     pub live: Option<LiveView>,
     /// Who may watch.
@@ -139,14 +142,16 @@ pub fn view(app: &App, stream: &Stream, admin: bool) -> StreamView {
     let encoder =
         |name: &str| rungs.iter().find(|rung| rung.name == name).and_then(|rung| rung.encoder.clone());
     let has_poster = media.as_ref().is_some_and(|media| media.folder().join("poster.jpg").exists());
+    let playable = media.as_ref().is_some_and(|media| media.edge().borrow().playable());
     let has_thumbnails = media.as_ref().is_some_and(|media| media.has_thumbnails());
     let mut view = StreamView {
         id: stream.id.clone(),
         title: stream.title.clone(),
         mode: if stream.live.is_some() { "live" } else { "vod" },
         state: stream.state,
+        status: status(stream, live.as_ref(), playable),
         progress: (progress * 1000.0).round() / 1000.0,
-        playable: media.as_ref().is_some_and(|media| media.edge().borrow().playable()),
+        playable,
         error: stream.error.clone().map(|why| if told { why } else { UNTOLD.to_owned() }),
         warnings: job.filter(|_| told).map(|job| job.warnings).unwrap_or_default(),
         // A fragmented source may announce its first fragment only.
@@ -226,6 +231,25 @@ impl StreamView {
                 track["url"] = format!("{base}/{file}").into();
             }
         }
+    }
+}
+
+/// How a stream is, in words for people.
+fn status(stream: &Stream, live: Option<&LiveView>, playable: bool) -> &'static str {
+    let grace = |live: &LiveView| live.session.as_ref().is_some_and(|now| now.state == LiveState::Grace);
+    match (stream.state, live) {
+        (State::Live, Some(live)) if grace(live) => "on air, waiting for its publisher",
+        (State::Live, _) => "on air",
+        (State::Idle, Some(live)) if !live.enabled => "not on air: stopped",
+        (State::Idle, _) => match stream.source {
+            Source::Publisher => "not on air: waiting for a publisher",
+            Source::Url { .. } => "not on air: waiting for its source",
+            _ => "not on air",
+        },
+        (State::Ended, Some(live)) if live.record && playable => "ended, can be watched again",
+        (State::Ended, Some(live)) if !live.enabled => "ended: stopped",
+        (State::Ended, Some(_)) => "ended: waiting for a publisher",
+        (state, _) => state.name(),
     }
 }
 

@@ -77,15 +77,21 @@ impl<'a> Wanted<'a> {
         if let Some(track) = subtitles::track(&found, self.rendition) {
             return subtitles::file(&found, track, self.file, method, headers).await;
         }
-        let rendition = found.rendition(self.rendition)?;
         match (self.protocol, self.file) {
             (Protocol::Hls, "index.m3u8") => {
+                let rendition = found.rendition(self.rendition)?;
                 playlists::media(app, &found, &rendition, self.query, method, headers, client).await
             }
             (Protocol::Hls, "iframes.m3u8") => {
+                let rendition = found.rendition(self.rendition)?;
                 playlists::key_frames(app, &found, &rendition, method, headers, client).await
             }
             (protocol, name) => {
+                // Who is behind still reads what the stream has no more.
+                let rendition = match found.store.retired_rendition(self.rendition) {
+                    Some(retired) => retired,
+                    None => found.rendition(self.rendition)?,
+                };
                 let asked = Asked { app, found: &found, rendition: &rendition, protocol };
                 asked.file(name, method, headers, client).await
             }
@@ -192,12 +198,14 @@ impl Asked<'_> {
                 Ok(self.whole(bytes, format_args!("{number}")))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.no_such_file()),
-            Err(error) => {
-                let stream = &self.found.stream.id;
-                tracing::error!(stream, rendition = name, number, %error, "cannot read a segment");
-                Err(Problem::internal("reading a segment"))
-            }
+            Err(error) => Err(self.unreadable(number, &error)),
         }
+    }
+
+    fn unreadable(&self, number: u32, error: &io::Error) -> Problem {
+        let (stream, rendition) = (&self.found.stream.id, self.rendition.name());
+        tracing::error!(stream, rendition, number, %error, "cannot read a segment");
+        Problem::internal("reading a segment")
     }
 
     /// A part that is there, or the one that the preload hint names as soon as it is. Nothing of a part is sent before all of
@@ -212,8 +220,16 @@ impl Asked<'_> {
                 None => Some(Err(self.no_such_file())),
             }
         };
-        if let Some(there) = look() {
-            return there;
+        match look() {
+            None => {}
+            Some(Ok(there)) => return Ok(there),
+            Some(Err(problem)) => {
+                return match self.found.store.read_part(self.rendition, segment, part).await {
+                    Ok(Some(bytes)) => Ok(self.whole(bytes, format_args!("{segment}.{part}"))),
+                    Ok(None) => Err(problem),
+                    Err(error) => Err(self.unreadable(segment, &error)),
+                };
+            }
         }
         if self.found.on_air().is_none_or(|live| live.part_ms == 0) {
             return Err(self.no_such_file());

@@ -184,7 +184,9 @@ impl Found {
                     Some(leading) => align(window, leading),
                     None => window,
                 };
-                Representation { info: r.info(), window, rates: self.rates(r) }
+                let inits = window.segments.iter().map(|s| s.init).chain(window.open.map(|open| open.init));
+                let others = (1..=inits.max().unwrap_or(0)).map(|init| r.info_at(init)).collect();
+                Representation { info: r.info(), others, window, rates: self.rates(r) }
             })
             .collect()
     }
@@ -224,6 +226,7 @@ impl Found {
         Version {
             fronts: renditions.iter().map(|r| Front::of(&r.window())).collect(),
             rates: renditions.iter().map(|r| self.rates(r)).collect(),
+            infos: Vec::new(),
             subtitles: subtitles::listed(self),
             ended,
         }

@@ -30,11 +30,13 @@ pub(super) async fn multivariant(
     let found = Found::playable(&app, &id, &client).await?;
     let renditions = found.store.renditions();
     let rates: Vec<_> = renditions.iter().map(|r| found.rates(r)).collect();
-    // The rates are all that changes: of a live stream rarely, of a file once, at its end.
+    // Rates and codecs are all that changes: of a live stream rarely, of a file once, at its end.
+    let infos: Vec<_> = renditions.iter().map(|r| r.info_of_window()).collect();
     let subtitles = subtitles::listed(&found);
     let version = Version {
         fronts: Vec::new(),
         rates: rates.clone(),
+        infos: infos.clone(),
         subtitles: subtitles.clone(),
         ended: found.ended(),
     };
@@ -43,14 +45,17 @@ pub(super) async fn multivariant(
         Some(entity) => entity,
         None => {
             let key_frames = trick::peaks(&found, &renditions, &rates).await;
-            let variants: Vec<_> = renditions
+            let variants: Vec<_> = infos
                 .iter()
                 .zip(&rates)
                 .zip(key_frames)
-                .map(|((r, rates), key_frame_peak)| Variant { info: r.info(), rates: *rates, key_frame_peak })
+                .map(|((info, rates), key_frame_peak)| Variant { info, rates: *rates, key_frame_peak })
                 .collect();
+            // Of a stream that goes on nobody knows what its publisher will send; its media playlists say what is so.
+            let settled = found.ended() || found.store.live().is_none();
+            let independent = settled && renditions.iter().all(|r| r.is_independent());
             documents.get("master", version, || {
-                Entity::text(master::playlist(&variants, &subtitles), hls::CONTENT_TYPE)
+                Entity::text(master::playlist(&variants, &subtitles, independent), hls::CONTENT_TYPE)
             })
         }
     };

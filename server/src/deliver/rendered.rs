@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::http::Entity;
+use crate::store::RenditionInfo;
 
 use super::dash::periods::Anchors;
 use super::front::Front;
@@ -19,6 +20,8 @@ pub struct Version {
     pub fronts: Vec<Front>,
     /// What each rendition announces, where the text depends on that alone.
     pub rates: Vec<Rates>,
+    /// What each rendition is, where the text depends on it and it may change.
+    pub infos: Vec<RenditionInfo>,
     /// Subtitles beside them.
     pub subtitles: Vec<Subtitles>,
     /// Nothing will be added any more.

@@ -104,9 +104,11 @@ fn look_up(
             if let Some(frame) = known.next_if(|frame| frame.segment == segment.number) {
                 return frame;
             }
-            // A segment that tells nothing is its own key frame: more bytes, but no hole in the list.
-            let whole = FirstSample { offset: 0, bytes: segment.bytes };
-            let found = if segment.is_gap() { None } else { head(store, rendition, segment.number) };
+            // A segment that tells nothing is its own key frame: more bytes, but no hole in the list. One that does
+            // not begin with a key frame has none to show.
+            let bytes = if segment.independent { segment.bytes } else { 0 };
+            let whole = FirstSample { offset: 0, bytes };
+            let found = if bytes == 0 { None } else { head(store, rendition, segment.number) };
             let found = found.filter(|f| f.offset + f.bytes <= segment.bytes);
             let FirstSample { offset, bytes } = found.unwrap_or(whole);
             KeyFrame {

@@ -77,6 +77,11 @@ impl Collector {
         self.source.push_buffer(buffer).is_ok()
     }
 
+    /// Nothing is encoded any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Says that nothing follows, and waits for the last unit to be taken.
     pub(super) fn finish(mut self) -> Result<(), LadderError> {
         let _ = self.source.end_of_stream();

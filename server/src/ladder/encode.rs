@@ -1,6 +1,7 @@
 //! One rung's video encoder: pictures of any size in, H.264 access units out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -98,6 +99,9 @@ pub(crate) struct VideoEncoder {
 
 /// Pictures that may wait in front of an encoder.
 const QUEUE: u64 = 6;
+/// How long an encoder is waited for that is a little behind, and how often it is looked at.
+const PATIENCE: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(2);
 /// How far peaks may exceed the average: a decoder model buffer of 2.5 s bounds a 4 s segment to 1.6 times.
 const VBV_MS: u32 = 2500;
 
@@ -173,14 +177,34 @@ impl VideoEncoder {
         self.collector.push(picture)
     }
 
-    /// [`push`](Self::push) that never waits: while the encoder is behind, pictures are refused. One that begins
-    /// a segment is taken nevertheless, up to twice the room.
-    pub(crate) fn offer(&self, picture: gst::Buffer, running_ns: u64, duration_ns: u64, key: bool) -> Offer {
-        let waiting = self.collector.source().current_level_bytes();
-        if waiting >= if key { self.room * 2 } else { self.room } {
-            return Offer::Full;
+    /// [`push`](Self::push) that does not wait, or half a second at most when it is `patient`: while the encoder is
+    /// behind, pictures are refused. One that begins a segment is taken nevertheless, up to twice the room.
+    pub(crate) fn offer(
+        &self,
+        picture: gst::Buffer,
+        running_ns: u64,
+        duration_ns: u64,
+        key: bool,
+        patient: bool,
+    ) -> Offer {
+        let room = if key { self.room * 2 } else { self.room };
+        let until = Instant::now() + PATIENCE;
+        while self.collector.source().current_level_bytes() >= room {
+            if self.collector.is_over() {
+                return Offer::Dead;
+            }
+            if !patient || Instant::now() >= until {
+                return Offer::Full;
+            }
+            // Nobody tells when an encoder has taken a picture; it takes some milliseconds for each.
+            std::thread::sleep(LOOK);
         }
         if self.push(picture, running_ns, duration_ns, key) { Offer::Taken } else { Offer::Dead }
+    }
+
+    /// From here on [`push`](Self::push) waits while the encoder is behind, also in a live stream: for its last pictures.
+    pub(crate) fn wait_for_room(&self) {
+        self.collector.source().set_block(true);
     }
 
     /// Says that no picture follows, and waits for the last unit to be taken.

@@ -16,6 +16,12 @@ pub(super) enum Cut {
     Forced,
 }
 
+/// How long a segment may be, in nanoseconds, with a target duration of so many seconds; 0 is one that is still to be
+/// settled.
+pub(super) fn longest_segment(target_s: u32) -> u64 {
+    if target_s == 0 { LONGEST_NS } else { u64::from(target_s) * 1_000_000_000 + ROUNDING_NS }
+}
+
 /// Cuts at the key frame nearest to the wished length, and never later than the target duration allows.
 #[derive(Debug, Clone)]
 pub(super) struct Cutter {
@@ -23,6 +29,8 @@ pub(super) struct Cutter {
     /// In whole seconds; `None` until the first segment is finished, which decides it.
     target_s: Option<u32>,
     start_ns: u64,
+    /// When the segment's first picture is shown.
+    start_shown_ns: u64,
     last_key_ns: u64,
     last_ns: u64,
 }
@@ -33,6 +41,7 @@ impl Cutter {
             wished_ns: u64::from(segment_ms) * 1_000_000,
             target_s,
             start_ns,
+            start_shown_ns: start_ns,
             last_key_ns: start_ns,
             last_ns: start_ns,
         }
@@ -40,7 +49,7 @@ impl Cutter {
 
     /// No segment may last longer.
     fn cap(&self) -> u64 {
-        self.target_s.map_or(LONGEST_NS, |s| u64::from(s) * 1_000_000_000 + ROUNDING_NS)
+        longest_segment(self.target_s.unwrap_or(0))
     }
 
     /// Where the segment in progress began.
@@ -48,9 +57,11 @@ impl Cutter {
         self.start_ns
     }
 
-    /// A picture at `at_ns` is about to be added.
-    pub(super) fn picture(&mut self, at_ns: u64, key: bool) -> Cut {
+    /// A picture that is decoded at `at_ns` and shown at `shown_ns` is about to be added.
+    pub(super) fn picture(&mut self, at_ns: u64, shown_ns: u64, key: bool) -> Cut {
         let elapsed = at_ns.saturating_sub(self.start_ns);
+        // Encoded rungs go by the times of showing, and where pictures come unevenly the two differ.
+        let longest = elapsed.max(shown_ns.saturating_sub(self.start_shown_ns));
         let step = at_ns.saturating_sub(self.last_ns);
         self.last_ns = at_ns;
         let cut = if key {
@@ -58,13 +69,16 @@ impl Cutter {
             self.last_key_ns = at_ns;
             let nearest = elapsed + gop / 2 >= self.wished_ns && elapsed * 2 >= self.wished_ns;
             // Time stamps of whole milliseconds: the next key frame may come a little late.
-            let no_later = elapsed + gop > self.cap();
+            let no_later = longest + gop > self.cap();
             if elapsed > 0 && (nearest || no_later) { Cut::Clean } else { Cut::No }
-        } else if elapsed > 0 && elapsed + step > self.cap() {
+        } else if elapsed > 0 && longest + step > self.cap() {
             Cut::Forced
         } else {
             Cut::No
         };
+        if cut != Cut::No {
+            self.start_shown_ns = shown_ns;
+        }
         self.take(cut, at_ns, elapsed)
     }
 
@@ -111,7 +125,7 @@ mod tests {
         let (mut lengths, mut forced, mut from) = (Vec::new(), 0, 0);
         for frame in 0..frames {
             let at = frame * 40 * MS;
-            match cutter.picture(at, key(frame)) {
+            match cutter.picture(at, at, key(frame)) {
                 Cut::No => continue,
                 Cut::Clean => {}
                 Cut::Forced => forced += 1,
@@ -178,5 +192,21 @@ mod tests {
         }
         assert_eq!(cutter.target_s(), Some(2));
         assert!(starts.len() > 1800);
+    }
+
+    #[test]
+    fn no_segment_is_shown_for_longer_than_the_target_duration_allows() {
+        // Key frames 1.2 s apart; from 1.3 s on pictures are shown 0.35 s after they are decoded.
+        let mut cutter = Cutter::new(2000, Some(2), 0);
+        let cuts: Vec<u64> = (0..60_u64)
+            .filter_map(|n| {
+                let at = n * 100 * MS;
+                let shown = at + if n >= 13 { 350 * MS } else { 0 };
+                (cutter.picture(at, shown, n % 12 == 0) != Cut::No).then_some(shown / MS)
+            })
+            .collect();
+        let lengths: Vec<u64> =
+            std::iter::once(0).chain(cuts.iter().copied()).zip(&cuts).map(|(from, to)| to - from).collect();
+        assert!(lengths.len() > 1 && lengths.iter().all(|length| *length <= 2450), "{lengths:?}");
     }
 }

@@ -21,6 +21,8 @@ const QUEUE_BYTES: usize = 32 << 20;
 const COMMANDS: usize = 64;
 /// How often the status is brought up to date.
 const STATUS_EVERY: Duration = Duration::from_millis(500);
+/// How long encoders get to give what they hold when a take is over. A stop of the server waits that long, too.
+const TAIL_LIMIT: Duration = Duration::from_secs(3);
 /// How long a stop waits for a session.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
@@ -307,6 +309,7 @@ enum Next {
     GraceOver,
     Quiet,
     Look,
+    TailOver,
 }
 
 impl Driver {
@@ -315,7 +318,14 @@ impl Driver {
         let mut grace: Option<Instant> = None;
         let mut rate = Rate::default();
         let mut heard = Instant::now();
+        // Which end of a take is waited for, and until when.
+        let mut tail: Option<(u64, Instant)> = None;
         loop {
+            tail = self.session.tail().map(|number| match tail {
+                Some((known, until)) if known == number => (known, until),
+                _ => (number, Instant::now() + TAIL_LIMIT),
+            });
+            let tail_over = tail.map(|(_, until)| until);
             let over = grace;
             let silence = heard + Duration::from_millis(self.settings.quiet_ms.into());
             let silence = (connection.is_some() && self.quiet.is_none()).then_some(silence);
@@ -330,6 +340,7 @@ impl Driver {
                     () = wait_until(over) => Next::GraceOver,
                     () = wait_until(silence) => Next::Quiet,
                     () = wait_until(look) => Next::Look,
+                    () = wait_until(tail_over) => Next::TailOver,
                 }
             };
             let result = match next {
@@ -354,14 +365,14 @@ impl Driver {
                 Next::Control(Some(Control::End(done))) => {
                     self.drain(&mut connection);
                     drop(connection);
-                    self.end();
+                    self.end().await;
                     let _ = done.send(());
                     return;
                 }
                 Next::Control(Some(Control::Leave(done))) => {
                     self.drain(&mut connection);
                     drop(connection);
-                    if let Err(error) = self.session.disconnect() {
+                    if let Err(error) = self.close().await {
                         tracing::error!(stream = self.stream.id(), %error, "cannot close the last segments");
                     }
                     self.stream.flush_live();
@@ -395,17 +406,15 @@ impl Driver {
                     self.lost(&mut grace)
                 }
                 Next::Rung(Some(event)) => self.session.rung(event),
-                Next::Rung(None) => {
-                    self.session.rungs_ended();
-                    Ok(())
-                }
+                Next::Rung(None) => self.session.rungs_ended(),
+                Next::TailOver => self.session.give_up_tail(),
                 Next::GraceOver => {
                     tracing::info!(
                         stream = self.stream.id(),
                         "the publisher did not come back: the stream ends"
                     );
                     self.commands.close();
-                    self.end();
+                    self.end().await;
                     return;
                 }
             };
@@ -445,9 +454,24 @@ impl Driver {
         Instant::now() + Duration::from_millis(self.settings.grace_ms.into())
     }
 
-    fn end(&mut self) {
+    /// Ends the take, with what the encoders still hold.
+    async fn close(&mut self) -> Result<(), StoreError> {
+        let mut result = self.session.disconnect();
+        let until = Instant::now() + TAIL_LIMIT;
+        while self.session.tail().is_some() {
+            let step = match tokio::time::timeout_at(until, receive(self.session.rungs())).await {
+                Ok(Some(event)) => self.session.rung(event),
+                Ok(None) => self.session.rungs_ended(),
+                Err(_) => self.session.give_up_tail(),
+            };
+            result = result.and(step);
+        }
+        result
+    }
+
+    async fn end(&mut self) {
         self.refresh(&mut Rate::default());
-        if let Err(error) = self.session.disconnect().and_then(|()| self.stream.complete_live()) {
+        if let Err(error) = self.close().await.and_then(|()| self.stream.complete_live()) {
             tracing::error!(stream = self.stream.id(), %error, "the stream's end is not stored");
         }
         self.tell(LiveState::Ended, None);

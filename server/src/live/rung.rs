@@ -181,6 +181,16 @@ impl Rungs {
         }
     }
 
+    /// Says that no picture follows. `false` when nothing is left to come: [`finish`](Self::finish) it.
+    pub(super) fn wind_up(&mut self) -> bool {
+        let wanted = !self.ended && self.rungs.iter().any(|rung| rung.writer.is_some() || !rung.given_up);
+        if wanted {
+            self.ladder.finish();
+        }
+        wanted
+    }
+
+    /// Closes what is open, as it is.
     pub(super) fn finish(&mut self) -> Result<(), StoreError> {
         for rung in &mut self.rungs {
             if let Some(writer) = &mut rung.writer {
@@ -209,7 +219,7 @@ fn set_up(
         Ok(config) => config,
         Err(error) => return Ok(Err(error)),
     };
-    let known = stream.rendition(&rung.plan.name).map(|r| r.info().timescale);
+    let known = stream.known_rendition(&rung.plan.name).map(|r| r.info().timescale);
     let (info, init) = rung_info(&rung.plan, &config, known);
     let (rendition, init) = stream.live_rendition(info, init)?;
     match &mut rung.writer {
@@ -235,6 +245,11 @@ impl Rung {
         let next = here.filter(|boundary| boundary.number > self.number && key);
         // One that was interrupted comes back where a segment begins, not in the middle of one.
         let next = next.filter(|boundary| !self.away || pts_ns <= boundary.at_ns + TOLERANCE_NS);
+        // An encoder that does not give its key frame in time: the segment ends all the same, and the next begins without.
+        let overdue = || {
+            here.filter(|b| b.number > self.number && self.number > 0 && !self.away && writer.is_overdue(dts))
+        };
+        let next = next.or_else(overdue);
         if self.away && next.is_none() {
             return Ok(());
         }

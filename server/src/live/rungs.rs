@@ -89,7 +89,7 @@ pub type RungSender = mpsc::Sender<RungEvent>;
 /// Makes ladders for live streams.
 pub trait LiveLadders: Send + Sync + std::fmt::Debug {
     /// Starts a ladder below a source. Called at the beginning of a stream and after each discontinuity; the
-    /// ladder before is dropped then. `None` when the source gets no rungs.
+    /// ladder before may still have to send what it holds. `None` when the source gets no rungs.
     fn start(
         &self,
         stream: &str,
@@ -99,7 +99,7 @@ pub trait LiveLadders: Send + Sync + std::fmt::Debug {
     ) -> Option<Box<dyn LiveLadder>>;
 }
 
-/// A running ladder. Dropping it stops it.
+/// A running ladder. Dropping it stops it, and what it still holds is lost.
 pub trait LiveLadder: Send + std::fmt::Debug {
     /// The rungs to expect, lowest first.
     fn rungs(&self) -> Vec<RungPlan>;
@@ -111,4 +111,7 @@ pub trait LiveLadder: Send + std::fmt::Debug {
 
     /// Takes a picture. Never waits: a ladder that is behind drops pictures.
     fn push(&mut self, unit: SourceUnit);
+
+    /// Says that no picture follows. What the encoders still hold comes, and then the output is closed. Never waits.
+    fn finish(&mut self);
 }

@@ -1,11 +1,13 @@
 //! What a live stream does with what its publisher sends. Reads no clock: time comes in with every call.
 
+mod tail;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 
+use self::tail::Tail;
 use super::clock::{Anchor, JumpWatch, Verdict, slot};
 use super::cutter::{Cut, Cutter};
 use super::rung::Rungs;
@@ -13,7 +15,7 @@ use super::setup::{Config, VIDEO_TIMESCALE, frame_rate, part_length, source_dela
 use super::sound::Sound;
 use super::status::{RungState, RungStatus};
 use super::track::TrackWriter;
-use super::{LiveEvent, LiveLadders, LiveSettings, LiveTrack, LiveUnit, RungEvent, SourceUnit, TrackSetup};
+use super::{LiveEvent, LiveLadders, LiveSettings, LiveTrack, LiveUnit, SourceUnit, TrackSetup};
 use crate::store::{LiveInfo, StoreError, StreamStore, TrackKind};
 
 /// Name of the rendition that carries the publisher's own pictures.
@@ -91,6 +93,10 @@ pub(super) struct Session {
     waiting: VecDeque<LiveUnit>,
     waiting_bytes: usize,
     take: Option<Take>,
+    /// Oldest first. What the running take's encoders send waits for them, for it comes after.
+    tails: VecDeque<Tail>,
+    /// Tails that are over.
+    tails_over: u64,
     /// Takes since the connection began.
     takes: u32,
     /// End of what is on the timeline.
@@ -139,6 +145,8 @@ impl Session {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             take: None,
+            tails: VecDeque::new(),
+            tails_over: 0,
             takes: 0,
             edge_ns,
             told: Told::default(),
@@ -160,18 +168,6 @@ impl Session {
     /// Length of the timeline.
     pub(super) fn edge_ns(&self) -> u64 {
         self.edge_ns
-    }
-
-    /// Where the units of the encoded rungs come in.
-    pub(super) fn rungs(&mut self) -> Option<&mut mpsc::Receiver<RungEvent>> {
-        self.take.as_mut()?.rungs.as_mut()?.receiver()
-    }
-
-    /// The ladder will send nothing more.
-    pub(super) fn rungs_ended(&mut self) {
-        if let Some(rungs) = self.take.as_mut().and_then(|take| take.rungs.as_mut()) {
-            rungs.ended();
-        }
     }
 
     /// New settings. Segment and part length and the rungs count from the next take on.
@@ -364,7 +360,7 @@ impl Session {
         let mut names = Vec::new();
         let mut video = None;
         if let Some((setup, Config::Video(config))) = &video_setup {
-            let known = self.stream.rendition(SOURCE);
+            let known = self.stream.known_rendition(SOURCE);
             let timescale = known.as_ref().map_or(VIDEO_TIMESCALE, |r| r.info().timescale);
             let inits = known.map_or_else(Vec::new, |r| r.inits());
             let delay = source_delay(config, timescale, reorder_ns, &inits);
@@ -432,7 +428,7 @@ impl Session {
 
     fn sound(&self, live: LiveInfo, number: u32, discontinuity: bool) -> Result<Option<Sound>, StoreError> {
         let Some((setup, Config::Audio(config))) = self.setup(TrackKind::Audio) else { return Ok(None) };
-        let known = self.stream.rendition(AUDIO).map(|r| r.info().timescale);
+        let known = self.stream.known_rendition(AUDIO).map(|r| r.info().timescale);
         let (info, init) = super::setup::sound_info(setup, config, known);
         let (rendition, init) = self.stream.live_rendition(info, init)?;
         let mut writer = TrackWriter::new(&self.stream, rendition, init, live.part_ms, live.started_ms);
@@ -502,7 +498,7 @@ impl Session {
             return Ok(());
         };
         let first = !video.writer.is_begun() && dts == anchor.ours_ns;
-        let cut = cutter.picture(dts, key);
+        let cut = cutter.picture(dts, pts_ns, key);
         if cut == Cut::Forced {
             let text =
                 "key frames are too far apart for the target duration: segments had to begin without one; \
@@ -631,17 +627,8 @@ impl Session {
         }
     }
 
-    /// What the ladder sent.
-    pub(super) fn rung(&mut self, event: RungEvent) -> Result<(), StoreError> {
-        let Some(take) = &mut self.take else { return Ok(()) };
-        let Some(rungs) = &mut take.rungs else { return Ok(()) };
-        if rungs.take(event, &take.boundaries, &mut self.told)? {
-            self.expect_take()?;
-        }
-        Ok(())
-    }
-
-    /// Ends the take: segments in progress are finished as they are, and a discontinuity follows.
+    /// Ends the take: segments in progress are finished as they are, and a discontinuity follows. Those of the encoded
+    /// rungs are finished when their encoders have given what they hold.
     fn break_take(&mut self) -> Result<(), StoreError> {
         self.told.dropped += self.waiting.len() as u64 + std::mem::take(&mut self.watch.strays);
         self.waiting.clear();
@@ -664,8 +651,8 @@ impl Session {
             self.told.dropped += sound.dropped;
             first_error = first_error.and(finished);
         }
-        if let Some(mut rungs) = take.rungs.take() {
-            first_error = first_error.and(rungs.finish());
+        if let Some(rungs) = take.rungs.take() {
+            first_error = first_error.and(self.wind_up(rungs, take.boundaries));
         }
         first_error
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::cutter::longest_segment;
 use crate::package::{AUDIO_TRACK, ProducerTime, Sample, VIDEO_TRACK, chunk};
 use crate::store::{OpenSegment, Rendition, SegmentEntry, StoreError, StreamStore, TrackKind};
 
@@ -115,6 +116,14 @@ impl TrackWriter {
         self.opening = Some(Opening { number, discontinuity });
     }
 
+    /// Whether the segment in progress would be longer than the target duration allows if `dts` did not begin the next.
+    pub(super) fn is_overdue(&self, dts: u64) -> bool {
+        let Some(open) = self.rendition.window().open.filter(|_| self.is_begun()) else { return false };
+        let target_s = self.stream.live().map_or(0, |live| live.target_s);
+        let longest = longest_segment(target_s);
+        dts.saturating_add(self.usual).saturating_sub(open.start) > self.ticks(longest)
+    }
+
     /// Number of the segment in progress or about to begin.
     pub(super) fn at(&self) -> Option<u32> {
         self.opening.map(|opening| opening.number).or_else(|| {
@@ -167,7 +176,8 @@ impl TrackWriter {
             let behind = self.rendition.segment(number.saturating_sub(1)).map_or(0, |last| last.end());
             sample.dts = sample.dts.max(behind);
             let wall_ms = Some(self.started_ms + sample.dts * 1000 / u64::from(self.timescale));
-            let open = OpenSegment { number, start: sample.dts, init: self.init, discontinuity, wall_ms };
+            let (init, independent) = (self.init, sample.key);
+            let open = OpenSegment { number, start: sample.dts, init, discontinuity, wall_ms, independent };
             self.stream.begin_segment(&self.rendition, open)?;
             (self.open, self.first_part) = (true, true);
         }

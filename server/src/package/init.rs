@@ -5,6 +5,21 @@ use bytes::Bytes;
 use super::boxes::{children, find, put_u16, put_u32, put_u64, write_box, write_full_box};
 use super::{AUDIO_TRACK, AudioCodec, AudioConfig, VIDEO_TRACK, VideoConfig};
 
+/// What an init segment of this server is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitFormat {
+    /// RFC 6381 codec string.
+    pub codecs: String,
+    /// Pixels; 0 for sound.
+    pub width: u32,
+    /// Pixels; 0 for sound.
+    pub height: u32,
+    /// Hz; 0 for pictures.
+    pub sample_rate: u32,
+    /// Channels; 0 for pictures.
+    pub channels: u32,
+}
+
 /// The unity matrix of `mvhd` and `tkhd`.
 const MATRIX: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
 /// ISO 639-2 "und", packed.
@@ -40,6 +55,50 @@ pub fn init_delay(init: &[u8]) -> u32 {
         body.get(12..16)?.first_chunk().map(|four| u32::from_be_bytes(*four))
     };
     read().unwrap_or(0)
+}
+
+/// What an init segment of this server is for; `None` for bytes that are none.
+#[must_use]
+pub fn init_format(init: &[u8]) -> Option<InitFormat> {
+    let mut body = init;
+    for kind in [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"] {
+        body = find(&children(body).ok()?, kind).ok()?.body;
+    }
+    // Version, flags and the count of entries.
+    let entry = *children(body.get(8..)?).ok()?.first()?;
+    let word = |at: usize| entry.body.get(at..)?.first_chunk().map(|two| u16::from_be_bytes(*two));
+    let record = |fixed: usize, kind: &[u8; 4]| -> Option<&[u8]> {
+        Some(find(&children(entry.body.get(fixed..)?).ok()?, kind).ok()?.body)
+    };
+    let sound = |config: AudioConfig| InitFormat {
+        codecs: config.codec_string(),
+        width: 0,
+        height: 0,
+        sample_rate: config.sample_rate,
+        channels: config.channels.into(),
+    };
+    let picture = |config: VideoConfig| InitFormat {
+        codecs: config.codec_string(),
+        width: config.width.into(),
+        height: config.height.into(),
+        sample_rate: 0,
+        channels: 0,
+    };
+    let (width, height) = (word(24)?, word(26)?);
+    match &entry.kind {
+        b"avc1" => VideoConfig::from_avcc(width, height, record(78, b"avcC")?).ok().map(picture),
+        b"hvc1" => VideoConfig::from_hvcc(width, height, record(78, b"hvcC")?).ok().map(picture),
+        b"av01" => VideoConfig::from_av1c(width, height, record(78, b"av1C")?).ok().map(picture),
+        b"Opus" => AudioConfig::from_dops(0, record(28, b"dOps")?).ok().map(sound),
+        b"mp4a" => {
+            // As `mp4a` writes it: every length is one byte.
+            let descriptors = record(28, b"esds")?;
+            let length = usize::from(*descriptors.get(25)?);
+            let asc = descriptors.get(26..26 + length)?;
+            AudioConfig::from_asc(u32::from(word(24)?), word(16)?, 0, asc).ok().map(sound)
+        }
+        _ => None,
+    }
 }
 
 /// The init segment of an audio rendition; its timescale is the sample rate.

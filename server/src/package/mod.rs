@@ -15,7 +15,9 @@ mod sps;
 pub(crate) use bits::unescape;
 pub use codec::{AudioCodec, AudioConfig, VideoCodec, VideoConfig};
 pub use fragment::{ProducerTime, Sample, chunk, media_segment};
-pub use init::{audio_init, audio_init_at, init_delay, video_init, video_init_delayed};
+pub use init::{
+    InitFormat, audio_init, audio_init_at, init_delay, init_format, video_init, video_init_delayed,
+};
 pub use mux::{muxed_init, with_sequence, with_sequences};
 pub use sps::PictureInfo;
 

@@ -158,6 +158,29 @@ fn the_muxed_init_segment_has_both_tracks() {
 }
 
 #[test]
+fn an_init_segment_tells_what_it_is_for() {
+    let made = video();
+    let format = init_format(&video_init_delayed(&made, 90_000, 3000)).unwrap();
+    assert_eq!(
+        (format.codecs, format.width, format.height, format.channels),
+        (made.codec_string(), made.width.into(), made.height.into(), 0)
+    );
+    let opus = AudioConfig::from_dops(96_000, &[0, 2, 1, 0x38, 0, 0, 0xbb, 0x80, 0, 0, 0]).unwrap();
+    for made in [audio(), opus] {
+        let format = init_format(&audio_init_at(&made, 44_100)).unwrap();
+        assert_eq!(
+            (format.codecs, format.sample_rate, format.channels, format.width),
+            (made.codec_string(), made.sample_rate, made.channels.into(), 0)
+        );
+    }
+    let init = video_init(&made, 90_000);
+    for cut in 0..init.len() {
+        let _ = init_format(&init[..cut]);
+    }
+    assert_eq!(init_format(b"nonsense"), None);
+}
+
+#[test]
 fn renumbering_changes_the_sequence_number_and_nothing_else() {
     let segment = media_segment(AUDIO_TRACK, 1, 48_000, &samples(&[true, true], 1024)).unwrap();
     let [head, rest] = with_sequence(&segment, 41).unwrap();

@@ -19,13 +19,24 @@ pub struct SegmentEntry {
     pub discontinuity: bool,
     /// Wall-clock time of its start in milliseconds since 1970-01-01 UTC; `None` for what was not live.
     pub wall_ms: Option<u64>,
+    /// It can be decoded without the one before it. Not where key frames were too far apart to begin with one.
+    pub independent: bool,
 }
 
 impl SegmentEntry {
     /// A segment of a stream that is packaged once: one init segment, no clock.
     #[must_use]
     pub fn plain(number: u32, start: u64, duration: u64, bytes: u64) -> Self {
-        Self { number, start, duration, bytes, init: 0, discontinuity: false, wall_ms: None }
+        Self {
+            number,
+            start,
+            duration,
+            bytes,
+            init: 0,
+            discontinuity: false,
+            wall_ms: None,
+            independent: true,
+        }
     }
 
     /// The rendition has no such segment, though the others have: `EXT-X-GAP` (RFC 8216bis, 4.4.4.7).
@@ -102,9 +113,18 @@ pub struct OpenSegment {
     pub discontinuity: bool,
     /// Wall-clock time of its start in milliseconds since 1970.
     pub wall_ms: Option<u64>,
+    /// It begins with a key frame.
+    pub independent: bool,
 }
 
 impl Window {
+    /// Every listed segment, the one in progress among them, can be decoded without the one before it.
+    #[must_use]
+    pub fn is_independent(&self) -> bool {
+        self.segments.iter().all(|segment| segment.independent)
+            && self.open.is_none_or(|open| open.independent)
+    }
+
     /// Number of the newest finished segment; 0 before the first.
     #[must_use]
     pub fn last_number(&self) -> u32 {

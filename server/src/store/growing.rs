@@ -74,7 +74,7 @@ impl HotSegment {
                 *chunk = whole.slice(from..from + part.bytes as usize);
             }
             let duration: u64 = parts.iter().map(|part| part.duration).sum();
-            let OpenSegment { number, start, init, discontinuity, wall_ms } = self.open;
+            let OpenSegment { number, start, init, discontinuity, wall_ms, independent } = self.open;
             chunks.whole = Some(whole);
             (duration > 0).then_some(SegmentEntry {
                 number,
@@ -84,6 +84,7 @@ impl HotSegment {
                 init,
                 discontinuity,
                 wall_ms,
+                independent,
             })
         };
         self.progress.send_modify(|progress| progress.finished = true);

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! 7 24000 4000 51234               segment 7 is finished: start and duration in ticks, bytes
-//! 7 24000 4000 51234 0 d 17000     the same of a live stream: init segment, discontinuity or '-', wall clock or '-'
+//! 7 24000 4000 51234 0 d 17000     the same of a live stream: init segment, marks or '-', wall clock or '-';
+//!                                  marks are d for a discontinuity and n for one that does not begin with a key frame
 //! + 8 28000 0 - 21000              segment 8 is begun; its chunks go into 00008.open
 //! p 20123 500                      one more chunk of it: bytes, duration
 //! - 3 1                            segments below 3 are not listed any more, and had 1 discontinuity
@@ -37,19 +38,42 @@ fn number<T: std::str::FromStr>(field: Option<&str>) -> Option<T> {
     field.filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
 }
 
-/// Init segment, discontinuity and wall clock.
-fn live_fields<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<(u32, bool, Option<u64>)> {
-    let init = number(fields.next())?;
-    let discontinuity = match fields.next()? {
-        "d" => true,
-        "-" => false,
-        _ => return None,
-    };
-    let wall_ms = match fields.next()? {
-        "-" => None,
-        text => Some(number(Some(text))?),
-    };
-    Some((init, discontinuity, wall_ms))
+/// What lines of live streams end with.
+#[derive(Debug, Clone, Copy)]
+struct Tail {
+    init: u32,
+    discontinuity: bool,
+    wall_ms: Option<u64>,
+    independent: bool,
+}
+
+impl Tail {
+    fn read<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<Self> {
+        let init = number(fields.next())?;
+        let (discontinuity, independent) = match fields.next()? {
+            "-" => (false, true),
+            "d" => (true, true),
+            "n" => (false, false),
+            "dn" => (true, false),
+            _ => return None,
+        };
+        let wall_ms = match fields.next()? {
+            "-" => None,
+            text => Some(number(Some(text))?),
+        };
+        Some(Self { init, discontinuity, wall_ms, independent })
+    }
+
+    fn write(&self) -> String {
+        let Self { init, discontinuity, wall_ms, independent } = self;
+        let marks = match (discontinuity, independent) {
+            (false, true) => "-",
+            (true, true) => "d",
+            (false, false) => "n",
+            (true, false) => "dn",
+        };
+        wall_ms.map_or_else(|| format!("{init} {marks} -"), |ms| format!("{init} {marks} {ms}"))
+    }
 }
 
 impl Line {
@@ -59,8 +83,8 @@ impl Line {
             "+" => {
                 fields.next();
                 let (segment, start) = (number(fields.next())?, number(fields.next())?);
-                let (init, discontinuity, wall_ms) = live_fields(&mut fields)?;
-                Self::Begun(OpenSegment { number: segment, start, init, discontinuity, wall_ms })
+                let Tail { init, discontinuity, wall_ms, independent } = Tail::read(&mut fields)?;
+                Self::Begun(OpenSegment { number: segment, start, init, discontinuity, wall_ms, independent })
             }
             "p" => {
                 fields.next();
@@ -78,7 +102,9 @@ impl Line {
                     number(fields.next())?,
                 );
                 if fields.peek().is_some() {
-                    (entry.init, entry.discontinuity, entry.wall_ms) = live_fields(&mut fields)?;
+                    let tail = Tail::read(&mut fields)?;
+                    (entry.init, entry.discontinuity) = (tail.init, tail.discontinuity);
+                    (entry.wall_ms, entry.independent) = (tail.wall_ms, tail.independent);
                 }
                 Self::Finished(entry)
             }
@@ -87,20 +113,26 @@ impl Line {
     }
 
     fn write(&self) -> String {
-        let tail = |init: u32, discontinuity: bool, wall_ms: Option<u64>| {
-            let mark = if discontinuity { 'd' } else { '-' };
-            wall_ms.map_or_else(|| format!("{init} {mark} -"), |ms| format!("{init} {mark} {ms}"))
-        };
-        match self {
-            Self::Finished(SegmentEntry { number, start, duration, bytes, init, discontinuity, wall_ms }) => {
+        match *self {
+            Self::Finished(entry) => {
+                let SegmentEntry {
+                    number,
+                    start,
+                    duration,
+                    bytes,
+                    init,
+                    discontinuity,
+                    wall_ms,
+                    independent,
+                } = entry;
                 let plain = format!("{number} {start} {duration} {bytes}");
-                if *init == 0 && !discontinuity && wall_ms.is_none() {
+                if entry == SegmentEntry::plain(number, start, duration, bytes) {
                     return plain + "\n";
                 }
-                format!("{plain} {}\n", tail(*init, *discontinuity, *wall_ms))
+                format!("{plain} {}\n", Tail { init, discontinuity, wall_ms, independent }.write())
             }
-            Self::Begun(OpenSegment { number, start, init, discontinuity, wall_ms }) => {
-                format!("+ {number} {start} {}\n", tail(*init, *discontinuity, *wall_ms))
+            Self::Begun(OpenSegment { number, start, init, discontinuity, wall_ms, independent }) => {
+                format!("+ {number} {start} {}\n", Tail { init, discontinuity, wall_ms, independent }.write())
             }
             Self::Chunk { bytes, duration } => format!("p {bytes} {duration}\n"),
             Self::Gone { first, discontinuities } => format!("- {first} {discontinuities}\n"),
@@ -354,6 +386,6 @@ fn rescue(folder: &Path, unfinished: Unfinished) -> Option<SegmentEntry> {
         tracing::warn!(path = %path.display(), %error, "cannot keep what there is of an unfinished segment");
         return None;
     }
-    let OpenSegment { number, start, init, discontinuity, wall_ms } = open;
-    Some(SegmentEntry { number, start, duration, bytes, init, discontinuity, wall_ms })
+    let OpenSegment { number, start, init, discontinuity, wall_ms, independent } = open;
+    Some(SegmentEntry { number, start, duration, bytes, init, discontinuity, wall_ms, independent })
 }

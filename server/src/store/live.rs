@@ -91,8 +91,8 @@ impl StreamStore {
     /// The init segment's index in a live rendition, which is made when there is none yet. An init segment
     /// that was used before keeps its index.
     ///
-    /// A rendition of that name keeps its description, its timescale above all: ask
-    /// [`rendition`](Self::rendition) before you make the init segment.
+    /// A rendition of that name keeps its description, its timescale above all, also one that the stream had once and
+    /// gave up: ask [`known_rendition`](Self::known_rendition) before you make the init segment.
     ///
     /// A disk that is full costs the recording, not the stream: it goes on from memory, and what could not be written is
     /// made up for when there is room.
@@ -104,9 +104,12 @@ impl StreamStore {
         info: RenditionInfo,
         init: Bytes,
     ) -> Result<(Arc<Rendition>, u32), StoreError> {
-        let Some(found) = self.rendition(&info.name) else {
+        let Some(found) = self.known_rendition(&info.name) else {
             return Ok((self.add_live_rendition(info, init), 0));
         };
+        if self.rendition(&info.name).is_none() {
+            self.revive(&info.name);
+        }
         let known = found.read().inits.iter().position(|known| *known == init);
         if let Some(index) = known {
             return Ok((found, index as u32));
@@ -228,6 +231,7 @@ impl StreamStore {
         self.settle();
         for rendition in self.renditions() {
             let through = rendition.disk.through.load(Ordering::Acquire);
+            // Parts that were listed a moment ago are cut out of their segments: see `read_part`.
             rendition.change(|state| state.hot.retain(|number, _| *number > through));
         }
         let result = self.complete();
@@ -376,6 +380,7 @@ impl StreamStore {
         let Some(live) = self.live() else { return };
         let target = live.target_ticks(rendition.info().timescale);
         let mut operations = Vec::new();
+        let breaks = self.breaks_beside(rendition, next);
         rendition.change(|state| {
             let Some(last) = state.entries.last().copied() else { return };
             let missing = next.saturating_sub(last.number).saturating_sub(1);
@@ -397,7 +402,8 @@ impl StreamStore {
                     .wall_ms
                     .map(|ms| ms + (at - last.start) * 1000 / u64::from(rendition.info().timescale.max(1)));
                 let plain = SegmentEntry::plain(number, at, duration, 0);
-                let entry = SegmentEntry { wall_ms, init: last.init, ..plain };
+                let discontinuity = breaks.contains(&number);
+                let entry = SegmentEntry { wall_ms, init: last.init, discontinuity, ..plain };
                 at += duration;
                 state.entries.push(entry);
                 operations.push(DiskOp::Gap(entry));
@@ -411,6 +417,22 @@ impl StreamStore {
             self.disk.push(&rendition.disk, operation);
         }
         self.update_edge();
+    }
+
+    /// Numbers of segments before `next` that every other rendition which has them begins with a break, also those that
+    /// the stream has no more: what a rendition missed breaks where they do.
+    fn breaks_beside(&self, rendition: &Rendition, next: u32) -> Vec<u32> {
+        let from = rendition.window().last_number();
+        let others = self.ever().into_iter().filter(|other| other.name() != rendition.name());
+        let missed = |entry: &SegmentEntry| entry.number > from && entry.number < next && !entry.is_gap();
+        let (mut broken, mut whole) = (Vec::new(), Vec::new());
+        for other in others {
+            for entry in other.read().entries.iter().filter(|entry| missed(entry)) {
+                if entry.discontinuity { &mut broken } else { &mut whole }.push(entry.number);
+            }
+        }
+        broken.retain(|number| !whole.contains(number));
+        broken
     }
 
     /// Has the disk tried again after a failure, with all that memory still holds of what it missed.

@@ -34,7 +34,7 @@ fn part(segment: u32, index: u32) -> Bytes {
 fn begin(stream: &StreamStore, rendition: &Rendition, number: u32, discontinuity: bool) {
     let start = u64::from(number - 1) * 2000;
     let wall_ms = Some(1_000_000 + start);
-    let open = OpenSegment { number, start, init: 0, discontinuity, wall_ms };
+    let open = OpenSegment { number, start, init: 0, discontinuity, wall_ms, independent: true };
     stream.begin_segment(rendition, open).unwrap();
 }
 
@@ -185,6 +185,7 @@ fn a_killed_stream_keeps_all_but_the_part_that_was_being_written() {
         init: 0,
         discontinuity: true,
         wall_ms: Some(1_004_000),
+        independent: true,
     };
     assert_eq!(last, expected);
     assert_eq!(stream.segment_bytes("source", 3).unwrap(), [part(3, 0), part(3, 1), part(3, 2)].concat());
@@ -320,6 +321,35 @@ fn with_full_disk(
     (dir, disk, store, stream, rendition)
 }
 
+#[tokio::test]
+async fn a_part_can_be_had_as_long_as_its_segment() {
+    let chunk = |number: u32, index: u32| {
+        let data = Bytes::from(format!("{number}.{index}"));
+        let sample = crate::package::Sample { duration: 500, composition_offset: 0, key: index == 0, data };
+        crate::package::media_segment(1, number * 10 + index, 0, &[sample]).unwrap()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let (stream, rendition) = open_stream(&store, 0, false);
+    for number in 1..=3 {
+        begin(&stream, &rendition, number, false);
+        (0..4).for_each(|index| stream.append_part(&rendition, chunk(number, index), 500, index == 0));
+        stream.finish_segment(&rendition).unwrap();
+    }
+    let ending = Arc::clone(&stream);
+    tokio::task::spawn_blocking(move || ending.complete_live()).await.unwrap().unwrap();
+    assert_eq!(rendition.part_bytes(2, 1), None, "it is not in memory any more");
+    let again = Store::open(dir.path()).unwrap();
+    for stream in [stream, again.get("one").unwrap()] {
+        let rendition = stream.rendition("source").unwrap();
+        let rows = [(2, 1, true), (1, 0, true), (3, 3, true), (3, 4, false), (4, 0, false), (0, 0, false)];
+        for (segment, index, there) in rows {
+            let read = stream.read_part(&rendition, segment, index).await.unwrap();
+            assert_eq!(read, there.then(|| chunk(segment, index)), "{segment}.{index}");
+        }
+    }
+}
+
 #[test]
 fn when_there_is_room_again_nothing_is_missing() {
     let (dir, disk, _store, stream, rendition) = with_full_disk(true);
@@ -335,7 +365,14 @@ fn when_there_is_room_again_nothing_is_missing() {
     written(&stream);
     stream.append_part(&rendition, part(21, 1), 500, false);
     stream.finish_segment(&rendition).unwrap();
-    let open = OpenSegment { number: 22, start: 42_000, init: index, discontinuity: false, wall_ms: None };
+    let open = OpenSegment {
+        number: 22,
+        start: 42_000,
+        init: index,
+        discontinuity: false,
+        wall_ms: None,
+        independent: false,
+    };
     stream.begin_segment(&rendition, open).unwrap();
     assert_eq!(stream.recording_failure(), None, "it is well again without a restart");
     stream.append_part(&rendition, part(22, 0), 500, true);

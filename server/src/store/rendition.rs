@@ -13,6 +13,7 @@ use super::entry::{SegmentEntry, Window};
 use super::growing::{Growing, HotSegment};
 use super::journal::{Journal, Listed, segment_path};
 use super::{StoreError, atomic};
+use crate::package::{InitFormat, init_format};
 
 /// What a rendition carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -88,6 +89,7 @@ struct Measures {
     average: Option<u64>,
     peak: Option<u64>,
     longest: u64,
+    independent: bool,
 }
 
 impl Measures {
@@ -97,13 +99,14 @@ impl Measures {
         let longest = of.iter().map(|s| s.duration).max().unwrap_or(0);
         let full = of.iter().filter(|s| s.duration * 2 >= longest);
         let peak = full.filter_map(|s| rate(s.bytes, s.duration, timescale)).max();
-        Self { average: rate(bytes, ticks, timescale), peak, longest, of }
+        let independent = of.iter().all(|s| s.independent);
+        Self { average: rate(bytes, ticks, timescale), peak, longest, independent, of }
     }
 }
 
 impl Rendition {
     /// What it is. A codec change in the middle of a live stream does not show here, only in
-    /// [`init`](Self::init).
+    /// [`info_at`](Self::info_at).
     #[must_use]
     pub fn info(&self) -> &RenditionInfo {
         &self.info
@@ -119,6 +122,36 @@ impl Rendition {
     #[must_use]
     pub fn init(&self, index: u32) -> Option<Bytes> {
         self.read().inits.get(index as usize).cloned()
+    }
+
+    /// What it is in segments that need this init segment: codec and size may change on the way.
+    #[must_use]
+    pub fn info_at(&self, init: u32) -> RenditionInfo {
+        let format = self.init(init).filter(|_| init > 0).and_then(|bytes| init_format(&bytes));
+        let info = self.info.clone();
+        let Some(InitFormat { codecs, width, height, sample_rate, channels }) = format else { return info };
+        RenditionInfo { codecs, width, height, sample_rate, channels, ..info }
+    }
+
+    /// What it is as a whole, for who must choose before the first segment: every codec of what is listed, comma-separated
+    /// and the newest first, and its size now.
+    #[must_use]
+    pub fn info_of_window(&self) -> RenditionInfo {
+        let window = self.window();
+        let mut inits: Vec<u32> = window.segments.iter().map(|segment| segment.init).collect();
+        inits.extend(window.open.map(|open| open.init));
+        inits.reverse();
+        inits.dedup();
+        let mut shown = self.info_at(inits.first().copied().unwrap_or(0));
+        let mut codecs = vec![shown.codecs.clone()];
+        for init in inits.into_iter().skip(1) {
+            let other = self.info_at(init).codecs;
+            if !codecs.contains(&other) {
+                codecs.push(other);
+            }
+        }
+        shown.codecs = codecs.join(",");
+        shown
     }
 
     /// All init segments, by [`SegmentEntry::init`].
@@ -152,7 +185,7 @@ impl Rendition {
         find(&self.read().entries, number)
     }
 
-    /// One part's bytes, while it is in memory: at least three target durations after it left the list.
+    /// One part's bytes, while it is in memory: see [`StreamStore::read_part`](super::StreamStore::read_part).
     #[must_use]
     pub fn part_bytes(&self, segment: u32, part: u32) -> Option<Bytes> {
         let hot = self.read().hot.get(&segment).cloned()?;
@@ -203,6 +236,12 @@ impl Rendition {
     #[must_use]
     pub fn longest(&self) -> u64 {
         self.measures().longest
+    }
+
+    /// Every listed segment can be decoded without the one before it.
+    #[must_use]
+    pub fn is_independent(&self) -> bool {
+        self.measures().independent
     }
 
     /// Walks the listed segments once, however often it is asked for while they stay the same.

@@ -58,6 +58,8 @@ pub(super) struct Description {
 pub(super) struct State {
     pub(super) description: Description,
     pub(super) renditions: Vec<Arc<Rendition>>,
+    /// Those that the stream has no more; what they had can still be read.
+    retired: Vec<Arc<Rendition>>,
 }
 
 /// A stream's media.
@@ -97,6 +99,38 @@ impl StreamStore {
     #[must_use]
     pub fn rendition(&self, name: &str) -> Option<Arc<Rendition>> {
         self.read().renditions.iter().find(|r| r.name() == name).cloned()
+    }
+
+    /// One that was [retired](Self::retire_rendition) since this process began, and did not come back.
+    #[must_use]
+    pub fn retired_rendition(&self, name: &str) -> Option<Arc<Rendition>> {
+        self.read().retired.iter().find(|r| r.name() == name).cloned()
+    }
+
+    /// The renditions, and those that were retired.
+    pub(super) fn ever(&self) -> Vec<Arc<Rendition>> {
+        let state = self.read();
+        state.renditions.iter().chain(&state.retired).cloned().collect()
+    }
+
+    /// A rendition of a live stream that there is, or was once: what comes back goes on as it was. Looks at the disk.
+    #[must_use]
+    pub fn known_rendition(&self, name: &str) -> Option<Arc<Rendition>> {
+        if let Some(found) = self.rendition(name).or_else(|| self.retired_rendition(name)) {
+            return Some(found);
+        }
+        match Rendition::load(self.folder.join(name)) {
+            Ok(found) => {
+                let found = Arc::new(found?);
+                let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+                state.retired.push(Arc::clone(&found));
+                Some(found)
+            }
+            Err(error) => {
+                tracing::warn!(stream = self.id, rendition = name, %error, "what an earlier run left is not used");
+                None
+            }
+        }
     }
 
     /// Watches how far the stream has got. The receiver's current value is always up to date.
@@ -237,6 +271,17 @@ impl StreamStore {
         })
     }
 
+    /// Takes one back that was retired.
+    pub(super) fn revive(&self, name: &str) {
+        {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            let State { renditions, retired, .. } = &mut *state;
+            renditions.extend(retired.extract_if(.., |rendition| rendition.name() == name));
+            sort(renditions);
+        }
+        self.update_edge();
+    }
+
     /// Adds a rendition that is not there yet to a live stream, on the disk as far as that takes it.
     pub(super) fn add_live_rendition(&self, info: RenditionInfo, init: Bytes) -> Arc<Rendition> {
         let (rendition, failed) = Rendition::create_live(&self.folder, info, init, self.fsync);
@@ -277,14 +322,15 @@ impl StreamStore {
         Ok(())
     }
 
-    /// Takes a rendition out of the stream for good, for instance when its encoder died. Its files stay
-    /// until the stream is deleted.
+    /// Takes a rendition out of the stream, for instance when its encoder died. Its files stay until the stream is
+    /// deleted, and can be read by those who know their names.
     ///
     /// # Errors
     /// The disk's.
     pub fn retire_rendition(&self, name: &str) -> Result<(), StoreError> {
         self.change(|state| {
-            state.renditions.retain(|r| r.name() != name);
+            let going = state.renditions.extract_if(.., |r| r.name() == name);
+            state.retired.extend(going);
             state.description.renditions.retain(|n| n != name);
             self.describe(&state.description)
         })
@@ -331,7 +377,7 @@ impl StreamStore {
             fsync,
             cache,
             disk: Arc::new(DiskThread::new(id, writer)),
-            state: RwLock::new(State { description, renditions }),
+            state: RwLock::new(State { description, renditions, retired: Vec::new() }),
             edge: watch::Sender::new(Edge::default()),
             clock: StreamClock::default(),
         };
@@ -348,7 +394,8 @@ impl StreamStore {
 
     /// Wakes those who wait for one rendition: nothing more will come.
     pub(super) fn wake_all(&self) {
-        for rendition in &self.read().renditions {
+        let state = self.read();
+        for rendition in state.renditions.iter().chain(&state.retired) {
             rendition.changes.send_modify(|count| *count += 1);
         }
     }
@@ -365,7 +412,8 @@ impl StreamStore {
 
     fn find(&self, rendition: &str, number: u32) -> io::Result<(Arc<Rendition>, SegmentEntry)> {
         let missing = || io::Error::new(io::ErrorKind::NotFound, format!("no {rendition} segment {number}"));
-        let found = self.rendition(rendition).ok_or_else(missing)?;
+        let found = self.rendition(rendition).or_else(|| self.retired_rendition(rendition));
+        let found = found.ok_or_else(missing)?;
         let entry = found.segment(number).filter(|entry| !entry.is_gap()).ok_or_else(missing)?;
         Ok((found, entry))
     }

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::catalog::State;
-
 /// Text that is written with everything escaped that HTML gives a meaning, in content and in quoted attributes.
 pub(super) struct Text<'a>(pub(super) &'a str);
 
@@ -44,11 +42,6 @@ pub(super) fn frame(title: &str, note: &str, body: &str, scripts: &[&str]) -> St
         icon = super::assets::url("icon.svg"),
         style = super::assets::url("app.css"),
     )
-}
-
-/// A state in words for people.
-pub(super) fn state_text(state: State) -> &'static str {
-    if state == State::Live { "on air" } else { state.name() }
 }
 
 /// Seconds as `1:02:03` or `2:03`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::html::{Text, counted, frame, length, state_text};
+use super::html::{Text, counted, frame, length};
 use crate::api::{StreamView, view};
 use crate::app::App;
 use crate::catalog::State as StreamState;
@@ -61,6 +61,8 @@ fn card(body: &mut String, view: &StreamView) {
     let _ = write!(body, "<li class=\"card\" data-id=\"{}\"><div class=\"poster\">", Text(&view.id));
     if let Some(poster) = &view.urls.poster {
         let _ = write!(body, "<img src=\"{}\" alt=\"\" loading=\"lazy\">", Text(poster));
+    } else if view.state == StreamState::Idle || (view.state == StreamState::Ended && !view.playable) {
+        body.push_str("<span class=\"nothing\" aria-hidden=\"true\">Not on air</span>");
     }
     let live = view.state == StreamState::Live;
     if live {
@@ -69,12 +71,12 @@ fn card(body: &mut String, view: &StreamView) {
     if let Some(seconds) = view.duration_s.filter(|_| !live) {
         let _ = write!(body, "<span class=\"length\">{}</span>", length(seconds));
     }
-    let (state, state_text) = (view.state.name(), state_text(view.state));
+    let (state, status) = (view.state.name(), view.status);
     let some = if view.viewers.current > 0 { " some" } else { "" };
     let _ = write!(
         body,
         "</div><div class=\"text\"><h2><a href=\"{}\">{}</a></h2><div class=\"meta\"><span class=\"state {state}\">\
-         {state_text}</span><span class=\"viewers{some}\">{}</span>",
+         {status}</span><span class=\"viewers{some}\">{}</span>",
         Text(&view.urls.page),
         Text(&view.title),
         counted(view.viewers.current, "viewer")

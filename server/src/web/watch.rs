@@ -80,7 +80,7 @@ pub(super) fn html(view: &StreamView, sid: &str) -> String {
         title = Text(&view.title),
         watching = view.viewers.current,
         state = view.state.name(),
-        state_text = super::html::state_text(view.state),
+        state_text = view.status,
         error = Text(view.error.as_deref().unwrap_or("")),
         peak = view.viewers.peak,
         total = view.viewers.total,

@@ -1,6 +1,6 @@
 //! A disk that is full: told, nothing torn, and well again when there is room.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -60,129 +60,120 @@ fn fill(server: &Process) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_live_stream_goes_on_over_a_full_disk_and_is_recorded_again_when_there_is_room() {
-    if !may_mount() {
-        // The store's own tests have a disk that fails; this one needs a file system that is small.
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data).unwrap();
-    let server = start(&data, &["--rtmp", "127.0.0.1:0", "--live-rungs", "0"]);
-    // What will make room: a source that a stream holds on to.
-    let upload = server.send("POST", "/api/upload", "", &"x".repeat(2_500_000)).json()["upload"].clone();
-    let body = serde_json::json!({"id": "room", "source": {"type": "upload", "upload": upload}}).to_string();
-    assert_eq!(server.send("POST", "/api/stream/create", "", &body).status, 201);
-    let key = camera(&server, r#", "record": true, "dvr_s": 0"#);
-    let (mut client, status) =
-        super::rtmp_client::RtmpClient::publish(rtmp_address(folder.path(), "RTMP"), &key).await;
-    assert_eq!(status, "NetStream.Publish.Start");
-    let publisher = tokio::spawn(async move {
-        client.configure().await;
-        // Four times as fast as in life, until it is aborted.
-        for second in 0.. {
-            client.play(second * 1000, 1000).await;
-            tokio::time::sleep(Duration::from_millis(250)).await;
+/// A server on a small disk with a live stream that is recorded whole, and another one whose source takes up room until it
+/// is deleted.
+struct Recording {
+    server: Process,
+    data: PathBuf,
+    key: String,
+    folder: tempfile::TempDir,
+}
+
+impl Recording {
+    /// None where no small file system can be mounted; the store's own tests have a disk that fails.
+    fn prepare() -> Option<Self> {
+        if !may_mount() {
+            return None;
         }
-    });
-    let list = || server.get("/stream/cam/hls/source/index.m3u8").text();
-    until("it is listed", || uris(&list()).len() >= 3);
-    // Uploads take the room, until recordings have to leave what is left to the catalogue.
-    until("the disk is full", || {
-        server.send("POST", "/api/upload", "", &"x".repeat(100_000));
-        !session(&server)["recording_failure"].is_null()
-    });
-    let why = session(&server)["recording_failure"].as_str().unwrap().to_owned();
-    assert!(why.contains("no space left"), "{why}");
-    let listed = uris(&list());
-    // It goes on, and all that it lists can be had.
-    until("it goes on", || uris(&list()).len() >= listed.len() + 4);
-    assert_eq!(session(&server)["state"], "live");
-    let whole = |names: &[String]| {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let server = start(&data, &["--rtmp", "127.0.0.1:0", "--live-rungs", "0"]);
+        let upload = server.send("POST", "/api/upload", "", &"x".repeat(2_500_000)).json()["upload"].clone();
+        let body = serde_json::json!({"id": "room", "source": {"type": "upload", "upload": upload}});
+        assert_eq!(server.send("POST", "/api/stream/create", "", &body.to_string()).status, 201);
+        let key = camera(&server, r#", "record": true, "dvr_s": 0"#);
+        Some(Self { server, data, key, folder })
+    }
+
+    /// Four times as fast as in life, until it is aborted.
+    async fn publish(&self) -> tokio::task::JoinHandle<()> {
+        let address = rtmp_address(self.folder.path(), "RTMP");
+        let (mut client, status) = super::rtmp_client::RtmpClient::publish(address, &self.key).await;
+        assert_eq!(status, "NetStream.Publish.Start");
+        tokio::spawn(async move {
+            client.configure().await;
+            for second in 0.. {
+                client.play(second * 1000, 1000).await;
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+        })
+    }
+
+    fn list(&self) -> String {
+        self.server.get("/stream/cam/hls/source/index.m3u8").text()
+    }
+
+    /// Segments that are listed.
+    fn listed(&self) -> Vec<String> {
+        uris(&self.list())
+    }
+
+    /// Each of these can be had, whole.
+    fn check(&self, names: &[String]) {
         for name in names {
-            let segment = server.get(&format!("/stream/cam/hls/source/{name}"));
+            let segment = self.server.get(&format!("/stream/cam/hls/source/{name}"));
             assert!(segment.status == 200 && segment.complete, "{name}: {}", segment.status);
         }
-    };
-    let now = uris(&list());
+    }
+
+    /// Makes room, waits until it is recorded again, and ends: all that was ever listed is on the disk.
+    fn recover(&self, publisher: &tokio::task::JoinHandle<()>, before: &[String]) -> Vec<String> {
+        assert_eq!(self.server.send("DELETE", "/api/stream/room", "", "").status, 204);
+        until("it is recorded again", || session(&self.server)["recording_failure"].is_null());
+        let well = self.listed().len();
+        until("it goes on", || self.listed().len() > well);
+        assert_eq!(self.server.send("POST", "/api/stream/cam/stop", "", "").status, 200);
+        publisher.abort();
+        let text = self.list();
+        assert!(text.contains("#EXT-X-ENDLIST") && !text.contains("#EXT-X-GAP"), "{text}");
+        assert!(uris(&text).starts_with(before), "from its first segment on");
+        self.check(&uris(&text));
+        let (id, data) = (self.server.child.id(), self.data.display());
+        let files = std::fs::read_dir(format!("/proc/{id}/root{data}/streams/cam/source")).unwrap().flatten();
+        let names: Vec<_> = files.map(|file| file.file_name().into_string().unwrap()).collect();
+        let stored = names.iter().filter(|name| name.ends_with(".m4s")).count();
+        assert_eq!(stored, uris(&text).len(), "all of it is on the disk: {names:?}");
+        names
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_stream_goes_on_over_a_full_disk_and_is_recorded_again_when_there_is_room() {
+    let Some(cam) = Recording::prepare() else { return };
+    let publisher = cam.publish().await;
+    until("it is listed", || cam.listed().len() >= 3);
+    // Uploads take the room, until recordings have to leave what is left to the catalogue.
+    until("the disk is full", || {
+        cam.server.send("POST", "/api/upload", "", &"x".repeat(100_000));
+        !session(&cam.server)["recording_failure"].is_null()
+    });
+    let why = session(&cam.server)["recording_failure"].as_str().unwrap().to_owned();
+    assert!(why.contains("no space left"), "{why}");
+    let listed = cam.listed();
+    // It goes on, and all that it lists can be had.
+    until("it goes on", || cam.listed().len() >= listed.len() + 4);
+    assert_eq!(session(&cam.server)["state"], "live");
+    let now = cam.listed();
     assert!(now.starts_with(&listed), "nothing that was listed is lost");
-    whole(&now);
+    cam.check(&now);
     // With room it is recorded again, what was in memory meanwhile included.
-    assert_eq!(server.send("DELETE", "/api/stream/room", "", "").status, 204);
-    until("it is tried again", || session(&server)["recording_failure"].is_null());
-    let well = uris(&list()).len();
-    until("it goes on", || uris(&list()).len() > well);
-    assert_eq!(server.send("POST", "/api/stream/cam/stop", "", "").status, 200);
-    publisher.abort();
-    let text = list();
-    assert!(text.contains("#EXT-X-ENDLIST") && !text.contains("#EXT-X-GAP"), "{text}");
-    assert!(uris(&text).starts_with(&now));
-    whole(&uris(&text));
-    let files = format!("/proc/{}/root{}/streams/cam/source", server.child.id(), data.display());
-    let stored = std::fs::read_dir(files).unwrap().flatten();
-    let stored = stored.filter(|file| file.path().extension().is_some_and(|kind| kind == "m4s")).count();
-    assert_eq!(stored, uris(&text).len(), "all of it is on the disk");
+    cam.recover(&publisher, &now);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_live_stream_that_starts_on_a_full_disk_goes_on_air_and_is_recorded_when_there_is_room() {
-    if !may_mount() {
-        // The store's own tests have a disk that fails; this one needs a file system that is small.
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data).unwrap();
-    let server = start(&data, &["--rtmp", "127.0.0.1:0", "--live-rungs", "0"]);
-    let upload = server.send("POST", "/api/upload", "", &"x".repeat(2_500_000)).json()["upload"].clone();
-    let body = serde_json::json!({"id": "room", "source": {"type": "upload", "upload": upload}}).to_string();
-    assert_eq!(server.send("POST", "/api/stream/create", "", &body).status, 201);
-    let key = camera(&server, r#", "record": true, "dvr_s": 0"#);
+    let Some(cam) = Recording::prepare() else { return };
     // Less is left than recordings leave to the catalogue.
-    while server.send("POST", "/api/upload", "", &"x".repeat(1_000_000)).status == 201 {}
-    let (mut client, status) =
-        super::rtmp_client::RtmpClient::publish(rtmp_address(folder.path(), "RTMP"), &key).await;
-    assert_eq!(status, "NetStream.Publish.Start");
-    let publisher = tokio::spawn(async move {
-        client.configure().await;
-        // Four times as fast as in life, until it is aborted.
-        for second in 0.. {
-            client.play(second * 1000, 1000).await;
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
-    });
-    let list = || server.get("/stream/cam/hls/source/index.m3u8").text();
-    let whole = |names: &[String]| {
-        for name in names {
-            let segment = server.get(&format!("/stream/cam/hls/source/{name}"));
-            assert!(segment.status == 200 && segment.complete, "{name}: {}", segment.status);
-        }
-    };
-    until("it is on air", || uris(&list()).len() >= 3);
-    let now = session(&server);
+    while cam.server.send("POST", "/api/upload", "", &"x".repeat(1_000_000)).status == 201 {}
+    let publisher = cam.publish().await;
+    until("it is on air", || cam.listed().len() >= 3);
+    let now = session(&cam.server);
     assert_eq!(now["state"], "live");
     assert!(now["recording_failure"].as_str().is_some_and(|why| why.contains("space left")), "{now}");
-    let early = uris(&list());
-    whole(&early);
-    assert_eq!(server.send("DELETE", "/api/stream/room", "", "").status, 204);
-    until("it is recorded", || session(&server)["recording_failure"].is_null());
-    let well = uris(&list()).len();
-    until("it goes on", || uris(&list()).len() > well);
-    assert_eq!(server.send("POST", "/api/stream/cam/stop", "", "").status, 200);
-    publisher.abort();
-    let text = list();
-    assert!(text.contains("#EXT-X-ENDLIST") && !text.contains("#EXT-X-GAP"), "{text}");
-    assert!(uris(&text).starts_with(&early), "from its first segment on");
-    whole(&uris(&text));
-    let files = format!("/proc/{}/root{}/streams/cam/source", server.child.id(), data.display());
-    let names: Vec<_> = std::fs::read_dir(files)
-        .unwrap()
-        .flatten()
-        .map(|file| file.file_name().into_string().unwrap())
-        .collect();
-    let stored = names.iter().filter(|name| name.ends_with(".m4s")).count();
-    assert_eq!(stored, uris(&text).len(), "all of it is on the disk: {names:?}");
+    let early = cam.listed();
+    cam.check(&early);
+    let names = cam.recover(&publisher, &early);
     assert!(["rendition.json", "init.mp4", "journal"].iter().all(|name| names.contains(&(*name).to_owned())));
 }
 

@@ -101,6 +101,63 @@ fn a_killed_encoder_is_started_again_and_the_source_has_no_gap() {
     });
 }
 
+/// A live card with a rung below it, of which both have this many segments.
+fn card_on_air(server: &Process, segments: usize) {
+    let body = r#"{"id": "cam", "mode": "live", "source": {"type": "testcard", "height": 180, "frame_rate": 20},
+        "profile": {"segment_ms": 1000, "gop_ms": 1000, "speed": "ultrafast", "rungs": [{"lines": 90, "kbps": 150}]}}"#;
+    assert_eq!(server.send("POST", "/api/stream/create", "", body).status, 201);
+    let listed = |rendition: &str| {
+        let answer = server.get(&format!("/stream/cam/hls/{rendition}/index.m3u8"));
+        if answer.status == 200 { playlist(server, rendition).segments.len() } else { 0 }
+    };
+    until("both are on air", || listed("90p") >= segments && listed("source") >= segments);
+}
+
+#[test]
+fn rungs_end_with_the_sources_last_picture_when_the_server_is_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let arguments = ["--on-stop", "endlist"];
+    let mut server = Process::start(&data, &arguments);
+    card_on_air(&server, 3);
+    server.signal(Signal::TERM);
+    let (status, took) = server.wait(Duration::from_secs(15));
+    assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}");
+    let server = Process::start(&data, &arguments);
+    let (source, rung) = (playlist(&server, "source"), playlist(&server, "90p"));
+    assert!(source.end_list && rung.end_list);
+    let last = |list: &m3u8_rs::MediaPlaylist| {
+        let segments = list.segments.iter();
+        let seconds: f64 = segments.map(|segment| f64::from(segment.duration)).sum();
+        (list.media_sequence + list.segments.len() as u64, seconds)
+    };
+    let ((source, seconds), (rung, encoded)) = (last(&source), last(&rung));
+    assert_eq!(source, rung, "the same last segment");
+    // A picture takes 0.05 s.
+    assert!((seconds - encoded).abs() < 0.06, "{seconds} s of the source, {encoded} s of its rung");
+}
+
+#[test]
+fn an_encoder_that_hangs_when_its_stream_ends_costs_its_last_pictures_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(&folder.path().join("data"), &[]);
+    card_on_air(&server, 2);
+    let stuck = encoders(server.child.id());
+    assert_eq!(stuck.len(), 1);
+    kill_process(Pid::from_raw(stuck[0]).unwrap(), Signal::STOP).unwrap();
+    let listed = playlist(&server, "source").segments.len();
+    until("the source goes on", || playlist(&server, "source").segments.len() > listed + 1);
+    assert_eq!(server.send("POST", "/api/stream/cam/stop", "", "").status, 200);
+    let (source, rung) = (playlist(&server, "source"), playlist(&server, "90p"));
+    assert!(source.end_list && rung.end_list);
+    assert!(source.segments.len() > listed + 1 && source.segments.iter().all(|segment| !gap(segment)));
+    assert!(!rung.segments.is_empty());
+    let session = server.get("/api/stream/cam").json()["live"]["session"].clone();
+    assert_eq!(session["state"], "ended");
+    assert!(session["warnings"].to_string().contains("end a little early"), "{session}");
+    until("it is ended, too", || encoders(server.child.id()).is_empty());
+}
+
 #[test]
 fn a_killed_test_card_is_on_air_again_and_costs_the_server_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,15 +9,9 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::Request;
-use bytes::BytesMut;
 use gstreamer::prelude::*;
 use serde_json::json;
 use tower::ServiceExt as _;
-use weir_server::ingest::rtmp::amf::{self, Value};
-use weir_server::ingest::rtmp::chunk;
-use weir_server::ingest::rtmp::session::{Event, Session};
-use weir_server::ingest::rtmp::tracks::Tracks;
-use weir_server::live::{LiveEvent, check_setup};
 use weir_server::package::{AudioConfig, VideoConfig, audio_init, muxed_init, video_init};
 use weir_server::router::router;
 
@@ -259,88 +253,6 @@ fn codec_configurations() {
         }
     });
     assert!(accepted > 100, "some are still good: {accepted}");
-}
-
-/// What a publisher sends behind its handshake: connect, publish, configurations and a little media.
-fn publisher_bytes() -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut message = |kind: u8, stream: u32, at: u32, payload: &[u8]| {
-        chunk::write(&mut out, 3 + kind % 32, kind, stream, at, payload, 128);
-    };
-    let object = Value::object([("app", "live".into()), ("flashVer", "test/1".into())]);
-    message(20, 0, 0, &amf::write(&["connect".into(), 1.0.into(), object]));
-    message(20, 0, 0, &amf::write(&["createStream".into(), 2.0.into(), Value::Null]));
-    message(20, 1, 0, &amf::write(&["publish".into(), 3.0.into(), Value::Null, "key".into(), "live".into()]));
-    let data = Value::object([("width", 320.0.into()), ("height", 180.0.into()), ("framerate", 25.0.into())]);
-    message(18, 1, 0, &amf::write(&["@setDataFrame".into(), "onMetaData".into(), data]));
-    message(9, 1, 0, &[&[0x17, 0, 0, 0, 0], AVCC].concat());
-    message(8, 1, 0, &[0xaf, 0, 0x11, 0x90]);
-    // Enhanced: HEVC by its four letters, and a multitrack message.
-    message(9, 1, 0, &[&[0x90][..], b"hvc1", &[1; 30]].concat());
-    message(9, 1, 20, &[&[0x96, 0x00][..], b"av01", &[0, 0x81, 0, 0x0c, 0]].concat());
-    for at in (0..400).step_by(40) {
-        let first = if at == 0 { 0x17 } else { 0x27 };
-        message(9, 1, at, &[first, 1, 0, 0, 80, 0, 0, 0, 4, 0x65, 1, 2, 3]);
-        message(8, 1, at, &[0xaf, 1, 0x21, 0x21, 0x21]);
-    }
-    out
-}
-
-/// RTMP: chunks, commands, tags and what becomes of them.
-#[test]
-fn rtmp_publishers() {
-    let shaken: Vec<u8> = [&[3][..], &[7; 1536], &[7; 1536]].concat();
-    let (mut tags, mut setups, mut refused) = (0_u32, 0_u32, 0_u32);
-    fuzz(3000, &[publisher_bytes()], |bytes| {
-        let mut input = BytesMut::from(&[&shaken, bytes].concat()[..]);
-        let (mut session, mut tracks, mut events) = (Session::default(), Tracks::default(), Vec::new());
-        session.received(input.len());
-        // An input cannot hold more events than bytes: past that it goes round in circles.
-        for _ in 0..=bytes.len() {
-            let event = match session.next(&mut input) {
-                Ok(Some(event)) => event,
-                Ok(None) => break,
-                Err(error) => {
-                    refused += 1;
-                    assert!(error.to_string().len() > 10, "{error:?}");
-                    break;
-                }
-            };
-            let done = match event {
-                Event::Publish(_) => {
-                    session.accept();
-                    Ok(())
-                }
-                Event::Video { timestamp, body } => tracks.video(timestamp, body, &mut events),
-                Event::Audio { timestamp, body } => tracks.audio(timestamp, body, &mut events),
-                Event::Metadata(value) => {
-                    tracks.metadata(&value);
-                    Ok(())
-                }
-                _ => Ok(()),
-            };
-            if done.is_err() {
-                break;
-            }
-        }
-        assert!(session.take_output().len() <= 4 * bytes.len() + 8192);
-        let mut held = 0;
-        for event in &events {
-            match event {
-                LiveEvent::Setup(setup) => {
-                    setups += 1;
-                    let _ = check_setup(setup);
-                }
-                LiveEvent::Unit(unit) => {
-                    tags += 1;
-                    held += unit.data.len();
-                }
-                LiveEvent::Discontinuity => {}
-            }
-        }
-        assert!(held <= 4 * bytes.len(), "{held} bytes of media out of {}", bytes.len());
-    });
-    assert!(tags > 1000 && setups > 100 && refused > 100, "{tags} tags, {setups} set-ups, {refused} refused");
 }
 
 /// Lists of media data of players (CTA-5004), as text.

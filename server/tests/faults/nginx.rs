@@ -284,6 +284,70 @@ fn behind_nginx_a_crowd_of_blocked_reloads_is_one_request() {
     assert_eq!(asked.get(&target), Some(&1), "{asked:?}");
 }
 
+/// Reads an answer as far as its first chunk of media, and gives what to read on from.
+fn first_chunk(nginx: &Nginx, path: &str) -> (TcpStream, Vec<u8>) {
+    let mut socket = TcpStream::connect(nginx.address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: stream.example.org\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut all = Vec::new();
+    let mut some = [0; 4096];
+    while !all.windows(4).any(|four| four == b"mdat") {
+        let count = socket.read(&mut some).unwrap();
+        assert!(count > 0, "the end came before media: {}", String::from_utf8_lossy(&all));
+        all.extend_from_slice(&some[..count]);
+    }
+    (socket, all)
+}
+
+#[test]
+fn behind_nginx_a_segment_in_progress_comes_to_everybody_while_it_grows() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = origin(folder.path());
+    let nginx = Nginx::start(folder.path(), &server.address);
+    // Long segments: there is time to see that one is not finished.
+    let slow = json!({"id": "slow", "mode": "live", "source": {"type": "testcard", "height": 96, "frame_rate": 10},
+        "profile": {"segment_ms": 8000, "gop_ms": 8000, "rungs": [{"lines": 96, "kbps": 100}]}});
+    let token = "Authorization: Bearer 0123456789abcdef\r\n";
+    let made = server.send("POST", "/api/stream/create", token, &slow.to_string());
+    assert_eq!(made.status, 201, "{}", made.text());
+    until("it has a segment", || server.get("/api/stream/slow").json()["playable"] == true);
+    let finished = || uris(&server.get("/stream/slow/hls/source/index.m3u8").text());
+    let generation = finished()[0].split('-').nth(1).unwrap().to_owned();
+    // Where a segment ends between the look and the request, another one will do.
+    let mut seen = None;
+    until("all have the beginning of one that is not finished", || {
+        let name = format!("{:05}-{generation}", finished().len() + 1);
+        let path = format!("/stream/slow/dash/source/{name}");
+        if server.send("HEAD", &path, "", "").status != 200 {
+            return false; // without a part yet
+        }
+        let begun: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..6).map(|_| scope.spawn(|| first_chunk(&nginx, &path))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let in_time = !finished().contains(&name);
+        if in_time {
+            seen = Some((path, begun));
+        }
+        in_time
+    });
+    let (path, begun) = seen.unwrap();
+    let bodies: HashSet<_> = begun
+        .into_iter()
+        .map(|(mut socket, mut all)| {
+            socket.read_to_end(&mut all).unwrap();
+            let answer = Answer::parse(&all);
+            assert!(answer.status == 200 && answer.complete);
+            answer.body
+        })
+        .collect();
+    assert_eq!(bodies.len(), 1, "all get all of it");
+    let whole = nginx.get(0, &path, "");
+    assert_eq!((whole.status, bodies.contains(&whole.body)), (200, true));
+    until("it is kept, too", || nginx.get(0, &path, "").header("x-cache") == Some("HIT"));
+}
+
 fn value(text: &str, key: &str) -> String {
     let rest = text.split(key).nth(1).unwrap_or_else(|| panic!("no {key} in {text}"));
     rest.lines().next().unwrap().to_owned()

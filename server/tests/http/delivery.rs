@@ -320,6 +320,7 @@ async fn dash_describes_the_same_segments() {
     let answer = server.get("/stream/film/dash/manifest.mpd").await;
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/dash+xml")));
     let text = answer.text();
+    super::mpd_schema::check(&text);
     assert!(text.contains("type=\"static\" mediaPresentationDuration=\"PT12.0S\""), "{text}");
     assert_eq!(text.matches("<Representation ").count(), 3);
     assert_eq!(text.matches("<S t=\"0\" d=\"100000\" r=\"2\"/>").count(), 2);
@@ -345,6 +346,7 @@ async fn the_manifest_of_a_growing_stream_is_dynamic_and_its_start_never_moves()
     assert_eq!(server.get(path).await.text(), first, "publishTime changes only with the manifest");
     add_segment(&media, 2);
     let second = server.get(path).await.text();
+    super::mpd_schema::check(&second);
     assert!(second.contains("<S t=\"0\" d=\"100000\" r=\"1\"/>"), "{second}");
     let start = |text: &str| attribute(text, "availabilityStartTime").unwrap();
     assert_eq!(start(&second), start(&first));

@@ -13,7 +13,9 @@ const MANIFEST: &str = "/stream/air/dash/manifest.mpd";
 async fn manifest(server: &Server) -> String {
     let answer = server.get(MANIFEST).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/dash+xml")));
-    answer.text()
+    let text = answer.text();
+    super::mpd_schema::check(&text);
+    text
 }
 
 fn all<'a>(document: &'a Document<'_>, name: &str) -> Vec<Node<'a, 'a>> {
@@ -227,7 +229,8 @@ async fn the_end_makes_it_static_with_the_same_addresses() {
 fn begin_at(air: &OnAir, number: u32, at_ms: u64) {
     for track in &air.tracks {
         let start = at_ms * u64::from(track.info().timescale) / 1000;
-        let open = OpenSegment { number, start, init: 0, discontinuity: false, wall_ms: None };
+        let open =
+            OpenSegment { number, start, init: 0, discontinuity: false, wall_ms: None, independent: true };
         air.store.begin_segment(track, open).unwrap();
     }
 }
@@ -276,4 +279,45 @@ async fn of_what_a_manifest_has_said_only_the_length_of_the_segment_in_progress_
     }
     // Where the length changed from one segment to the next, in both representations.
     assert_eq!(corrected, 2 * 4);
+}
+
+#[tokio::test]
+async fn a_picture_that_changes_its_codec_and_size_is_told_so_in_both_worlds() {
+    let server = Server::with(|_| {}, &[]).await;
+    let air = OnAir::start(&server, "air", (1000, 500), 8).await;
+    air.segments(1..=3);
+    // Twice as large, of another level: as when somebody changes the settings of an encoder.
+    let mut avcc = super::support::AVCC.to_vec();
+    // Profile, compatibility and level stand in the record and again in its parameter set.
+    let sps = avcc.iter().position(|byte| *byte == 0x67).unwrap();
+    (avcc[3], avcc[sps + 3]) = (0x29, 0x29);
+    let other = weir_server::package::VideoConfig::from_avcc(640, 360, &avcc).unwrap();
+    let init = weir_server::package::video_init(&other, 90_000);
+    let (_, index) = air.store.live_rendition(air.tracks[0].info().clone(), init).unwrap();
+    air.begin(4, true, index);
+    air.part();
+    let told = async || {
+        let text = manifest(&server).await;
+        let document = Document::parse(&text).unwrap();
+        all(&document, "Representation")
+            .iter()
+            .filter_map(|r| Some((r.attribute("codecs")?.to_owned(), r.attribute("width")?.to_owned())))
+            .collect::<Vec<_>>()
+    };
+    let (before, after) = (air.tracks[0].info().codecs.clone(), other.codec_string());
+    assert_ne!(before, after);
+    assert_eq!(told().await, [(before.clone(), "320".to_owned()), (after.clone(), "640".to_owned())]);
+    let master = async || server.get("/stream/air/hls/master.m3u8").await.text();
+    let text = master().await;
+    assert!(text.contains(&format!("CODECS=\"{after},{before},mp4a.40.2\",RESOLUTION=640x360")), "{text}");
+    air.part();
+    air.finish();
+    for number in 5..=14 {
+        air.begin(number, false, index);
+        air.part();
+        air.part();
+        air.finish();
+    }
+    assert_eq!(told().await, [(after.clone(), "640".to_owned())], "what has left is not spoken of");
+    assert!(master().await.contains(&format!("CODECS=\"{after},mp4a.40.2\"")));
 }

@@ -73,6 +73,11 @@ impl OnAir {
     }
 
     pub fn begin(&self, number: u32, discontinuity: bool, init: u32) {
+        self.open(number, discontinuity, init, true);
+    }
+
+    /// `key`: its pictures begin with a key frame.
+    fn open(&self, number: u32, discontinuity: bool, init: u32, key: bool) {
         for track in &self.tracks {
             let at_ms = u64::from(number - 1) * self.segment_ms;
             let init = if track.name() == "source" { init } else { 0 };
@@ -82,6 +87,7 @@ impl OnAir {
                 init,
                 discontinuity,
                 wall_ms: Some(STARTED_MS + at_ms),
+                independent: key || track.name() == "audio",
             };
             self.store.begin_segment(track, open).unwrap();
         }
@@ -96,7 +102,7 @@ impl OnAir {
             let duration = Self::ticks(track, self.part_ms);
             let start = open.start + u64::from(index) * duration;
             let kind = if track.name() == "source" { VIDEO_TRACK } else { AUDIO_TRACK };
-            let key = index == 0 || kind == AUDIO_TRACK;
+            let key = (index == 0 && open.independent) || kind == AUDIO_TRACK;
             let data = Bytes::from(vec![(open.number * 16 + index) as u8; 900]);
             let sample = Sample { duration: duration as u32, composition_offset: 0, key, data };
             let bytes = media_segment(kind, open.number * 100 + index, start, &[sample]).unwrap();
@@ -438,6 +444,104 @@ async fn all_that_a_playlist_names_is_there_and_parts_are_slices_of_their_segmen
 }
 
 #[tokio::test]
+async fn what_a_playlist_named_before_the_end_is_there_after_it() {
+    let server = Server::with(|_| {}, &[]).await;
+    let air = OnAir::start(&server, "air", (1000, 500), 8).await;
+    let named = |playlist: &broadcast_hls::MediaPlaylist| -> Vec<String> {
+        let map = playlist.segments[0].map.clone().unwrap().uri;
+        let open = playlist.open_segment.iter().flat_map(|open| &open.parts);
+        let parts = playlist.segments.iter().flat_map(|s| &s.parts).chain(open).map(|part| part.uri.clone());
+        parts.chain(playlist.segments.iter().map(|s| s.uri.clone())).chain([map]).collect()
+    };
+    air.segments(1..=12);
+    let long_ago = named(&parse(&server.get(LIST).await));
+    air.segments(13..=15);
+    air.begin(16, false, 0);
+    air.part();
+    let mut known = Vec::new();
+    for rendition in ["source", "audio"] {
+        let base = format!("/stream/air/hls/{rendition}");
+        let playlist = parse(&server.get(&format!("{base}/index.m3u8")).await);
+        let names = named(&playlist);
+        assert_eq!(
+            names.iter().filter(|name| name.contains('.') && name.matches('.').count() == 2).count(),
+            7
+        );
+        for name in names.into_iter().chain(if rendition == "source" { long_ago.clone() } else { vec![] }) {
+            let path = format!("{base}/{name}");
+            let answer = server.get(&path).await;
+            assert_eq!(answer.status, 200, "{path}");
+            known.push((path, answer.body));
+        }
+    }
+    let hint = format!("/stream/air/hls/source/00016.1-{}.m4s", generation(&server, "air"));
+    air.end().await;
+    for (path, body) in &known {
+        let answer = server.get(path).await;
+        assert_eq!((answer.status, &answer.body), (200, body), "{path}");
+        assert_eq!(answer.header("cache-control"), Some("public, max-age=31536000, immutable"), "{path}");
+    }
+    assert_eq!(server.get(&hint).await.problem(404), "not-found", "a hint that nothing came of");
+    let part = known.iter().find(|(path, _)| path.contains("00015.1-")).unwrap();
+    let range = server.get_with(&part.0, &[("Range", "bytes=4-7")]).await;
+    assert_eq!((range.status, &range.body[..]), (206, &part.1[4..8]));
+    // Nor does a rendition take what it had along when the stream has it no more.
+    air.store.retire_rendition("audio").unwrap();
+    let gone = server.get("/stream/air/hls/audio/index.m3u8").await;
+    assert_eq!(gone.problem(404), "not-found");
+    for (path, body) in &known {
+        assert_eq!(&server.get(path).await.body, body, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn segments_that_begin_without_a_key_frame_are_not_said_to_have_one() {
+    const TAG: &str = "#EXT-X-INDEPENDENT-SEGMENTS";
+    let server = Server::with(|_| {}, &[]).await;
+    let air = OnAir::start(&server, "air", (1000, 500), 8).await;
+    let text = async |path: &str| server.get(&format!("/stream/air/{path}")).await.text();
+    let sets = async || {
+        let text = text("dash/manifest.mpd").await;
+        super::mpd_schema::check(&text);
+        let lines: Vec<_> = text.lines().filter(|line| line.contains("<AdaptationSet")).collect();
+        lines.iter().map(|line| line.contains("startWithSAP=\"1\"")).collect::<Vec<_>>()
+    };
+    air.segments(1..=3);
+    assert!(text("hls/source/index.m3u8").await.contains(TAG));
+    assert_eq!(sets().await, [true, true]);
+    // In progress it is known already.
+    air.open(4, false, 0, false);
+    air.part();
+    let list = text("hls/source/index.m3u8").await;
+    assert!(!list.contains(TAG), "{list}");
+    assert!(
+        list.contains("00003.0-")
+            && !list.contains(&format!("00004.0-{}.m4s\",INDEP", generation(&server, "air")))
+    );
+    assert!(text("hls/audio/index.m3u8").await.contains(TAG), "sound has nothing to wait for");
+    assert_eq!(sets().await, [false, true]);
+    air.part();
+    air.finish();
+    air.segments(5..=5);
+    assert!(!text("hls/source/index.m3u8").await.contains(TAG));
+    assert!(!text("hls/source/index.m3u8?_HLS_skip=YES").await.contains(TAG));
+    assert!(!text("hls/master.m3u8").await.contains(TAG), "nobody knows what is to come");
+    let frames = parse(&server.get("/stream/air/hls/source/iframes.m3u8").await);
+    let gaps: Vec<_> = frames.segments.iter().map(|s| s.gap).collect();
+    assert_eq!(gaps, [false, false, false, true, false]);
+    // What leaves the list counts no more; what it ends with does.
+    air.segments(6..=14);
+    assert!(text("hls/source/index.m3u8").await.contains(TAG));
+    assert_eq!(sets().await, [true, true]);
+    air.open(15, false, 0, false);
+    air.part();
+    air.end().await;
+    assert!(!text("hls/source/index.m3u8").await.contains(TAG));
+    assert!(!text("hls/master.m3u8").await.contains(TAG));
+    assert_eq!(sets().await, [false, true]);
+}
+
+#[tokio::test]
 async fn a_segment_in_progress_comes_chunk_by_chunk_and_a_finished_one_with_its_length() {
     let server = Server::with(|_| {}, &[]).await;
     let air = OnAir::start(&server, "air", (1000, 500), 0).await;
@@ -585,6 +689,7 @@ async fn subtitles_are_listed_in_both_worlds_and_served() {
     assert_eq!((vtt.status, vtt.header("content-type")), (200, Some("text/vtt; charset=utf-8")));
     assert!(vtt.text().contains("Guten Tag"));
     let manifest = server.get("/stream/film/dash/manifest.mpd").await.text();
+    super::mpd_schema::check(&manifest);
     let base = format!("<BaseURL>text-de/{}</BaseURL>", parsed.segments[0].uri);
     assert!(manifest.contains("contentType=\"text\"") && manifest.contains(&base), "{manifest}");
     assert_eq!(

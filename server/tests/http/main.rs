@@ -15,6 +15,7 @@ mod delivery_dash;
 mod delivery_live;
 mod describe;
 mod live_api;
+mod mpd_schema;
 mod packaging;
 mod pages;
 mod private;

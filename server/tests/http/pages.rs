@@ -191,3 +191,48 @@ async fn a_live_stream_has_its_badge_and_its_player_starts_at_the_edge() {
         "dash.js only on choice"
     );
 }
+
+#[tokio::test]
+async fn a_live_stream_that_is_not_on_air_says_so_and_what_it_waits_for() {
+    use weir_server::catalog::{Live, Source, Stream};
+    use weir_server::ladder::Profile;
+
+    let server = Server::with(|_| {}, &[]).await;
+    let rows = [
+        ("camera", Source::Publisher, State::Idle, true, "not on air: waiting for a publisher"),
+        (
+            "relay",
+            Source::Url { url: "https://example.org/a.m3u8".to_owned() },
+            State::Idle,
+            true,
+            "not on air: waiting for its source",
+        ),
+        ("door", Source::Publisher, State::Idle, false, "not on air: stopped"),
+        ("gone", Source::Publisher, State::Ended, false, "ended: stopped"),
+        ("show", Source::Publisher, State::Live, true, "on air"),
+    ];
+    for (id, source, state, enabled, _) in &rows {
+        let live = Live { enabled: *enabled, ..Live::default() };
+        let mut stream = Stream::new(*id, *id, source.clone(), Profile::default()).with_live(live);
+        stream.state = *state;
+        server.app.catalog.create(stream, None).await.unwrap();
+    }
+    let list = server.get_with("/", &[HTML]).await.text();
+    for (id, _, state, _, status) in &rows {
+        // For programs the state stays the one word that it was.
+        let stream = server.get(&format!("/api/stream/{id}")).await.json();
+        assert_eq!(
+            (stream["status"].as_str(), stream["state"].as_str()),
+            (Some(*status), Some(state.name()))
+        );
+        let page = server.get_with(&format!("/stream/{id}"), &[HTML]).await.text();
+        let card = list
+            .split("<li class=\"card\"")
+            .find(|card| card.contains(&format!("data-id=\"{id}\"")))
+            .unwrap();
+        for text in [card, &page] {
+            assert!(text.contains(&format!(">{status}</span>")), "{id}: {text}");
+        }
+        assert_eq!(card.contains("Not on air</span>"), *id != "show", "{card}");
+    }
+}

@@ -166,3 +166,24 @@ fn wrong_settings_are_told_before_anything_starts() {
         assert!(!fine && text.contains(why), "{line}: {text}");
     }
 }
+
+#[test]
+fn what_the_units_check_sees_is_what_its_server_sees() {
+    const UNIT: &str = include_str!("../../packaging/weir-server.service");
+    let line = |name: &str| UNIT.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    let server = line("ExecStart=/usr/local/bin/weir-server ");
+    assert_eq!(line("ExecStartPre=/usr/local/bin/weir-server check-config "), server, "the same settings");
+    // As the unit's user, with the folder that the unit gives it.
+    let folder = tempfile::tempdir().unwrap();
+    let settings = include_str!("../../packaging/weir.toml");
+    assert!(settings.contains("\ndata = \"/var/lib/weir\"\n") && UNIT.contains("\nStateDirectory=weir\n"));
+    let file = folder.path().join("weir.toml");
+    std::fs::write(&file, settings.replace("/var/lib/weir", folder.path().to_str().unwrap())).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_weir-server"))
+        .args(["check-config", "--config"])
+        .arg(&file)
+        .current_dir("/")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

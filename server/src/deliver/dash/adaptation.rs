@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use crate::deliver::names::init_name;
 use crate::deliver::text::{date_time, decimal};
-use crate::store::SegmentEntry;
-use crate::store::TrackKind;
+use crate::store::{RenditionInfo, SegmentEntry, TrackKind};
 
 use super::manifest::{ManifestInput, Representation, utc_timing};
 use super::periods::{Anchor, Run, runs, ticks};
@@ -26,6 +25,8 @@ const FAMILIES: [(TrackKind, &str); 8] = [
 const MAIN_SOUND: &str = "audio";
 /// Id of the first set of sound beside the main one.
 const BESIDE_ID: usize = 20;
+/// Every segment begins with a key frame, and nothing after it needs what was before.
+const STARTS_WITH_KEY: &str = " startWithSAP=\"1\"";
 /// Id of the first set of subtitles.
 const TEXT_ID: usize = 100;
 
@@ -44,15 +45,13 @@ pub(super) fn sets(text: &mut String, input: &ManifestInput<'_>, ordinal: u64, a
         let members: Vec<_> = input
             .representations
             .iter()
-            .filter(|r| match name {
-                Some(name) => r.info.name == name,
-                None => family(r) == id && !beside(r),
-            })
+            .filter(|r| name.map_or_else(|| !beside(r), |name| r.info.name == name))
             .filter_map(|r| {
                 let run =
                     runs(&r.window, input.low_latency()).into_iter().find(|run| run.ordinal == ordinal)?;
                 Some((r, run))
             })
+            .filter(|(r, run)| name.is_some() || family(r.info_at(run.init())) == id)
             .collect();
         if members.is_empty() {
             continue;
@@ -63,13 +62,16 @@ pub(super) fn sets(text: &mut String, input: &ManifestInput<'_>, ordinal: u64, a
         };
         let language = members.first().and_then(|(r, _)| r.info.language());
         let language = language.map_or_else(String::new, |tag| format!(" lang=\"{tag}\""));
+        // Said of the set where it is so of all of it, else of those of which it is.
+        let of_set = members.iter().all(|(_, run)| run.is_independent());
         let _ = writeln!(
             text,
-            "    <AdaptationSet id=\"{id}\" contentType=\"{name}\" mimeType=\"{mime}\"{language} segmentAlignment=\"true\" \
-             startWithSAP=\"1\">"
+            "    <AdaptationSet id=\"{id}\" contentType=\"{name}\" mimeType=\"{mime}\"{language} segmentAlignment=\"true\"{}>",
+            if of_set { STARTS_WITH_KEY } else { "" }
         );
         for (member, run) in &members {
-            representation(text, input, member, run, anchor);
+            let alone = if !of_set && run.is_independent() { STARTS_WITH_KEY } else { "" };
+            representation(text, input, member, run, anchor, alone);
         }
         text.push_str("    </AdaptationSet>\n");
     }
@@ -90,8 +92,7 @@ pub(super) fn sets(text: &mut String, input: &ManifestInput<'_>, ordinal: u64, a
     }
 }
 
-fn family(representation: &Representation<'_>) -> usize {
-    let info = representation.info;
+fn family(info: &RenditionInfo) -> usize {
     FAMILIES
         .iter()
         .position(|(kind, codec)| *kind == info.kind && info.codecs.starts_with(codec))
@@ -101,13 +102,16 @@ fn family(representation: &Representation<'_>) -> usize {
 fn representation(
     text: &mut String,
     input: &ManifestInput<'_>,
-    Representation { info, rates, .. }: &Representation<'_>,
+    member: &Representation<'_>,
     run: &Run<'_>,
     anchor: Anchor,
+    starts: &str,
 ) {
+    // Of a Period, as it is there.
+    let (info, rates) = (member.info_at(run.init()), &member.rates);
     let _ = write!(
         text,
-        "      <Representation id=\"{}\" codecs=\"{}\" bandwidth=\"{}\"",
+        "      <Representation id=\"{}\" codecs=\"{}\" bandwidth=\"{}\"{starts}",
         info.name, info.codecs, rates.peak
     );
     match info.kind {

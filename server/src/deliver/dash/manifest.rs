@@ -19,10 +19,19 @@ use super::periods::{Anchor, milliseconds};
 pub struct Representation<'a> {
     /// What it is.
     pub info: &'a RenditionInfo,
+    /// What it is in segments that need another init segment than the first: by its index, from 1 on.
+    pub others: Vec<RenditionInfo>,
     /// What is there.
     pub window: Arc<Window>,
     /// Its rates.
     pub rates: Rates,
+}
+
+impl Representation<'_> {
+    /// What it is in segments that need this init segment.
+    pub fn info_at(&self, init: u32) -> &RenditionInfo {
+        init.checked_sub(1).and_then(|at| self.others.get(at as usize)).unwrap_or(self.info)
+    }
 }
 
 /// What a manifest that will change needs besides.

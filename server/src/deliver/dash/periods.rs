@@ -36,6 +36,11 @@ impl Run<'_> {
         self.segments.first().map(|s| s.start).or(self.open.map(|o| o.start)).unwrap_or(0)
     }
 
+    /// Every segment of it can be decoded without the one before.
+    pub fn is_independent(&self) -> bool {
+        self.segments.iter().all(|s| s.independent) && self.open.is_none_or(|open| open.independent)
+    }
+
     /// Wall-clock time of that start.
     pub fn wall_ms(&self) -> Option<u64> {
         self.segments.first().map(|s| s.wall_ms).or(self.open.map(|o| o.wall_ms)).flatten()
@@ -165,6 +170,7 @@ mod tests {
             init: 0,
             discontinuity,
             wall_ms: Some(u64::from(number) * 2000),
+            independent: true,
         }
     }
 
@@ -231,7 +237,14 @@ mod tests {
     #[test]
     fn a_segment_in_progress_counts_once_it_has_a_part() {
         use crate::store::PartEntry;
-        let open = OpenSegment { number: 4, start: 540_000, init: 1, discontinuity: true, wall_ms: None };
+        let open = OpenSegment {
+            number: 4,
+            start: 540_000,
+            init: 1,
+            discontinuity: true,
+            wall_ms: None,
+            independent: true,
+        };
         let mut window = Window { open: Some(open), ..window(1..=3, &[], 0) };
         assert_eq!(runs(&window, true).len(), 1);
         let part = PartEntry {

@@ -31,9 +31,13 @@ pub struct Subtitles {
     pub file: String,
 }
 
-/// The playlist: a variant per video rendition, all with the audio and subtitle groups that there are.
-pub fn playlist(variants: &[Variant<'_>], subtitles: &[Subtitles]) -> String {
-    let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+/// The playlist: a variant per video rendition, all with the audio and subtitle groups that there are. `independent` says
+/// that every segment there is and will be can be decoded without the one before it.
+pub fn playlist(variants: &[Variant<'_>], subtitles: &[Subtitles], independent: bool) -> String {
+    let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:7\n");
+    if independent {
+        text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    }
     let of_kind = |kind| variants.iter().filter(move |v| v.info.kind == kind);
     let audio: Vec<_> = of_kind(TrackKind::Audio).collect();
     let video: Vec<_> = of_kind(TrackKind::Video).collect();
@@ -179,6 +183,7 @@ mod tests {
                 variant(&sound, 130_000, 128_500),
             ],
             &[],
+            true,
         );
         assert_eq!(
             text,
@@ -204,7 +209,7 @@ mod tests {
             Variant { key_frame_peak: Some(99_000), ..variant(&low, 900_000, 700_000) },
             variant(&sound, 130_000, 128_000),
         ];
-        let text = playlist(&variants, &subtitles);
+        let text = playlist(&variants, &subtitles, true);
         let parsed = m3u8_rs::parse_master_playlist_res(text.as_bytes()).unwrap();
         let groups: Vec<_> = parsed.variants.iter().map(|v| (v.is_i_frame, v.subtitles.as_deref())).collect();
         assert_eq!(groups, [(false, Some("text")), (true, None)]);
@@ -217,15 +222,16 @@ mod tests {
     #[test]
     fn a_stream_without_sound_has_no_audio_group() {
         let low = video("360p", 360, 750_000);
-        let text = playlist(&[variant(&low, 1, 1)], &[]);
+        let text = playlist(&[variant(&low, 1, 1)], &[], true);
         assert!(!text.contains("AUDIO") && text.contains("CODECS=\"avc1.64001f\""), "{text}");
     }
 
     #[test]
     fn a_stream_of_sound_alone_is_a_variant() {
         let sound = audio();
-        let text = playlist(&[variant(&sound, 1, 1)], &[]);
+        let text = playlist(&[variant(&sound, 1, 1)], &[], false);
         assert!(text.contains("CODECS=\"mp4a.40.2\"\naudio/index.m3u8"), "{text}");
         assert!(!text.contains("FRAME-RATE") && !text.contains("RESOLUTION"));
+        assert!(!text.contains("INDEPENDENT"), "what is not known is not said");
     }
 }

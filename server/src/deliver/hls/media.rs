@@ -171,7 +171,10 @@ fn head(text: &mut String, input: &MediaInput<'_>, skipped: usize) {
         Growth::Ended => text.push_str("#EXT-X-PLAYLIST-TYPE:VOD\n"),
         Growth::Sliding => {}
     }
-    text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    // Where key frames are too far apart for the target duration, segments begin without one.
+    if input.window.is_independent() {
+        text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    }
 }
 
 /// What is known of a segment before it is finished.

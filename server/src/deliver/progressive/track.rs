@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::store::{PartEntry, Rendition, SegmentEntry, StreamStore, TrackKind};
+use crate::store::{PartEntry, Rendition, SegmentEntry, StreamStore, TrackKind, chunks};
 
 /// What comes next of a track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,11 +124,11 @@ impl Track {
             Step::Segment(segment) => {
                 let bytes = store.read_segment(self.rendition.name(), segment.number).await?;
                 (self.segment, self.part, self.ticks) = (segment.number + 1, 0, segment.end());
-                Ok(fragments(&bytes))
+                Ok(chunks(&bytes))
             }
             Step::Rest(segment) => {
                 let bytes = store.read_segment(self.rendition.name(), segment.number).await?;
-                let rest = fragments(&bytes).into_iter().skip(self.part as usize).collect();
+                let rest = chunks(&bytes).into_iter().skip(self.part as usize).collect();
                 (self.segment, self.part, self.ticks) = (segment.number + 1, 0, segment.end());
                 Ok(rest)
             }
@@ -149,51 +149,11 @@ pub(super) fn newest_start(renditions: &[Arc<Rendition>]) -> u128 {
     let Some(rendition) = leading else { return 0 };
     let window = rendition.window();
     let part = window.parts.iter().rfind(|part| part.independent).map(|part| part.start);
-    let segment = window.segments.last().map(|segment| segment.start);
-    nanoseconds(part.or(segment).unwrap_or(0), rendition.info().timescale)
+    let segment = window.segments.iter().rfind(|segment| segment.independent).map(|segment| segment.start);
+    let oldest = || window.segments.first().map(|segment| segment.start);
+    nanoseconds(part.or(segment).or_else(oldest).unwrap_or(0), rendition.info().timescale)
 }
 
 fn nanoseconds(ticks: u64, timescale: u32) -> u128 {
     u128::from(ticks) * 1_000_000_000 / u128::from(timescale.max(1))
-}
-
-/// A segment's fragments: each `moof` with its `mdat` and what stands before it. Shares the segment's bytes.
-fn fragments(segment: &Bytes) -> Vec<Bytes> {
-    let mut found = Vec::new();
-    let (mut begin, mut at) = (0, 0);
-    while let Some(head) = segment.get(at..at + 8) {
-        let size = head.first_chunk().map_or(0, |four| u32::from_be_bytes(*four) as usize);
-        let end = at.saturating_add(size);
-        if size < 8 || end > segment.len() {
-            break;
-        }
-        if head.ends_with(b"mdat") {
-            found.push(segment.slice(begin..end));
-            begin = end;
-        }
-        at = end;
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::package::{Sample, VIDEO_TRACK, media_segment};
-
-    fn chunk(number: u8) -> Bytes {
-        let sample =
-            Sample { duration: 1, composition_offset: 0, key: true, data: Bytes::from(vec![number; 9]) };
-        media_segment(VIDEO_TRACK, 1, 0, &[sample]).unwrap()
-    }
-
-    #[test]
-    fn a_segment_of_several_chunks_falls_apart_into_them() {
-        let chunks = [chunk(1), chunk(2), chunk(3)];
-        let segment = Bytes::from(chunks.concat());
-        assert_eq!(fragments(&segment), chunks);
-        assert_eq!(fragments(&chunks[0]), [chunks[0].clone()]);
-        assert!(fragments(&Bytes::from_static(b"\0\0\0\x04mdatxxxx")).is_empty());
-        assert_eq!(fragments(&segment.slice(..segment.len() - 1)).len(), 2, "a torn one is left out");
-    }
 }

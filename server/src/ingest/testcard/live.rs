@@ -144,7 +144,7 @@ impl LiveCard {
             let length = timeline.frame_ns(n + 1) - timeline.frame_ns(n);
             owed |= (seen..=n).any(|n| timeline.is_key(n - first));
             seen = n + 1;
-            match video.offer(gst::Buffer::from_mut_slice(picture), at, length, owed) {
+            match video.offer(gst::Buffer::from_mut_slice(picture), at, length, owed, false) {
                 Offer::Taken => owed = false,
                 Offer::Full => {}
                 Offer::Dead => break Ok(()),

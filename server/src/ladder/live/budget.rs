@@ -26,7 +26,7 @@ fn encode_cost(kind: VideoEncoderKind, speed: Speed) -> f64 {
 /// Cores that all live encoders together may take.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    free: Mutex<f64>,
+    pub(super) free: Mutex<f64>,
 }
 
 /// A stream's part of the budget, given back when dropped.

@@ -14,7 +14,7 @@ use crate::ladder::wire::FrameReader;
 use crate::ladder::{LadderError, VideoEncoderKind, lower_priority};
 use crate::live::LiveLadder as _;
 
-/// How long encoders get to end when the server has let go.
+/// How long encoders get to give what they hold and to end, when no picture follows.
 const END: Duration = Duration::from_secs(5);
 
 /// Why the process could not do its work.
@@ -54,9 +54,11 @@ pub fn encode_for_parent() -> Result<(), EncoderError> {
     });
     let (mut handle, ended) = start(*order, outlet, Voice::new(&Arc::new(log), "source"))?;
     let result = feed(&mut reader, &mut handle);
-    drop(handle);
+    // What the encoders hold is still given; the server does not listen where it is not wanted.
+    handle.finish();
     // An encoder that does not end must not keep the process.
     let _ = ended.recv_timeout(END);
+    drop(handle);
     result
 }
 
@@ -104,7 +106,7 @@ fn start(order: Order, outlet: Outlet, voice: Voice) -> std::io::Result<(Handle,
         // Nobody waits for it who has gone already.
         let _ = end.send(());
     };
-    let (handle, _) = Handle::start(&plan, Vec::new(), work)?;
+    let (handle, _) = Handle::start(&plan, Vec::new(), None, work)?;
     Ok((handle, ended))
 }
 

@@ -99,6 +99,19 @@ impl LiveDecoder {
         self.output.try_pull_sample(gst::ClockTime::ZERO)
     }
 
+    /// Says that no unit follows.
+    pub(super) fn finish(&self) {
+        let _ = self.source.end_of_stream();
+    }
+
+    /// The next picture after [`finish`](Self::finish), waited for a fifth of a second; the second is whether there may be
+    /// more.
+    pub(super) fn last_picture(&self) -> (Option<gst::Sample>, bool) {
+        let picture = self.output.try_pull_sample(gst::ClockTime::from_mseconds(200));
+        let more = picture.is_some() || (!self.output.is_eos() && self.error().is_none());
+        (picture, more)
+    }
+
     /// Why it has failed.
     pub(super) fn error(&self) -> Option<String> {
         self.guarded.watcher.error()

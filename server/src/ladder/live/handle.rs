@@ -1,10 +1,12 @@
 //! The session's end of a ladder, and the queue behind it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use super::budget::Permit;
 use super::words::Order;
 use crate::live::{LiveLadder, RungPlan, SourceUnit};
 
@@ -25,10 +27,16 @@ pub(super) enum Message {
 pub(super) struct Shared {
     /// Nobody wants anything of it any more.
     pub(super) stop: AtomicBool,
+    /// No picture follows; what is inside is still wanted.
+    finish: AtomicBool,
+    /// The machine's time that it may take, until it is done or winds up.
+    permit: Mutex<Option<Permit>>,
     /// Coded bytes in the queue.
     bytes: AtomicUsize,
     /// Units that the queue had no room for.
     refused: AtomicUsize,
+    /// When the newest unit that came is shown.
+    newest_ns: AtomicU64,
 }
 
 impl Shared {
@@ -36,10 +44,46 @@ impl Shared {
         self.stop.load(Ordering::Acquire)
     }
 
+    /// No picture follows those that are in the queue.
+    pub(super) fn finishes(&self) -> bool {
+        self.finish.load(Ordering::Acquire)
+    }
+
+    /// Holds a part of the budget for as long as it encodes in real time.
+    pub(super) fn hold(&self, permit: Permit) {
+        *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+    }
+
+    /// Gives it back: for the next take's ladder, among others.
+    pub(super) fn release(&self) {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// The next message, after [`TICK`](super::worker::TICK) at most; `None` when none follows.
+    pub(super) fn next(
+        &self,
+        receiver: &Receiver<Message>,
+        patience: Duration,
+    ) -> Option<Result<Message, RecvTimeoutError>> {
+        // The flag first: what was pushed before it was set is in the queue.
+        if !self.finishes() {
+            return Some(receiver.recv_timeout(patience));
+        }
+        match receiver.try_recv() {
+            Ok(message) => Some(Ok(message)),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+        }
+    }
+
     /// A unit has left the queue; tells how many were refused since the one before.
     pub(super) fn taken(&self, unit: &SourceUnit) -> u32 {
         self.bytes.fetch_sub(unit.data.len(), Ordering::Relaxed);
         self.refused.swap(0, Ordering::Relaxed) as u32
+    }
+
+    /// How far a picture is behind the newest unit that came, in nanoseconds.
+    pub(super) fn behind(&self, pts_ns: u64) -> u64 {
+        self.newest_ns.load(Ordering::Relaxed).saturating_sub(pts_ns)
     }
 
     /// Units that were lost on their way here.
@@ -66,10 +110,14 @@ impl Handle {
     pub(super) fn start(
         order: &Order,
         left_out: Vec<String>,
+        permit: Option<Permit>,
         work: impl FnOnce(Arc<Shared>, SyncSender<Message>, Receiver<Message>) + Send + 'static,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (sender, receiver) = sync_channel(QUEUE);
         let shared = Arc::new(Shared::default());
+        if let Some(permit) = permit {
+            shared.hold(permit);
+        }
         let plan = |rung: &crate::ladder::Rung| RungPlan {
             name: rung.name.clone(),
             width: rung.width,
@@ -101,6 +149,7 @@ impl LiveLadder for Handle {
         if (self.skipping || self.only_keys) && !unit.key {
             return;
         }
+        self.shared.newest_ns.store(unit.pts_ns, Ordering::Relaxed);
         let size = unit.data.len();
         let room = self.shared.bytes.load(Ordering::Relaxed) + size <= QUEUE_BYTES;
         if room {
@@ -115,11 +164,19 @@ impl LiveLadder for Handle {
         self.skipping = true;
         self.shared.refused.fetch_add(1, Ordering::Relaxed);
     }
+
+    fn finish(&mut self) {
+        self.shared.finish.store(true, Ordering::Release);
+        self.shared.release();
+        // A full queue is being read, and the flag is seen at its end.
+        let _ = self.sender.try_send(Message::Wake);
+    }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
+        self.shared.release();
         // When the queue is full the thread is busy, and sees the flag after what it is doing. It is not
         // waited for: it may wait for the session that drops us.
         let _ = self.sender.try_send(Message::Wake);

@@ -151,6 +151,7 @@ impl EncodedLadders {
         let plan = Order { stills: None, ..order.clone() };
         let (program, patience) = (self.options.program.clone(), self.patience);
         let work = move |shared: Arc<handle::Shared>, sender, receiver| {
+            let held = Arc::clone(&shared);
             match program {
                 Some(program) => {
                     Supervisor { program, patience, order, desk, shared, sender }.run(&receiver);
@@ -161,9 +162,10 @@ impl EncodedLadders {
                     Worker::new(order, outlet, voice, shared, sender).run(&receiver);
                 }
             }
-            drop(permit);
+            held.release();
         };
-        Handle::start(&plan, left_out, work).map(|(handle, _)| handle)
+        let (handle, _) = Handle::start(&plan, left_out, Some(permit), work)?;
+        Ok(handle)
     }
 }
 

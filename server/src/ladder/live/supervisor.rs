@@ -100,6 +100,14 @@ impl Supervisor {
             if self.shared.stopped() {
                 return;
             }
+            if self.shared.finishes() {
+                // There is nothing for another one to do.
+                self.desk
+                    .voice
+                    .named("encoder")
+                    .error(format!("{why} before it had given its last pictures"));
+                return;
+            }
             deaths = if began.elapsed() > self.patience.good { 1 } else { deaths + 1 };
             let voice = self.desk.voice.named("encoder");
             if deaths > self.patience.deaths {
@@ -134,7 +142,7 @@ impl Supervisor {
                 Ok(Message::Wake) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
-            if self.shared.stopped() {
+            if self.shared.stopped() || self.shared.finishes() {
                 return false;
             }
         }
@@ -225,14 +233,15 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Sends the order and then pictures, until it has gone, is stuck, or is not wanted any more.
+    /// Sends the order and then pictures, until none follows, or it has gone, is stuck, or is not wanted any more.
     fn feed(&self, socket: &mut UnixStream, receiver: &Receiver<Message>, heard: &Heard) -> io::Result<()> {
         let mut bytes = Vec::new();
         let stills = self.order.stills.as_ref().and_then(|stills| self.desk.stills(stills.size));
         Task::Start(Box::new(Order { stills, ..self.order.clone() })).write(&mut bytes);
         self.send(socket, &bytes, heard)?;
         while !self.is_over(heard) {
-            match receiver.recv_timeout(TICK) {
+            let Some(message) = self.shared.next(receiver, TICK) else { break };
+            match message {
                 Ok(Message::Unit(unit)) => {
                     let lost = self.shared.taken(&unit);
                     bytes.clear();

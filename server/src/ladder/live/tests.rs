@@ -138,6 +138,36 @@ fn every_rung_has_its_key_frames_where_the_sources_segments_begin() {
 }
 
 #[test]
+fn a_ladder_that_is_told_that_nothing_follows_gives_every_picture_that_it_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let (setup, units) = source(60);
+    let ladders = ladders(dir.path(), 9);
+    let (output, mut events) = mpsc::channel(1);
+    let mut ladder = ladders.start("s", &setup, &profile(), output).unwrap();
+    // All of them wait before the first is encoded: nothing is taken out until then.
+    for unit in &units {
+        ladder.push(unit.clone());
+    }
+    ladder.finish();
+    let free = *ladders.budget.free.lock().unwrap();
+    assert!((free - 4.0).abs() < 1e-9, "the next take may have the machine: {free}");
+    let mut got: Vec<Vec<u64>> = vec![Vec::new(); 2];
+    while let Some(event) = events.blocking_recv() {
+        match event {
+            RungEvent::Unit { rung, pts_ns, .. } => got[usize::from(rung == "90p")].push(pts_ns),
+            RungEvent::Setup { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let mut times: Vec<u64> = units.iter().map(|unit| unit.pts_ns).collect();
+    times.sort_unstable();
+    for rung in &got {
+        assert_eq!(rung.last(), times.last(), "the last picture");
+        assert_eq!(rung[rung.len() - 10..], times[times.len() - 10..], "none of the last is left out");
+    }
+}
+
+#[test]
 fn a_session_that_takes_nothing_back_is_not_held_up() {
     let dir = tempfile::tempdir().unwrap();
     let (setup, units) = source(50);

@@ -26,6 +26,9 @@ const SLACK_NS: u64 = 1_000_000;
 pub(super) const NICE: i32 = 5;
 /// A decoder that was fed for so long and gave no picture gives none.
 const BARREN: Duration = Duration::from_secs(5);
+/// A ladder that is behind by no more, in nanoseconds, waits for its encoders instead of leaving pictures out: at the
+/// beginning of a take, while its process starts, pictures gather.
+const PATIENT_NS: u64 = 1_500_000_000;
 /// How often the thread looks at what it has when nothing comes, and says that it is there.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 
@@ -34,6 +37,8 @@ struct Running {
     encoder: VideoEncoder,
     input: (u32, u32),
     load: Load,
+    /// A picture that a segment begins with was left out: the next one is a key frame in its stead.
+    owes_key: bool,
 }
 
 /// What the decoder got since its last picture.
@@ -96,10 +101,14 @@ impl Worker {
         lower_priority(NICE);
         let mut skipping = true;
         loop {
-            let message = receiver.recv_timeout(TICK);
+            let message = self.shared.next(receiver, TICK);
             if self.stopped() {
                 break;
             }
+            let Some(message) = message else {
+                self.give_the_rest();
+                break;
+            };
             if self.said.elapsed() >= TICK {
                 self.said = Instant::now();
                 let _ = (self.outlet)(Word::Alive);
@@ -140,6 +149,33 @@ impl Worker {
             rung.encoder.abort();
         }
         let _ = (self.outlet)(Word::Done);
+    }
+
+    /// No picture follows: what decoder and encoders hold is given.
+    fn give_the_rest(&mut self) {
+        if let Some(decoder) = self.decoder.take() {
+            decoder.finish();
+            loop {
+                let (picture, more) = decoder.last_picture();
+                if self.stopped() {
+                    return;
+                }
+                if let Some(sample) = picture {
+                    self.picture(&sample);
+                }
+                if !more {
+                    break;
+                }
+            }
+        }
+        for rung in std::mem::take(&mut self.running) {
+            let name = rung.spec.rung.name.clone();
+            if let Err(error) = rung.encoder.finish()
+                && !self.stopped()
+            {
+                self.lost(&name, &error.to_string());
+            }
+        }
     }
 
     fn stopped(&self) -> bool {
@@ -207,15 +243,29 @@ impl Worker {
         let duration = u64::from(den) * 1_000_000_000 / u64::from(num.max(1));
         let mut dead = Vec::new();
         let mut overloaded = false;
+        // There is time for the last ones: nothing comes after them.
+        let last = self.shared.finishes();
+        let patient = self.shared.behind(pts) < PATIENT_NS;
         for (at, rung) in self.running.iter_mut().enumerate() {
             if rung.input != (info.width(), info.height()) {
                 rung.input = (info.width(), info.height());
                 rung.encoder.set_input_size(&rung.spec, info.width(), info.height());
             }
+            let key = key || rung.owes_key;
+            if last {
+                rung.encoder.wait_for_room();
+                if !rung.encoder.push(buffer.clone(), pts, duration, key) {
+                    dead.push(at);
+                }
+                continue;
+            }
             rung.load.offered();
-            match rung.encoder.offer(buffer.clone(), pts, duration, key) {
-                Offer::Taken => {}
-                Offer::Full => rung.load.dropped(1),
+            match rung.encoder.offer(buffer.clone(), pts, duration, key, patient) {
+                Offer::Taken => rung.owes_key = false,
+                Offer::Full => {
+                    rung.load.dropped(1);
+                    rung.owes_key = key;
+                }
                 Offer::Dead => dead.push(at),
             }
             overloaded |= rung.load.overloaded(pts);
@@ -256,6 +306,7 @@ impl Worker {
                     encoder,
                     input: (input.width(), input.height()),
                     load: Load::default(),
+                    owes_key: false,
                 }),
                 Err(error) => self.lost(&name, &error.to_string()),
             }

@@ -321,6 +321,54 @@ fn a_rendition_that_lost_more_than_the_other_lists_gaps() {
     assert_eq!(rig.segments("audio").iter().filter(|e| e.is_gap()).count(), 2, "gaps are remembered");
 }
 
+#[test]
+fn sound_that_was_gone_comes_back_as_it_was_with_another_set_up() {
+    const OTHER_ASC: &[u8] = &[0x12, 0x10]; // 44.1 kHz
+    for restarted in [false, true] {
+        let mut rig = Rig::new(settings());
+        rig.set_up();
+        rig.play(FEED, 0.0, 0.0, 6.0);
+        rig.session.disconnect().unwrap();
+        let before = rig.segments("audio");
+        let first_init = rig.stream.rendition("audio").unwrap().init(0).unwrap();
+        rig.now_ms += 1000;
+        rig.send(LiveEvent::Setup(video_setup()));
+        rig.play(Feed { audio: false, ..FEED }, 0.0, 0.0, 6.0);
+        rig.session.disconnect().unwrap();
+        assert!(rig.stream.rendition("audio").is_none());
+        let retired = rig.stream.retired_rendition("audio").unwrap();
+        assert_eq!((retired.segment(2), retired.init(0)), (Some(before[1]), Some(first_init.clone())));
+        if restarted {
+            rig.restart(settings());
+        }
+        rig.now_ms += 1000;
+        rig.send(LiveEvent::Setup(video_setup()));
+        let config = Bytes::from_static(OTHER_ASC);
+        rig.send(LiveEvent::Setup(TrackSetup { config, sample_rate: 44_100, ..audio_setup() }));
+        rig.play(Feed { sample_rate: 44_100.0, ..FEED }, 0.0, 0.0, 6.0);
+        rig.session.disconnect().unwrap();
+        let audio = rig.stream.rendition("audio").unwrap();
+        // What caches keep for ever under this name is still what it was.
+        assert_eq!(
+            (audio.init(0), audio.inits().len(), audio.info().timescale),
+            (Some(first_init), 2, 48_000)
+        );
+        let (sound, pictures) = (rig.segments("audio"), rig.segments("source"));
+        assert_eq!(sound[..before.len()], before[..]);
+        let broken = |entries: &[crate::store::SegmentEntry]| -> Vec<u32> {
+            entries.iter().filter(|entry| entry.discontinuity).map(|entry| entry.number).collect()
+        };
+        assert_eq!(broken(&sound), broken(&pictures), "what it missed breaks where the others do");
+        assert_eq!(broken(&sound).len(), 2);
+        let last = sound.last().unwrap();
+        assert_eq!((last.init, last.number), (1, pictures.last().unwrap().number));
+        let (sound, pictures) =
+            (last.end() as f64 / 48_000.0, pictures.last().unwrap().end() as f64 / 90_000.0);
+        assert!((sound - pictures).abs() < 0.1, "{sound} {pictures}");
+        assert!(rig.stream.retired_rendition("audio").is_none());
+    }
+}
+
 fn check_order_of_numbers(rig: &Rig) {
     for name in ["source", "audio"] {
         assert!(rig.segments(name).windows(2).all(|pair| pair[1].number == pair[0].number + 1));

@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use tokio::sync::mpsc::error::TryRecvError;
+
 use super::*;
 use crate::ladder::Profile;
 use crate::live::status::RungState;
@@ -12,14 +14,23 @@ use crate::store::SegmentEntry;
 struct Echo {
     lag: usize,
     begun: Mutex<u32>,
+    /// It never gives what it holds.
+    hangs: bool,
+}
+
+impl Echo {
+    fn with_lag(lag: usize) -> Arc<Self> {
+        Arc::new(Self { lag, begun: Mutex::default(), hangs: false })
+    }
 }
 
 #[derive(Debug)]
 struct Running {
     lag: usize,
     held: std::collections::VecDeque<SourceUnit>,
-    output: RungSender,
+    output: Option<RungSender>,
     begun: bool,
+    hangs: bool,
 }
 
 fn plan(name: &str) -> RungPlan {
@@ -43,7 +54,14 @@ impl LiveLadders for Echo {
     ) -> Option<Box<dyn LiveLadder>> {
         assert_eq!(source.frame_rate, Some((25, 1)));
         *self.begun.lock().unwrap() += 1;
-        Some(Box::new(Running { lag: self.lag, held: Default::default(), output, begun: false }))
+        let output = Some(output);
+        Some(Box::new(Running {
+            lag: self.lag,
+            held: Default::default(),
+            output,
+            begun: false,
+            hangs: self.hangs,
+        }))
     }
 }
 
@@ -54,16 +72,32 @@ impl LiveLadder for Running {
 
     fn push(&mut self, unit: SourceUnit) {
         self.held.push_back(unit);
-        if self.held.len() <= self.lag {
+        if self.held.len() > self.lag {
+            self.give();
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.hangs {
             return;
         }
+        while !self.held.is_empty() {
+            self.give();
+        }
+        self.output = None;
+    }
+}
+
+impl Running {
+    fn give(&mut self) {
+        let output = self.output.as_ref().expect("nothing is pushed after the end");
         if !std::mem::replace(&mut self.begun, true) {
             let config = Bytes::from_static(OTHER_AVCC);
             let setup = RungEvent::Setup { rung: "90p".to_owned(), codec: Codec::Avc, config };
-            self.output.try_send(setup).unwrap();
+            output.try_send(setup).unwrap();
         }
         let unit = self.held.pop_front().unwrap();
-        self.output
+        output
             .try_send(RungEvent::Unit {
                 rung: "90p".to_owned(),
                 dts_ns: unit.dts_ns,
@@ -77,9 +111,18 @@ impl LiveLadder for Running {
 
 impl Rig {
     fn drain(&mut self) {
-        while let Some(event) = self.session.rungs().and_then(|rungs| rungs.try_recv().ok()) {
-            self.session.rung(event).unwrap();
+        while let Some(rungs) = self.session.rungs() {
+            match rungs.try_recv() {
+                Ok(event) => self.session.rung(event).unwrap(),
+                Err(TryRecvError::Disconnected) => self.session.rungs_ended().unwrap(),
+                Err(TryRecvError::Empty) => return,
+            }
         }
+    }
+
+    /// What the rungs have that the source has, too: number, start, duration.
+    fn places(&self, name: &str) -> Vec<(u32, u64, u64)> {
+        self.segments(name).iter().map(|entry| (entry.number, entry.start, entry.duration)).collect()
     }
 
     fn play_slowly(&mut self, from: f64, to: f64) {
@@ -94,7 +137,7 @@ impl Rig {
 
 #[test]
 fn rungs_are_cut_where_the_source_was_cut_and_one_that_never_comes_is_given_up() {
-    let echo = Arc::new(Echo { lag: 30, begun: Mutex::default() });
+    let echo = Echo::with_lag(30);
     let mut rig = Rig::with(settings(), Some(echo.clone()));
     rig.set_up();
     rig.play_slowly(0.0, 5.0);
@@ -122,8 +165,78 @@ fn rungs_are_cut_where_the_source_was_cut_and_one_that_never_comes_is_given_up()
 }
 
 #[test]
+fn what_an_encoder_holds_when_a_take_ends_comes_into_the_rung() {
+    let mut rig = Rig::with(settings(), Some(Echo::with_lag(30)));
+    rig.set_up();
+    rig.play_slowly(0.0, 7.0);
+    rig.play(FEED, 0.0, 7.0, 7.3);
+    // The connection breaks and another begins, before the encoders' last words were read.
+    rig.session.disconnect().unwrap();
+    assert!(rig.session.tail().is_some());
+    rig.set_up();
+    rig.play(FEED, 0.0, 20.0, 21.5);
+    let behind = rig.places("90p").len();
+    rig.drain();
+    rig.play_slowly(21.5, 27.5);
+    rig.session.disconnect().unwrap();
+    rig.drain();
+    assert_eq!(rig.session.tail(), None);
+    assert!(behind < rig.places("90p").len());
+    assert_eq!(rig.places("90p"), rig.places("source"), "to the last picture of both takes");
+    let breaks = |name: &str| -> Vec<u32> {
+        rig.segments(name).iter().filter(|entry| entry.discontinuity).map(|entry| entry.number).collect()
+    };
+    assert_eq!((breaks("90p"), breaks("90p").len()), (breaks("source"), 1));
+    assert!(!rig.session.told.warnings.iter().any(|text| text.contains("in time:")));
+}
+
+#[test]
+fn an_encoder_that_gives_nothing_any_more_costs_its_last_pictures_only() {
+    let echo = Echo { hangs: true, lag: 30, begun: Mutex::default() };
+    let mut rig = Rig::with(settings(), Some(Arc::new(echo)));
+    rig.set_up();
+    rig.play_slowly(0.0, 7.0);
+    let first = rig.session.tail();
+    rig.send(LiveEvent::Discontinuity);
+    rig.play_slowly(7.0, 14.0);
+    assert_eq!((first, rig.session.tail()), (None, Some(0)));
+    let rung = rig.places("90p");
+    rig.session.give_up_tail().unwrap();
+    assert_eq!((rig.session.tail(), rig.places("90p").len()), (None, rung.len() + 1), "it ends where it is");
+    assert!(rig.session.told.warnings.iter().any(|text| text.contains("end a little early")));
+    rig.drain();
+    let numbers = |name: &str| rig.places(name).iter().map(|place| place.0).collect::<Vec<_>>();
+    assert_eq!(numbers("90p"), numbers("source"), "the next take's are all there");
+    // Jumps that come faster than encoders end: two ends are waited for, not more.
+    for _ in 0..5 {
+        rig.send(LiveEvent::Discontinuity);
+        rig.play(FEED, 0.0, 14.0, 15.5);
+    }
+    assert_eq!(rig.session.tail(), Some(4));
+}
+
+#[test]
+fn a_rung_whose_key_frames_do_not_come_is_cut_all_the_same_and_says_so() {
+    let mut rig = Rig::with(settings(), Some(Echo::with_lag(usize::MAX)));
+    rig.set_up();
+    rig.play(FEED, 0.0, 0.0, 7.0);
+    let config = Bytes::from_static(OTHER_AVCC);
+    rig.session.rung(RungEvent::Setup { rung: "90p".to_owned(), codec: Codec::Avc, config }).unwrap();
+    for n in 0..170_u64 {
+        let (at, data) = (n * 40_000_000, Bytes::from_static(b"picture"));
+        let unit = RungEvent::Unit { rung: "90p".to_owned(), dts_ns: at, pts_ns: at, key: n == 0, data };
+        rig.session.rung(unit).unwrap();
+    }
+    let rung = rig.segments("90p");
+    let seconds: Vec<f64> = rung.iter().map(|entry| entry.duration as f64 / 90_000.0).collect();
+    assert!(rung.len() == 2 && seconds.iter().all(|s| (2.0..2.46).contains(s)), "{seconds:?}");
+    assert_eq!(rung.iter().map(|entry| entry.independent).collect::<Vec<_>>(), [true, false]);
+    assert!(!rig.stream.rendition("90p").unwrap().window().open.unwrap().independent);
+}
+
+#[test]
 fn a_lost_rung_costs_itself() {
-    let mut rig = Rig::with(settings(), Some(Arc::new(Echo { lag: 0, begun: Mutex::default() })));
+    let mut rig = Rig::with(settings(), Some(Echo::with_lag(0)));
     rig.set_up();
     rig.play_slowly(0.0, 5.0);
     let lost = |rung: &str| RungEvent::Lost { rung: rung.to_owned(), why: "its encoder died".to_owned() };
@@ -140,7 +253,7 @@ fn a_lost_rung_costs_itself() {
 
 #[test]
 fn an_interrupted_rung_lists_gaps_and_comes_back_where_a_segment_begins() {
-    let mut rig = Rig::with(settings(), Some(Arc::new(Echo { lag: 0, begun: Mutex::default() })));
+    let mut rig = Rig::with(settings(), Some(Echo::with_lag(0)));
     rig.set_up();
     rig.play_slowly(0.0, 5.0);
     rig.session.rung(RungEvent::Lost { rung: "never".to_owned(), why: "no".to_owned() }).unwrap();

@@ -196,3 +196,29 @@ fn a_gop_of_ten_seconds_makes_segments_of_ten_seconds() {
     assert!(lengths(&rig, "source").iter().all(|length| *length < 10.5));
     assert!(rig.session.told.warnings[0].contains("key frame interval"), "{:?}", rig.session.told.warnings);
 }
+
+#[test]
+fn a_segment_that_had_to_begin_without_a_key_frame_is_told_apart_also_after_a_restart() {
+    let mut rig = Rig::new(settings());
+    rig.set_up();
+    rig.play(FEED, 0.0, 0.0, 8.0);
+    // From here on key frames come every 8 s, and the target duration is 2 s.
+    rig.play(Feed { gop: 200, ..FEED }, 0.0, 8.0, 33.0);
+    let flags = |rig: &Rig| -> Vec<(u64, bool)> {
+        rig.segments("source").iter().map(|entry| (entry.start / 90, entry.independent)).collect()
+    };
+    let told = flags(&rig);
+    for (start_ms, independent) in &told {
+        let on_key = if *start_ms <= 8000 { start_ms % 2000 == 0 } else { start_ms % 8000 == 0 };
+        assert_eq!(*independent, on_key, "{told:?}");
+    }
+    assert!(told.iter().filter(|(_, independent)| !independent).count() > 5, "{told:?}");
+    assert!(rig.segments("audio").iter().all(|entry| entry.independent));
+    let window = rig.stream.rendition("source").unwrap().window();
+    for part in window.parts.iter() {
+        let begins = window.parts_of(part.segment).next().map(|first| first.index) == Some(part.index);
+        assert!(!part.independent || begins || part.start % (8 * 90_000) == 0, "{part:?}");
+    }
+    rig.restart(settings());
+    assert_eq!(flags(&rig)[..told.len()], told[..]);
+}

@@ -15,6 +15,7 @@ fn window(first: u32, complete: u32, open: u32) -> Window {
             init: 0,
             discontinuity: false,
             wall_ms: wall(number),
+            independent: true,
         })
         .collect();
     let next = first + complete;
@@ -32,8 +33,14 @@ fn window(first: u32, complete: u32, open: u32) -> Window {
         .flat_map(|number| (0..4).map(move |index| part(number, index)))
         .chain((0..open).map(|index| part(next, index)))
         .collect();
-    let open =
-        OpenSegment { number: next, start: start(next), init: 0, discontinuity: false, wall_ms: wall(next) };
+    let open = OpenSegment {
+        number: next,
+        start: start(next),
+        init: 0,
+        discontinuity: false,
+        wall_ms: wall(next),
+        independent: true,
+    };
     Window { segments: segments.into(), parts: parts.into(), discontinuity_sequence: 0, open: Some(open) }
 }
 
