@@ -53,6 +53,25 @@ fn plays_fmp4_with_separate_audio_to_the_end_without_a_stall() {
     assert!([90, 180].contains(&record.one("first_frame")["height"].as_u64().unwrap()));
 }
 
+/// RFC 7617, with the example of its 2.1.
+#[test]
+fn a_name_and_password_in_the_address_open_all_of_the_stream_and_are_recorded_nowhere() {
+    let (site, server) = fmp4(2);
+    site.require("Basic dGVzdDoxMjPCow==");
+    let mut url = server.url("/fmp4/master.m3u8");
+    let (refused, _) = play(&url, low());
+    assert_eq!(refused.state, State::Failed, "{:?}", refused.error);
+    url.set_username("test").unwrap();
+    url.set_password(Some("123\u{a3}")).unwrap();
+    let (last, record) = play(&url, low());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert!(!record.all("request").is_empty());
+    for event in ["session", "request"] {
+        let urls: Vec<_> = record.all(event).iter().map(|entry| entry["url"].to_string()).collect();
+        assert!(urls.iter().all(|url| !url.contains("123") && !url.contains("test")), "{urls:?}");
+    }
+}
+
 #[test]
 fn plays_muxed_transport_streams_to_the_end() {
     let site = Site::default();

@@ -152,7 +152,7 @@ impl Buffer {
                 }
             }
             end = segment.end();
-            index += 1;
+            index = index.saturating_add(1);
         }
     }
 

@@ -129,7 +129,7 @@ impl Reader {
                 self.expected.insert(*index, *estimate_kbps);
             }
             Event::Segment { track, index, rung, kbps, bytes, ms, ttfb_ms, start_s, duration_s, .. } => {
-                self.session.bytes += bytes;
+                self.session.bytes = self.session.bytes.saturating_add(*bytes);
                 let held = Buffered {
                     rung: *rung,
                     kbps: self.session.ladder_kbps.get(rung.0).copied().unwrap_or(*kbps),

@@ -82,7 +82,7 @@ impl Http {
             return Err(NetError::Scheme { url });
         }
         let silent = || NetError::Idle { host: host_of(&url), waited: idle };
-        let mut request = self.client.get(url.clone());
+        let mut request = self.client.get(self.with_login(&url));
         request = request.header(ACCEPT_ENCODING, if compressed { "gzip" } else { "identity" });
         if let Some(range) = &range {
             if range.is_empty() {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use reqwest::header::{HeaderMap, HeaderValue};
+use url::{Origin, Url};
 
 use super::{NetError, mirrors::Mirrors};
 
@@ -36,6 +37,15 @@ pub struct Http {
     pub(crate) client: reqwest::Client,
     pub(crate) limits: Arc<Limits>,
     pub(crate) mirrors: Arc<Mirrors>,
+    login: Option<Arc<Login>>,
+}
+
+/// Name and password, as they stood in an address, and the server that they are for.
+#[derive(Debug)]
+struct Login {
+    origin: Origin,
+    name: String,
+    password: Option<String>,
 }
 
 impl Http {
@@ -57,7 +67,32 @@ impl Http {
                 builder(&limits).default_headers(headers).tls_certs_only(std::iter::empty()).build()
             })
             .map_err(|error| NetError::Client(error.to_string()))?;
-        Ok(Self { client, limits: Arc::new(limits), mirrors: Arc::default() })
+        Ok(Self { client, limits: Arc::new(limits), mirrors: Arc::default(), login: None })
+    }
+
+    /// Takes name and password out of `url`. All requests to its server carry them from now on (RFC 7617), those for what
+    /// a manifest lists too, and no other ones; no address that is shown or recorded has them any more.
+    pub fn log_in(&mut self, url: &mut Url) {
+        if url.username().is_empty() && url.password().is_none() {
+            return;
+        }
+        let name = url.username().to_owned();
+        let password = url.password().map(str::to_owned);
+        self.login = Some(Arc::new(Login { origin: url.origin(), name, password }));
+        // Cannot fail where there was a name.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+    }
+
+    /// `url` as it is asked for.
+    pub(super) fn with_login(&self, url: &Url) -> Url {
+        let mut url = url.clone();
+        let login = self.login.as_ref().filter(|login| login.origin == url.origin());
+        if let Some(login) = login.filter(|_| url.username().is_empty() && url.password().is_none()) {
+            let _ = url.set_username(&login.name);
+            let _ = url.set_password(login.password.as_deref());
+        }
+        url
     }
 }
 

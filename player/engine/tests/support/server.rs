@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::{
     Request, Response, StatusCode,
     body::{Frame, Incoming},
-    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER},
+    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER},
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -61,6 +61,8 @@ struct Inner {
     /// Part of a path, what to do, how often.
     faults: Vec<(String, Fault, u32)>,
     requests: Vec<String>,
+    /// What `Authorization` must be.
+    authorization: Option<String>,
 }
 
 /// What is served; outlives a server that is stopped.
@@ -91,6 +93,11 @@ impl Site {
     /// The next `times` requests whose path contains `part` go wrong.
     pub fn fault(&self, part: &str, fault: Fault, times: u32) {
         self.0.lock().unwrap().faults.push((part.to_owned(), fault, times));
+    }
+
+    /// Only requests with this `Authorization` are answered from now on.
+    pub fn require(&self, authorization: &str) {
+        self.0.lock().unwrap().authorization = Some(authorization.to_owned());
     }
 
     /// Everything goes well from now on.
@@ -245,7 +252,15 @@ async fn serve(listener: TcpListener, site: Site) {
         let site = site.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let site = site.clone();
-            async move { Ok::<_, Infallible>(site.answer(request.uri().path()).await) }
+            async move {
+                let wanted = site.0.lock().unwrap().authorization.clone();
+                let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+                let refused = wanted.is_some() && wanted.as_deref() != given;
+                Ok::<_, Infallible>(match refused {
+                    true => status(401),
+                    false => site.answer(request.uri().path()).await,
+                })
+            }
         });
         connections.spawn(async move {
             // A connection that the client closes is no news.

@@ -27,6 +27,8 @@ const MAIN_SOUND: &str = "audio";
 const BESIDE_ID: usize = 20;
 /// Every segment begins with a key frame, and nothing after it needs what was before.
 const STARTS_WITH_KEY: &str = " startWithSAP=\"1\"";
+/// Shown without being asked for.
+const MAIN_ROLE: &str = "      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"main\"/>\n";
 /// Id of the first set of subtitles.
 const TEXT_ID: usize = 100;
 
@@ -79,12 +81,13 @@ pub(super) fn sets(text: &mut String, input: &ManifestInput<'_>, ordinal: u64, a
         let _ = write!(
             text,
             "    <AdaptationSet id=\"{}\" contentType=\"text\" mimeType=\"text/vtt\" lang=\"{}\">\n      \
-             <Label>{}</Label>\n      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"subtitle\"/>\n      \
+             <Label>{}</Label>\n      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"subtitle\"/>\n{}      \
              <Representation id=\"{}\" bandwidth=\"1000\">\n        <BaseURL>{}/{}</BaseURL>\n      \
              </Representation>\n    </AdaptationSet>\n",
             TEXT_ID + index,
             escaped(&subtitles.language),
             escaped(&subtitles.label),
+            if subtitles.default { MAIN_ROLE } else { "" },
             subtitles.name,
             subtitles.name,
             subtitles.file

@@ -190,15 +190,14 @@ fn excess(context: &Context<'_>, rung: usize) -> f64 {
 }
 
 /// Where a link is steady there is nothing to wait for: the rung that it carries at once, where that pays for the change,
-/// and no change after that, unless a large segment would take the buffer below the reserve. What is best by the table may
-/// lie on both sides of it, by turns.
+/// and no change after that, unless a large segment would use up the buffer. What is best by the table may lie on both sides
+/// of it, by turns.
 fn settle(
     context: &Context<'_>,
     estimate: &Estimate,
     best: usize,
     last: usize,
     gain: impl Fn(usize) -> f64,
-    reserve: f64,
 ) -> usize {
     let Some(steady) = estimate.steady.map(|rate| rate.bps() as f64) else { return best };
     let carried = context.highest_below(steady / ROOM);
@@ -207,7 +206,7 @@ fn settle(
         if best >= last && segments >= ENOUGH && gain(carried) > 0.0 { carried } else { best.min(carried) }
     } else if context.bps(last) <= steady {
         let left = context.buffer.as_secs_f64() - context.bits(0, last) / steady * context.rate.max(0.1);
-        if segments >= ENOUGH && left >= reserve { last } else { best.min(last) }
+        if segments >= ENOUGH && left >= 0.0 { last } else { best.min(last) }
     } else {
         best.min(carried)
     }
@@ -289,7 +288,7 @@ impl Controller for Weir {
             context.to_end.map_or(self.weights.outlook, |end| end.as_secs_f64().min(self.weights.outlook));
         let gain =
             |rung: usize| (utility(rung) - utility(last)) * (left / taste.segment.max(0.1)) - taste.switch;
-        let settled = settle(context, &estimate, best, last, gain, taste.reserve);
+        let settled = settle(context, &estimate, best, last, gain);
         if settled != best {
             return Choice::now(
                 settled,
