@@ -181,7 +181,8 @@ impl Session {
         let planner = Planner::new(options.planner.clone()).map_err(|error| {
             trouble::view("controller_unknown", error.to_string(), "Name one of the known controllers.")
         })?;
-        let mut http = Http::new(Limits::default()).map_err(|error| trouble::net("setting up HTTP", &error))?;
+        let mut http =
+            Http::new(Limits::default()).map_err(|error| trouble::net("setting up HTTP", &error))?;
         http.log_in(&mut url);
         let host = url.host_str().map_or_else(String::new, |host| match url.port() {
             Some(port) => format!("{host}:{port}"),
