@@ -13,6 +13,7 @@ use support::{
     server::{Fault, Server, Site},
     wait_until,
 };
+use url::Url;
 use weir_abr::{RungId, planner::QualityChoice};
 use weir_engine::{Options, State};
 
@@ -51,6 +52,27 @@ fn plays_fmp4_with_separate_audio_to_the_end_without_a_stall() {
     let fields = ["pos_s", "buffer_s", "height"];
     assert!(record.all("position").iter().all(|entry| fields.iter().all(|field| entry.get(field).is_some())));
     assert!([90, 180].contains(&record.one("first_frame")["height"].as_u64().unwrap()));
+}
+
+#[test]
+fn a_playlist_in_a_folder_is_played_and_one_from_the_network_opens_no_files() {
+    let (site, server) = fmp4(2);
+    let folder = tempfile::tempdir().unwrap();
+    site.save(folder.path());
+    let master = folder.path().join("fmp4/master.m3u8");
+    let (last, record) = play(&Url::from_file_path(&master).unwrap(), Options::default());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert_eq!(record.one("summary")["rebuffer_count"], 0);
+
+    let text = format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000000\n{}\n", Url::from_file_path(&master).unwrap());
+    site.put("/evil.m3u8", text);
+    let (last, _) = play(&server.url("/evil.m3u8"), Options::default());
+    let error = last.error.unwrap();
+    assert!(error.what.contains("only http and https"), "{error}");
+
+    let (last, _) = play(&Url::from_file_path(folder.path().join("none.m3u8")).unwrap(), Options::default());
+    let error = last.error.unwrap();
+    assert!(error.what.contains("none.m3u8 could not be read"), "{error}");
 }
 
 /// RFC 7617, with the example of its 2.1.

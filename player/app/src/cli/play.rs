@@ -24,7 +24,7 @@ use crate::{
 /// Options of `weir play`.
 #[derive(Args, Debug)]
 pub(super) struct PlayArgs {
-    /// Address of a stream (http or https).
+    /// Address of a stream (http or https), or a playlist or MPD in a folder.
     #[arg(value_name = "URL", value_parser = address::parse)]
     url: Url,
     /// Play at this quality instead of choosing automatically, e.g. 720p.

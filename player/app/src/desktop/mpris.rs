@@ -141,7 +141,7 @@ impl Root {
 
     #[zbus(property)]
     fn supported_uri_schemes(&self) -> Vec<&'static str> {
-        vec!["http", "https"]
+        vec!["http", "https", "file"]
     }
 
     #[zbus(property)]

@@ -77,6 +77,9 @@ impl Http {
         progress: &mut impl FnMut(Progress),
         mut tap: Option<&mut Tap>,
     ) -> Result<Body, NetError> {
+        if ask.url.scheme() == "file" && self.local {
+            return self.read_file(ask, progress, tap).await;
+        }
         let Ask { url, range, limit, compressed, idle } = ask;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(NetError::Scheme { url });

@@ -38,6 +38,8 @@ pub struct Http {
     pub(crate) limits: Arc<Limits>,
     pub(crate) mirrors: Arc<Mirrors>,
     login: Option<Arc<Login>>,
+    /// Files may be read.
+    pub(super) local: bool,
 }
 
 /// Name and password, as they stood in an address, and the server that they are for.
@@ -67,12 +69,15 @@ impl Http {
                 builder(&limits).default_headers(headers).tls_certs_only(std::iter::empty()).build()
             })
             .map_err(|error| NetError::Client(error.to_string()))?;
-        Ok(Self { client, limits: Arc::new(limits), mirrors: Arc::default(), login: None })
+        Ok(Self { client, limits: Arc::new(limits), mirrors: Arc::default(), login: None, local: false })
     }
 
+    /// Prepares for what a person opens: from a file, files may be read.
+    ///
     /// Takes name and password out of `url`. All requests to its server carry them from now on (RFC 7617), those for what
     /// a manifest lists too, and no other ones; no address that is shown or recorded has them any more.
-    pub fn log_in(&mut self, url: &mut Url) {
+    pub fn open(&mut self, url: &mut Url) {
+        self.local = url.scheme() == "file";
         if url.username().is_empty() && url.password().is_none() {
             return;
         }

@@ -1,6 +1,6 @@
 //! What can go wrong on the way to a body, and what a person can do about it.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use url::Url;
 use weir_abr::planner::Failure;
@@ -84,7 +84,15 @@ pub enum NetError {
         /// The method's name in the manifest.
         method: String,
     },
-    /// Not a scheme for requests.
+    /// A file could not be read.
+    #[error("{} could not be read: {reason}", path.display())]
+    File {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// Not a scheme for requests, or a file that something from the network names.
     #[error("{url} cannot be requested: only http and https addresses can")]
     Scheme {
         /// What was asked for.
@@ -109,6 +117,8 @@ impl NetError {
             Self::Truncated { .. } => Failure::Truncated,
             Self::Decode { .. } | Self::TooLarge { .. } => Failure::Corrupt,
             Self::Protected { .. } => Failure::Unplayable,
+            // As if a server did not have it: nothing gets better by asking again.
+            Self::File { .. } => Failure::Status(404),
             Self::Connect { .. }
             | Self::Tls { .. }
             | Self::Lost { .. }
@@ -148,6 +158,7 @@ impl NetError {
             Self::TooLarge { .. } => "body_too_large",
             Self::Decode { .. } => "body_undecodable",
             Self::Protected { .. } => "drm_protected",
+            Self::File { .. } => "file_unreadable",
             Self::Scheme { .. } => "address_scheme",
             Self::Client(_) => "http_client",
         }
@@ -177,6 +188,7 @@ impl NetError {
                 "The address may not be a stream, or the stream is damaged: check it with `weir inspect`."
             }
             Self::Protected { .. } => "Use the player that the stream's provider names.",
+            Self::File { .. } => "Check that the file is there and that you may read it.",
             Self::Scheme { .. } => "Give an address that starts with http:// or https://.",
             Self::Client(_) => "Start the player again; if it stays, report it with the log.",
         }

@@ -7,6 +7,7 @@ mod body;
 mod client;
 mod error;
 mod growth;
+mod local;
 mod mirrors;
 mod segment;
 mod stream;

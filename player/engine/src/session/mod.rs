@@ -183,7 +183,7 @@ impl Session {
         })?;
         let mut http =
             Http::new(Limits::default()).map_err(|error| trouble::net("setting up HTTP", &error))?;
-        http.log_in(&mut url);
+        http.open(&mut url);
         let host = url.host_str().map_or_else(String::new, |host| match url.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),

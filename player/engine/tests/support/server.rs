@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     io::Write as _,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -77,6 +78,17 @@ impl Site {
     /// A page that is made anew for each request.
     pub fn put_dynamic(&self, path: &str, page: impl Fn() -> String + Send + Sync + 'static) {
         self.0.lock().unwrap().pages.insert(path.to_owned(), Page::Dynamic(Arc::new(page)));
+    }
+
+    /// Writes all fixed pages below `folder`.
+    pub fn save(&self, folder: &Path) {
+        for (path, page) in &self.0.lock().unwrap().pages {
+            if let Page::Fixed(bytes) = page {
+                let file = folder.join(path.trim_start_matches('/'));
+                std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                std::fs::write(file, bytes).unwrap();
+            }
+        }
     }
 
     pub fn text(&self, path: &str) -> String {
