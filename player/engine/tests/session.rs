@@ -64,15 +64,16 @@ fn a_playlist_in_a_folder_is_played_and_one_from_the_network_opens_no_files() {
     assert_eq!(last.state, State::Ended, "{:?}", last.error);
     assert_eq!(record.one("summary")["rebuffer_count"], 0);
 
-    let text = format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000000\n{}\n", Url::from_file_path(&master).unwrap());
+    let text =
+        format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000000\n{}\n", Url::from_file_path(&master).unwrap());
     site.put("/evil.m3u8", text);
     let (last, _) = play(&server.url("/evil.m3u8"), Options::default());
     let error = last.error.unwrap();
-    assert!(error.what.contains("only http and https"), "{error}");
+    assert!(error.what.contains("only http and https"), "{error:?}");
 
     let (last, _) = play(&Url::from_file_path(folder.path().join("none.m3u8")).unwrap(), Options::default());
     let error = last.error.unwrap();
-    assert!(error.what.contains("none.m3u8 could not be read"), "{error}");
+    assert!(error.what.contains("none.m3u8 could not be read"), "{error:?}");
 }
 
 /// RFC 7617, with the example of its 2.1.
