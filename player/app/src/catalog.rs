@@ -46,6 +46,8 @@ pub struct Item {
     pub height: Option<u32>,
     /// There is something to play already.
     pub playable: bool,
+    /// How it is, in the server's words, where there is nothing to play.
+    pub status: Option<String>,
     /// Where to play it from.
     pub play: Url,
     /// Its thumbnail.
@@ -280,6 +282,8 @@ struct RawItem {
     #[serde(default)]
     state: String,
     #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
     duration_s: Option<f64>,
     #[serde(default)]
     progress: Option<f64>,
@@ -362,7 +366,13 @@ fn item(raw: RawItem, server: &Url) -> Option<Item> {
         }
         _ => None,
     });
+    let playable = raw.playable.unwrap_or(match state {
+        ItemState::Ready => true,
+        ItemState::Packaging(progress) => progress > 0.0,
+        ItemState::Queued | ItemState::Failed => false,
+    });
     Some(Item {
+        status: raw.status.filter(|status| !playable && !status.trim().is_empty()),
         title: if raw.title.trim().is_empty() { raw.id.clone() } else { raw.title },
         state,
         duration: raw.duration_s.and_then(|s| Duration::try_from_secs_f64(s).ok()),
@@ -375,11 +385,7 @@ fn item(raw: RawItem, server: &Url) -> Option<Item> {
             .height
             .or_else(|| raw.rungs.iter().filter_map(|rung| rung.height).max())
             .filter(|h| *h > 0),
-        playable: raw.playable.unwrap_or(match state {
-            ItemState::Ready => true,
-            ItemState::Packaging(progress) => progress > 0.0,
-            ItemState::Queued | ItemState::Failed => false,
-        }),
+        playable,
         play,
         poster: resolve(raw.poster_url.or(raw.urls.poster)),
         error,
@@ -421,12 +427,14 @@ mod tests {
     fn files_and_live_streams_are_read_as_the_server_tells_of_them_and_a_rotten_row_hides_no_other() {
         let body = br#"{"items":[
             {"id":"film","mode":"vod","live":null,"state":"ready","playable":true,"viewers":{"current":0}},
-            {"id":"cam","mode":"live","live":{"enabled":true,"session":null},"state":"live","playable":true},
-            {"id":"idle","mode":"live","live":{"enabled":true},"state":"idle","playable":false},
+            {"id":"cam","mode":"live","live":{"enabled":true,"session":null},"state":"live","playable":true,"status":"on air"},
+            {"id":"idle","mode":"live","live":{"enabled":true},"state":"idle","playable":false,"status":"not on air: stopped"},
             {"id":7}]}"#;
         let items = parse(body, &server()).unwrap();
         let seen: Vec<_> = items.iter().map(|item| (item.title.as_str(), item.live)).collect();
         assert_eq!(seen, [("film", false), ("cam", true), ("idle", false)]);
+        let status: Vec<_> = items.iter().map(|item| item.status.as_deref()).collect();
+        assert_eq!(status, [None, None, Some("not on air: stopped")]);
     }
 
     #[test]

@@ -546,6 +546,10 @@ fn note(item: &Item, colours: &Colours) -> (String, Color32) {
         ItemState::Failed => {
             (item.error.clone().unwrap_or_else(|| "Packaging failed".to_owned()), colours.error)
         }
+        ItemState::Ready if !item.playable => {
+            let status = text::sentence(item.status.as_deref().unwrap_or("not on air"));
+            (status.trim_end_matches('.').to_owned(), colours.weak)
+        }
         ItemState::Ready => {
             let parts = [
                 quality.map(|quality| format!("Up to {quality}")),
