@@ -110,6 +110,22 @@ pub struct Rendition {
 }
 
 impl Rendition {
+    /// Of which nothing is known yet but its playlist (HLS).
+    pub fn listed(id: String, bandwidth: u64, playlist: Url) -> Self {
+        Self {
+            id,
+            bandwidth,
+            average_bandwidth: None,
+            width: None,
+            height: None,
+            codecs: None,
+            frame_rate: None,
+            playlist: Some(playlist),
+            segments: Vec::new(),
+            growing: None,
+        }
+    }
+
     /// Segment `number`, the one that is still being made included.
     pub fn segment(&self, number: u64) -> Option<&Segment> {
         let growing = self.growing.as_deref().filter(|growing| growing.number == number);

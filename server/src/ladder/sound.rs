@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use gstreamer as gst;
@@ -14,14 +13,13 @@ use super::collect::bytes_of;
 use super::log::Voice;
 use super::pipeline::{Guarded, make};
 use super::timeline::AAC_SAMPLES;
-use super::units::demuxer;
+use super::units::{PREROLL_LIMIT, demuxed};
 use crate::package::AudioConfig;
 
 /// Units that are looked at: a day at 48 kHz.
 const MOST_UNITS: u64 = 4_100_000;
 /// How far a unit may lie from where those before it say that it is due. Matroska rounds times to milliseconds.
 const JITTER_NS: i64 = 3_000_000;
-const PREROLL_LIMIT: Duration = Duration::from_secs(60);
 
 /// A track of sound that can pass through.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,13 +176,7 @@ impl SoundReader {
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Self>, LadderError> {
         let decode = |why: String| LadderError::Decode(why);
-        let Some(demuxer) = demuxer(path) else { return Ok(None) };
-        let guarded = Guarded::new(nice, voice);
-        let source = make("filesrc")?;
-        source.set_property("location", path.to_string_lossy().as_ref());
-        let demuxer = make(demuxer)?;
-        guarded.pipeline.add_many([&source, &demuxer]).map_err(|e| decode(e.to_string()))?;
-        source.link(&demuxer).map_err(|e| decode(e.to_string()))?;
+        let Some((guarded, demuxer)) = demuxed(path, nice, voice)? else { return Ok(None) };
         let found = Arc::new(Mutex::new(Found::default()));
         let (weak, shared) = (guarded.pipeline.downgrade(), Arc::clone(&found));
         demuxer.connect_pad_added(move |_, pad| {

@@ -65,7 +65,26 @@ pub(crate) struct UnitReader {
     sink: Arc<Mutex<Option<(AppSink, VideoCodec)>>>,
 }
 
-const PREROLL_LIMIT: Duration = Duration::from_secs(60);
+/// A pipeline that takes a file apart, and the element that does, whose outputs are not connected yet. `None` for a
+/// container of which nothing can pass through.
+pub(super) fn demuxed(
+    path: &Path,
+    nice: i32,
+    voice: &Voice,
+) -> Result<Option<(Guarded, gst::Element)>, LadderError> {
+    let decode = |error: gst::glib::BoolError| LadderError::Decode(error.to_string());
+    // Not parsebin: it would pass H.264 through a byte stream, which adds parameter sets and delimiters.
+    let Some(demuxer) = demuxer(path) else { return Ok(None) };
+    let guarded = Guarded::new(nice, voice);
+    let source = make("filesrc")?;
+    source.set_property("location", path.to_string_lossy().as_ref());
+    let demuxer = make(demuxer)?;
+    guarded.pipeline.add_many([&source, &demuxer]).map_err(decode)?;
+    source.link(&demuxer).map_err(decode)?;
+    Ok(Some((guarded, demuxer)))
+}
+
+pub(super) const PREROLL_LIMIT: Duration = Duration::from_secs(60);
 
 impl UnitReader {
     /// Opens the file. `None` for a container or a codec that cannot pass through.
@@ -76,14 +95,7 @@ impl UnitReader {
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Self>, LadderError> {
         let decode = |why: String| LadderError::Decode(why);
-        let Some(demuxer) = demuxer(path) else { return Ok(None) };
-        let guarded = Guarded::new(nice, voice);
-        let source = make("filesrc")?;
-        source.set_property("location", path.to_string_lossy().as_ref());
-        // Not parsebin: it would pass H.264 through a byte stream, which adds parameter sets and delimiters.
-        let demuxer = make(demuxer)?;
-        guarded.pipeline.add_many([&source, &demuxer]).map_err(|e| decode(e.to_string()))?;
-        source.link(&demuxer).map_err(|e| decode(e.to_string()))?;
+        let Some((guarded, demuxer)) = demuxed(path, nice, voice)? else { return Ok(None) };
         let sink = Arc::new(Mutex::new(None));
         let (weak, shared) = (guarded.pipeline.downgrade(), Arc::clone(&sink));
         demuxer.connect_pad_added(move |_, pad| {
@@ -141,7 +153,7 @@ impl UnitReader {
 }
 
 /// The demuxer of a container whose samples are what CMAF wants, told by the first bytes.
-pub(super) fn demuxer(path: &Path) -> Option<&'static str> {
+fn demuxer(path: &Path) -> Option<&'static str> {
     let mut head = [0; 8];
     std::fs::File::open(path).ok()?.read_exact(&mut head).ok()?;
     match head {

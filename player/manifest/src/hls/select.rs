@@ -204,17 +204,8 @@ pub(crate) fn tracks(playlist: &Multivariant) -> Vec<Track> {
 
 /// Small pictures for a scrub bar; how many are in an image is known with their playlist.
 fn images(playlist: &Multivariant) -> Option<Track> {
-    let rendition = |(at, (bandwidth, url)): (usize, &(u64, Url))| Rendition {
-        id: format!("image-{at}"),
-        bandwidth: (*bandwidth).max(1),
-        average_bandwidth: None,
-        width: None,
-        height: None,
-        codecs: None,
-        frame_rate: None,
-        playlist: Some(url.clone()),
-        segments: Vec::new(),
-        growing: None,
+    let rendition = |(at, (bandwidth, url)): (usize, &(u64, Url))| {
+        Rendition::listed(format!("image-{at}"), (*bandwidth).max(1), url.clone())
     };
     let mut renditions: Vec<_> = playlist.images.iter().enumerate().map(rendition).collect();
     renditions.sort_by_key(|rendition| rendition.bandwidth);
@@ -246,18 +237,8 @@ fn alternatives(
             let Some(url) = media.url.as_ref().filter(|url| !main.contains(&Some((*url).clone()))) else {
                 continue;
             };
-            let rendition = Rendition {
-                id: format!("{group}/{}", media.name),
-                bandwidth: rate_of(media, rank),
-                average_bandwidth: None,
-                width: None,
-                height: None,
-                codecs: None,
-                frame_rate: None,
-                playlist: Some(url.clone()),
-                segments: Vec::new(),
-                growing: None,
-            };
+            let id = format!("{group}/{}", media.name);
+            let rendition = Rendition::listed(id, rate_of(media, rank), url.clone());
             let same = |track: &&mut Track| track.name == media.name && track.language == media.language;
             if let Some(track) = tracks.iter_mut().find(same) {
                 if !track.renditions.iter().any(|other| other.playlist.as_ref() == Some(url)) {

@@ -451,17 +451,10 @@ fn single_track(url: &Url, playlist: &MediaPlaylist) -> Track {
         autoselect: true,
         forced: false,
         tiles: None,
-        renditions: vec![Rendition {
-            id: "v0".into(),
-            bandwidth: known.unwrap_or(if audio { 128_000 } else { 1_500_000 }),
-            average_bandwidth: None,
-            width: None,
-            height: None,
-            codecs: None,
-            frame_rate: None,
-            playlist: Some(url.clone()),
-            segments: Vec::new(),
-            growing: None,
-        }],
+        renditions: vec![Rendition::listed(
+            "v0".into(),
+            known.unwrap_or(if audio { 128_000 } else { 1_500_000 }),
+            url.clone(),
+        )],
     }
 }
