@@ -134,6 +134,8 @@ pub enum Event {
     },
     /// The picture on screen changed its rung.
     Switch { from_kbps: f64, to_kbps: f64, pos_s: f64 },
+    /// Enough is buffered to begin: what comes before pictures move now is the decoder's.
+    Start { pos_s: f64 },
     /// The first picture is shown.
     FirstFrame { height: u32 },
     /// Where playback is, by the sink's clock; every 100 ms.

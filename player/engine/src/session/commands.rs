@@ -61,7 +61,10 @@ impl Session {
                 }
                 self.note(record::Event::Skip { track, index, reason });
             }
-            Command::Start { position } => self.start(position),
+            Command::Start { position } => {
+                self.note(record::Event::Start { pos_s: seconds(position) });
+                self.start(position);
+            }
             Command::Stall => self.stall(),
             Command::Resume => self.resume(),
             Command::SeekReady { position } => self.seek_ready(position),

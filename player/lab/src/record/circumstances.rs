@@ -27,10 +27,12 @@ pub(super) fn of(entries: &[Entry], content: &Content, start_ms: f64) -> Circums
     });
     let ended = entries.iter().any(|entry| matches!(entry.event, Event::Ended { .. }));
     let until = entries.last().filter(|_| !ended).map(|last| duration(last.t_ms - start_ms));
+    let beginning = beginning(entries, start_ms);
     let kinds = content.tracks.iter().map(|track| (track.kind, track.ladder.len()));
     Circumstances {
         openings: kinds.map(|(kind, rungs)| openings(entries, kind, rungs)).collect(),
-        picture_delay: duration(picture_delay_ms(entries).unwrap_or(0.0)),
+        begun: beginning.map(|(begun, _)| duration(begun)),
+        picture_delay: duration(beginning.map_or(0.0, |(_, delay)| delay)),
         remembered,
         until,
     }
@@ -61,8 +63,24 @@ fn openings(entries: &[Entry], kind: TrackKind, rungs: usize) -> Vec<Duration> {
     (0..rungs).map(|rung| duration(waited.get(&RungId(rung)).copied().unwrap_or(usual).max(0.0))).collect()
 }
 
-/// From the arrival of what playback began with until pictures moved.
-fn picture_delay_ms(entries: &[Entry]) -> Option<f64> {
+/// When playback was begun, since `start_ms`, and how long it took from there until pictures moved. The word is the
+/// planner's, or where the record has none the arrival of what playback began with.
+fn beginning(entries: &[Entry], start_ms: f64) -> Option<(f64, f64)> {
+    let word = entries.iter().find_map(|entry| match entry.event {
+        Event::Start { pos_s } => Some((entry.t_ms, pos_s)),
+        _ => None,
+    });
+    let (there, begin_s) = word.or_else(|| first_media(entries))?;
+    let moving = entries.iter().find_map(|entry| match entry.event {
+        // The first that is past the first picture: the clock runs.
+        Event::Position { pos_s, .. } if pos_s > begin_s => Some(entry.t_ms - (pos_s - begin_s) * 1000.0),
+        _ => None,
+    })?;
+    Some((there - start_ms, (moving - there).clamp(0.0, LONGEST_DELAY_MS)))
+}
+
+/// When the first segment of every track was there, and where the main one begins.
+fn first_media(entries: &[Entry]) -> Option<(f64, f64)> {
     let mut first_of: BTreeMap<TrackKind, (f64, f64)> = BTreeMap::new();
     for entry in entries {
         if let Event::Segment { track, start_s, .. } = &entry.event {
@@ -70,11 +88,5 @@ fn picture_delay_ms(entries: &[Entry]) -> Option<f64> {
         }
     }
     let there = first_of.values().map(|(at, _)| *at).fold(0.0, f64::max);
-    let begin_s = first_of.get(&TrackKind::Video)?.1;
-    let moving = entries.iter().find_map(|entry| match entry.event {
-        // The first that is past the first picture: the clock runs.
-        Event::Position { pos_s, .. } if pos_s > begin_s => Some(entry.t_ms - (pos_s - begin_s) * 1000.0),
-        _ => None,
-    })?;
-    Some((moving - there).clamp(0.0, LONGEST_DELAY_MS))
+    Some((there, first_of.get(&TrackKind::Video)?.1))
 }

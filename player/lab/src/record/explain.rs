@@ -134,6 +134,7 @@ fn describe(event: &Event, ladders: &Ladders) -> Option<String> {
         | Event::Ladder { .. }
         | Event::Request { .. }
         | Event::Segment { .. }
+        | Event::Start { .. }
         | Event::Position { .. }
         | Event::Latency { .. }
         | Event::Rate { .. }

@@ -170,8 +170,9 @@ impl Recorder {
         }
     }
 
-    pub(super) fn first_frame(&mut self, now: Duration, height: u32) {
+    pub(super) fn start(&mut self, now: Duration, position: Duration, height: u32) {
         if self.on {
+            self.add(now, Event::Start { pos_s: s(position) });
             self.add(now, Event::FirstFrame { height });
         }
     }

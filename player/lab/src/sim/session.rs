@@ -49,6 +49,8 @@ pub struct Setup<'a> {
 pub struct Circumstances {
     /// For each track and rung: what the first request at the rung waits for its playlist.
     pub openings: Vec<Vec<Duration>>,
+    /// When the planner said that playback begins.
+    pub begun: Option<Duration>,
     /// From the planner's word to start until pictures move.
     pub picture_delay: Duration,
     /// What was known of the network, and its age.
@@ -591,9 +593,8 @@ impl<'a> Runner<'a> {
             }
             Command::Start { position } => {
                 let height = self.height_at(position);
-                self.recorder.first_frame(self.now, height);
-                let delay = self.setup.circumstances.map_or(Duration::ZERO, |it| it.picture_delay);
-                self.moving = self.now + delay;
+                self.recorder.start(self.now, position, height);
+                self.moving = self.pictures_move();
                 self.out.startup = Some(self.moving);
                 self.clock.run_from(self.moving, position);
                 self.enter_until(position);
@@ -629,6 +630,14 @@ impl<'a> Runner<'a> {
             }
             Command::WakeAt(time) => self.wake = Some(time.max(self.now + Duration::from_nanos(1))),
         }
+    }
+
+    /// When pictures move, if playback is begun now.
+    fn pictures_move(&self) -> Duration {
+        let Some(circumstances) = self.setup.circumstances else { return self.now };
+        // Progress is looked at on a grid here: a word within it of the recorded one is the same word.
+        let same = circumstances.begun.filter(|begun| begun.abs_diff(self.now) <= TICK);
+        (same.unwrap_or(self.now) + circumstances.picture_delay).max(self.now)
     }
 
     fn end_stall(&mut self, position: Duration) {
