@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Phase, Planner, QualityChoice};
-use crate::{Bitrate, Decision, RungId, SegmentInfo, Track, TrackKind, control::Context};
+use crate::{Bitrate, Decision, Rung, RungId, SegmentInfo, Track, TrackKind, control::Context};
 
 /// Without any estimate nothing above this is tried.
 const BLIND: Bitrate = Bitrate::from_bps(1_000_000);
@@ -16,6 +16,10 @@ const AUDIO_UP: f64 = 0.08;
 const AUDIO_DOWN: f64 = 0.16;
 /// Segments that a controller is shown.
 pub(super) const HORIZON: usize = 8;
+
+/// A rung of which the byte quota holds less than so much, than two segments or than half of the largest buffer is not
+/// for this quota: one that is lowered for single segments flickers.
+const QUOTA_SPAN: Duration = Duration::from_secs(6);
 
 /// Too many frames that came too late lower the highest rung for a while.
 #[derive(Clone, Debug, Default)]
@@ -90,7 +94,17 @@ impl Planner {
             });
             limit = limit.min(enough.map_or(limit, RungId));
         }
+        limit = limit.min(self.held_by_quota(&main.track));
         self.drops.cap(now).map_or(limit, |cap| limit.min(cap))
+    }
+
+    /// Highest rung of which the byte quota holds enough to play from.
+    fn held_by_quota(&self, track: &Track) -> RungId {
+        let segment = track.segments.first().map_or(Duration::ZERO, |segment| segment.duration);
+        let span = QUOTA_SPAN.max(segment * 2).min(self.config.max_buffer / 2);
+        let holds =
+            |rung: &Rung| rung.bitrate.time_for(self.config.max_bytes).is_none_or(|time| time >= span);
+        RungId(track.ladder.rungs().iter().rposition(holds).unwrap_or(0))
     }
 
     /// What the controller sees when it chooses for segment `index` of the main track with `level` ahead of the playhead.

@@ -16,8 +16,6 @@ const LOOK: Duration = Duration::from_millis(100);
 const AT_RISK: Duration = Duration::from_secs(10);
 /// One track may be ahead of the other by this, or by one and a half of its segments.
 const LEAD: Duration = Duration::from_secs(3);
-/// A rung of which the byte quota holds so much, or half of the largest buffer, is not given up for the quota.
-const QUOTA_SPAN: Duration = Duration::from_secs(10);
 /// Never woken sooner than this, so that time goes on.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -151,18 +149,20 @@ impl Planner {
         }
     }
 
-    /// The chosen rung must not break the byte quota. Where the quota holds enough of it, there is time to wait for room
-    /// (`None`): a lower rung every now and then would cost two switches and save nothing. Else it has to be a lower one.
+    /// The chosen rung must not break the byte quota. There is time to wait for room (`None`): a lower rung every now and
+    /// then would cost two switches and save nothing. Only what would stall otherwise is fetched in lower quality, unless
+    /// the viewer chose.
     fn fit_bytes(&self, at: usize, index: u64, bytes: u64, mut wish: Wish, run: &Run) -> Option<Wish> {
         let Some(state) = self.tracks.get(at) else { return Some(wish) };
         let Some(segment) = state.track.segment(index) else { return Some(wish) };
         let ladder = &state.track.ladder;
         let fits = |rung: RungId| bytes + segment.size(rung, ladder) <= self.config.max_bytes;
         if !fits(wish.rung) {
-            let quota = ladder.rung(wish.rung).bitrate.time_for(self.config.max_bytes);
-            let holds = quota.is_none_or(|time| time >= QUOTA_SPAN.min(self.config.max_buffer / 2));
-            if holds && run.level >= self.config.resume_buffer {
+            if run.level >= self.config.resume_buffer {
                 return None;
+            }
+            if at == 0 && matches!(self.quality, QualityChoice::Manual(_)) {
+                return Some(wish);
             }
             while wish.rung.0 > 0 && !fits(wish.rung) {
                 wish.rung.0 -= 1;
