@@ -349,7 +349,7 @@ fn replaces_low_quality_after_the_link_is_back() {
     assert!(world.ended && world.stalls.is_empty());
     assert!(world.fetches.iter().any(|fetch| fetch.replace));
     // Without replacing, what was buffered would be shown for up to 30 s more.
-    assert!(world.shown_at(54.0) >= 3, "{:?}", world.shown);
+    assert!(world.shown_at(55.0) >= 3, "{:?}", world.shown);
 }
 
 #[test]

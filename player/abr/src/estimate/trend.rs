@@ -34,11 +34,10 @@ const WINDOW: usize = 40;
 /// Surprises beyond these say no more than these.
 const WORST: f64 = -4.0;
 const BEST: f64 = 1.5;
-/// Ratios of what comes to what is expected that are believed before anything was measured, how many seconds each of
-/// them lasts, and how many measured ones take the place of one.
+/// Ratios of what comes to what is expected that are believed before anything was measured, and how many seconds each
+/// of them lasts. They stay: what a session has seen so far never tells all that may come.
+const PRIOR: [f64; 8] = [0.35, 0.6, 0.8, 0.9, 1.0, 1.07, 1.14, 1.33];
 const PRIOR_LASTING: f64 = 2.0;
-const FADES: usize = 3;
-const PRIOR: [f64; 8] = [0.35, 1.5, 0.6, 1.2, 0.8, 1.1, 0.9, 1.0];
 
 /// Surprises up to this count as none, and so many of them in a row make a steady link.
 const CALM: f64 = 0.04;
@@ -172,7 +171,7 @@ impl Trend {
         self.sorted.clear();
         let seen = (self.seen as usize).min(WINDOW);
         self.sorted.extend_from_slice(&self.recent[..seen]);
-        self.sorted.extend(PRIOR.iter().skip(seen / FADES).map(|ratio| (ratio.ln(), PRIOR_LASTING)));
+        self.sorted.extend(PRIOR.iter().map(|ratio| (ratio.ln(), PRIOR_LASTING)));
         self.sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
         let count = self.sorted.len() as f64;
         let mut from = 0.0;

@@ -198,7 +198,7 @@ impl Default for Config {
         Self {
             controller: "weir".to_owned(),
             max_buffer: Duration::from_secs(30),
-            max_bytes: 150_000_000,
+            max_bytes: 400_000_000,
             start_buffer: Duration::from_secs(1),
             resume_buffer: Duration::from_secs(2),
             stall_buffer: Duration::from_millis(150),

@@ -13,7 +13,7 @@ const LASTS: f64 = 0.5;
 const LONGEST: f64 = 4.0;
 /// After so many seconds a slow download says as much as a whole sample, and four times as much after twice as many: a
 /// dip is over sooner or later, a link that got slow is not.
-const TELLING: f64 = 4.0;
+const TELLING: f64 = 3.0;
 /// The same on a link that did just what was expected of it until now: such a link has no dips.
 const TELLING_AFTER_CALM: f64 = 1.5;
 /// It goes on as was expected while it is no slower than by this, in logarithms: nothing is new then.

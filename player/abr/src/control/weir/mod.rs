@@ -62,7 +62,7 @@ impl Default for Weights {
 }
 
 /// Most of the largest buffer that is kept in reserve: what is kept cannot be played with.
-const RESERVE_SHARE: f64 = 0.2;
+const RESERVE_SHARE: f64 = 0.22;
 /// Rounds of two sweeps over the table when nothing is known yet, and with each new sample.
 const FIRST_ROUNDS: usize = 2;
 const ROUNDS: usize = 1;
