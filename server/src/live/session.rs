@@ -14,7 +14,7 @@ use super::rung::Rungs;
 use super::setup::{Config, VIDEO_TIMESCALE, frame_rate, part_length, source_delay, source_info};
 use super::sound::Sound;
 use super::status::{RungState, RungStatus};
-use super::track::TrackWriter;
+use super::track::{Gap, Timed, TrackWriter};
 use super::{LiveEvent, LiveLadders, LiveSettings, LiveTrack, LiveUnit, SourceUnit, TrackSetup};
 use crate::store::{LiveInfo, StoreError, StreamStore, TrackKind};
 
@@ -49,6 +49,17 @@ pub(super) struct Boundary {
 
 /// Boundaries that are remembered for renditions that come behind.
 const BOUNDARIES: usize = 64;
+
+/// What is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// What the publisher sent.
+    Fresh,
+    /// What repeats it.
+    Repeat,
+    /// What the publisher sent and is decoded later than was thought; encoders have it already.
+    Moved,
+}
 
 #[derive(Debug)]
 struct Video {
@@ -370,6 +381,7 @@ impl Session {
             let (rendition, init) = self.stream.live_rendition(info, init)?;
             let writer = TrackWriter::new(&self.stream, rendition, init, live.part_ms, live.started_ms);
             let mut writer = writer.delayed(delay);
+            writer.repeats(config, reorder_ns);
             writer.begin(number, discontinuity);
             video = Some(Video { writer, last_ns: ours_ns, key: None, still: false });
             names.push(SOURCE.to_owned());
@@ -484,7 +496,7 @@ impl Session {
         self.show(dts, pts_ns, offset_ns, unit.key, unit.data)
     }
 
-    /// Packs a picture at `dts`, shown at `pts_ns`, both on the stream's timeline.
+    /// Packs a picture at `dts`, shown at `pts_ns`, both on the stream's timeline, and what parts lack before it.
     fn show(
         &mut self,
         dts: u64,
@@ -493,10 +505,45 @@ impl Session {
         key: bool,
         data: Bytes,
     ) -> Result<(), StoreError> {
+        let early = self.fill(dts, key)?;
+        let offset_ns = offset_ns.saturating_add(i64::try_from(dts.saturating_sub(early)).unwrap_or(0));
+        let Some(Take { video: Some(video), .. }) = &self.take else { return Ok(()) };
+        let unit = Timed {
+            dts: video.writer.ticks(early),
+            offset: video.writer.signed_ticks(offset_ns),
+            key,
+            data,
+        };
+        self.place(unit, early, pts_ns, Place::Fresh)
+    }
+
+    /// Packs what parts lack before a picture at `before`, and tells when that is to be decoded.
+    fn fill(&mut self, before: u64, key: bool) -> Result<u64, StoreError> {
+        loop {
+            let Some(Take { video: Some(video), anchor, .. }) = &mut self.take else { return Ok(before) };
+            let reorder = anchor.reorder_ns.max(0).unsigned_abs();
+            let writer = &mut video.writer;
+            match writer.gap(writer.ticks(before), key) {
+                None => return Ok(before),
+                Some(Gap::Early(at)) => return Ok(writer.ns(at)),
+                Some(Gap::Repeat(unit)) => {
+                    let at = writer.ns(unit.dts);
+                    self.place(unit, at, at.saturating_sub(reorder), Place::Repeat)?;
+                }
+                Some(Gap::Moved(unit)) => {
+                    let (at, shown) = (writer.ns(unit.dts), writer.ns(unit.pts().max(0).unsigned_abs()));
+                    self.place(unit, at, shown, Place::Moved)?;
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, unit: Timed, dts: u64, pts_ns: u64, how: Place) -> Result<(), StoreError> {
         let Some(Take { video: Some(video), cutter, boundaries, anchor, rungs, sound, .. }) = &mut self.take
         else {
             return Ok(());
         };
+        let key = unit.key;
         let first = !video.writer.is_begun() && dts == anchor.ours_ns;
         let cut = cutter.picture(dts, pts_ns, key);
         if cut == Cut::Forced {
@@ -518,12 +565,13 @@ impl Session {
         }
         video.last_ns = video.last_ns.max(dts);
         self.edge_ns = self.edge_ns.max(dts);
-        let offset = video.writer.signed_ticks(offset_ns);
-        let at = video.writer.ticks(dts);
-        if let Some(rungs) = rungs {
-            rungs.push(SourceUnit { dts_ns: dts, pts_ns, key, segment, data: data.clone() });
+        if let Some(rungs) = rungs.as_mut().filter(|_| how != Place::Moved) {
+            rungs.push(SourceUnit { dts_ns: dts, pts_ns, key, segment, data: unit.data.clone() });
         }
-        video.writer.push(at, offset, key, data)?;
+        match how {
+            Place::Fresh => video.writer.push(unit.dts, unit.offset, key, unit.data)?,
+            Place::Repeat | Place::Moved => video.writer.pack(unit)?,
+        }
         if let Some(sound) = sound {
             sound.release(dts, boundaries)?;
             if sound.silent {
