@@ -63,6 +63,8 @@ pub(super) struct TrackWriter {
     reorder: i64,
     /// Makes what parts lack, where the codec allows it.
     repeater: Option<Repeater>,
+    /// When the last of these is shown.
+    repeated: i64,
     part_ticks: u64,
     /// Wall-clock time of tick 0.
     started_ms: u64,
@@ -101,6 +103,7 @@ impl TrackWriter {
             delay: 0,
             reorder: 0,
             repeater: None,
+            repeated: i64::MIN,
             part_ticks: u64::from(part_ms) * u64::from(timescale) / 1000,
             started_ms,
             sequence,
@@ -201,20 +204,23 @@ impl TrackWriter {
         }
         let (repeater, waiting) = (self.repeater.as_ref()?, self.waiting.as_ref()?);
         let shown = |dts: u64| i64::try_from(dts).unwrap_or(i64::MAX).saturating_sub(self.reorder);
-        let timed = |dts: u64, (pts, data): (i64, Bytes)| Timed {
-            dts,
-            offset: pts.saturating_sub(i64::try_from(dts).unwrap_or(i64::MAX)),
-            key: false,
-            data,
+        let (reorder, after) = (self.reorder, self.repeated.saturating_add(1));
+        let timed = |dts: u64, (pts, data): (i64, Bytes)| {
+            let pts = pts.max(after);
+            let offset = pts.saturating_sub(i64::try_from(dts).unwrap_or(i64::MAX)).max(-reorder);
+            Timed { dts, offset, key: false, data }
         };
         if let Some(found) = repeater.repeat(shown(at)) {
-            return Some(Gap::Repeat(timed(at, found)));
+            let unit = timed(at, found);
+            self.repeated = unit.pts();
+            return Some(Gap::Repeat(unit));
         }
         // The picture that waits is shown later than it is decoded, and was decoded on top of the one on the screen.
         if waiting.key || self.opening.is_some() || waiting.pts() < shown(at) {
             return None;
         }
         let repetition = timed(waiting.dts, repeater.repeat_before(shown(waiting.dts))?);
+        self.repeated = repetition.pts();
         let mut moved = self.waiting.replace(repetition)?;
         moved.offset = moved.pts().saturating_sub(i64::try_from(at).unwrap_or(i64::MAX));
         moved.dts = at;

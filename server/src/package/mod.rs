@@ -19,8 +19,8 @@ pub use fragment::{ProducerTime, Sample, chunk, media_segment};
 pub use init::{
     InitFormat, audio_init, audio_init_at, init_delay, init_format, video_init, video_init_delayed,
 };
-pub use repeat::Repeater;
 pub use mux::{muxed_init, with_sequence, with_sequences};
+pub use repeat::Repeater;
 pub use sps::PictureInfo;
 
 /// Track ID of every video rendition.

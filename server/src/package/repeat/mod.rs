@@ -44,6 +44,8 @@ struct Decoder {
     /// Pictures since the last IDR picture in the order of decoding, the newest last.
     seen: VecDeque<Seen>,
     last: Option<Bytes>,
+    /// Presentation time of the last IDR picture: what is decoded after it is shown after it.
+    begun: i64,
     /// `frame_num` of the last reference picture.
     frame_num: u32,
     /// The picture parameter set of the last picture.
@@ -114,7 +116,7 @@ impl Repeater {
         let slice = first?;
         let decoder = &mut self.now;
         if slice.idr {
-            *decoder = Decoder::default();
+            *decoder = Decoder { begun: pts, ..Decoder::default() };
         } else if decoder.seen.is_empty() {
             return None;
         }
@@ -144,8 +146,8 @@ impl Repeater {
         Some(())
     }
 
-    /// An access unit that shows again what is on the screen at `pts`, and when it is shown: then, or a tick later where
-    /// the picture itself comes then. It is to be decoded next. `None` where there is no such unit.
+    /// An access unit that shows again what is on the screen at `pts`, and when it is shown: then, or a tick behind the
+    /// picture itself where that comes no sooner. It is to be decoded next. `None` where there is no such unit.
     #[must_use]
     pub fn repeat(&self, pts: i64) -> Option<(i64, Bytes)> {
         self.of(&self.now, pts)
@@ -158,6 +160,7 @@ impl Repeater {
     }
 
     fn of(&self, decoder: &Decoder, pts: i64) -> Option<(i64, Bytes)> {
+        let pts = pts.max(decoder.begun);
         let shown = decoder.seen.iter().filter(|seen| seen.pts <= pts).max_by_key(|seen| seen.pts)?;
         let mut out = Vec::new();
         // Equal slice headers would make one picture of two, were it not for the delimiter.
@@ -178,7 +181,8 @@ impl Repeater {
             }
             // No other picture refers to it, so a decoder that has just decoded it can do so again.
             None if decoder.seen.back() == Some(shown) => {
-                let slices = decoder.last.as_ref().map(nals)?.filter(|nal| nal.first().map(|b| b & 31) == Some(1));
+                let slices =
+                    decoder.last.as_ref().map(nals)?.filter(|nal| nal.first().map(|b| b & 31) == Some(1));
                 slices.for_each(|nal| unit(&mut out, nal));
             }
             None => return None,
