@@ -5,7 +5,7 @@ const LONGEST_NS: u64 = 1_500_000_000;
 /// Waited for beyond what was seen.
 const MARGIN_NS: u64 = 60_000_000;
 /// How long something that was seen counts, about.
-const MEMORY_NS: u64 = 4_000_000_000;
+const MEMORY_NS: u64 = 2_000_000_000;
 /// Clocks differ by up to one part in so many.
 const DRIFT: u64 = 4000;
 

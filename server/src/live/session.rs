@@ -16,6 +16,7 @@ use super::sound::Sound;
 use super::status::{RungState, RungStatus};
 use super::track::TrackWriter;
 use super::{LiveEvent, LiveLadders, LiveSettings, LiveTrack, LiveUnit, TrackSetup};
+use crate::package::Repeater;
 use crate::store::{LiveInfo, StoreError, StreamStore, TrackKind};
 
 /// Name of the rendition that carries the publisher's own pictures.
@@ -309,12 +310,16 @@ impl Session {
         let video_setup = self.setup(TrackKind::Video).filter(|_| with_video).cloned();
         let rate = video_setup.as_ref().map(|(setup, config)| frame_rate(setup, config, self.waiting.iter()));
 
+        let repeated = video_setup.as_ref().is_some_and(
+            |(_, config)| matches!(config, Config::Video(video) if Repeater::new(video).is_some()),
+        );
+
         let live = match self.stream.live() {
             Some(live) => live,
             None => {
                 let live = LiveInfo {
                     segment_ms: self.settings.segment_ms,
-                    part_ms: part_length(self.settings.part_ms, rate),
+                    part_ms: part_length(self.settings.part_ms, rate, repeated, self.packet_ns()),
                     window_s: self.settings.window_s,
                     target_s: ((self.settings.segment_ms + 500) / 1000).max(1),
                     started_ms: now_ms.saturating_sub(lag_ns / MS),
@@ -427,6 +432,13 @@ impl Session {
         let mut writer = TrackWriter::new(&self.stream, rendition, init, live.part_ms, live.started_ms);
         writer.begin(number, discontinuity);
         Ok(Some(Sound::new(writer, config.clone(), from_ns)))
+    }
+
+    /// How long a packet of the sound is.
+    fn packet_ns(&self) -> Option<u64> {
+        let Some((_, Config::Audio(config))) = self.setup(TrackKind::Audio) else { return None };
+        let packet = self.waiting.iter().find(|unit| unit.kind == TrackKind::Audio);
+        Some(config.packet_ns(packet.map_or(&[], |unit| &unit.data)))
     }
 
     /// Bits a second of what waits, for lack of a better word from the publisher.

@@ -195,6 +195,18 @@ impl TrackWriter {
         (!fits(start)).then(|| start.saturating_add(self.part_ticks))
     }
 
+    /// Where the part in progress ends at the latest, when it is long enough without the sample that waits.
+    pub(super) fn ripe(&self) -> Option<u64> {
+        let waiting = self.waiting.as_ref().filter(|_| !self.samples.is_empty() && self.opening.is_none())?;
+        let before = waiting.dts.saturating_sub(self.part_start);
+        (before * 100 >= self.part_ticks * SHORTEST_PART).then(|| self.part_start + self.part_ticks)
+    }
+
+    /// Sends the part in progress without the sample that waits.
+    pub(super) fn settle(&mut self) -> Result<(), StoreError> {
+        self.flush()
+    }
+
     /// What is to be packed before a sample at `next`, so that no part is too long or too short: ask again when it was.
     /// `key` where the sample is a key frame: it keeps its place, for it may begin a segment.
     pub(super) fn gap(&mut self, next: u64, key: bool) -> Option<Gap> {

@@ -54,13 +54,12 @@ impl Video {
         self.last_ns
     }
 
-    /// Where the part in progress has to end if nothing comes and the last picture can be repeated, by the publisher's
-    /// decode times.
+    /// When the part in progress is due if nothing comes, by the publisher's decode times: it goes out as it is, or with a
+    /// repetition of the last picture where there can be one.
     fn due_ns(&self, reorder_ns: u64) -> Option<u64> {
-        if self.still || self.stuck || self.last_ns.saturating_sub(self.real_ns) > REPEATED {
-            return None;
-        }
-        Some(self.writer.ns(self.writer.due(u64::MAX)?).saturating_sub(reorder_ns))
+        let repeated = !self.still && !self.stuck && self.last_ns.saturating_sub(self.real_ns) <= REPEATED;
+        let due = self.writer.ripe().or_else(|| self.writer.due(u64::MAX).filter(|_| repeated))?;
+        Some(self.writer.ns(due).saturating_sub(reorder_ns))
     }
 }
 
@@ -240,6 +239,10 @@ impl Session {
             let Some(due) = video.due_ns(reorder).filter(|due| video.pace.is_late(*due, clock_ns)) else {
                 return Ok(());
             };
+            if video.writer.ripe().is_some() {
+                video.writer.settle()?;
+                continue;
+            }
             let before = video.writer.due(u64::MAX);
             let just_behind =
                 video.writer.ns(video.writer.ticks(due.saturating_add(reorder)).saturating_add(1));

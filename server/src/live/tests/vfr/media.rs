@@ -120,9 +120,8 @@ pub(super) fn decode(file: Vec<u8>) -> Vec<(i64, u32)> {
         shown.push((((at.nseconds() + 500_000) / 1_000_000) as i64, number));
     }
     let bus = pipeline.bus().unwrap();
-    while let Some(message) = bus.pop_filtered(&[gst::MessageType::Error, gst::MessageType::Warning]) {
-        panic!("{message:?}");
-    }
+    let told = bus.pop_filtered(&[gst::MessageType::Error, gst::MessageType::Warning]);
+    assert!(told.is_none(), "{told:?}");
     pipeline.set_state(gst::State::Null).unwrap();
     shown
 }

@@ -132,10 +132,6 @@ fn check(encoder: &str, launch: &str) {
         publish(&mut rig, &config, &pictures);
         rig.session.disconnect().unwrap();
         assert_eq!(rig.session.told.discontinuities, 0, "{what}");
-        if let Ok(dir) = std::env::var("VFR_DUMP") {
-            std::fs::write(format!("{dir}/{}.mp4", what.replace([' ', ','], "_")), file(&rig, "source"))
-                .unwrap();
-        }
         let parts = check_parts(&rig, "source", &what);
         check_parts(&rig, "audio", &what);
         let seconds = times[times.len() - 1] as f64 / 1000.0;
@@ -155,6 +151,90 @@ fn check(encoder: &str, launch: &str) {
         assert!(seen.iter().all(|seen| *seen), "{what}: {seen:?}");
     }
     assert!(tried >= 4, "{encoder}: {tried} patterns");
+}
+
+/// Milliseconds of pictures that are listed.
+fn listed(rig: &Rig) -> i64 {
+    let window = rig.stream.rendition("source").map(|rendition| rendition.window());
+    let last = window.and_then(|window| window.parts.last().map(|part| part.start + part.duration));
+    last.map_or(0, |ticks| (ticks / 90) as i64)
+}
+
+/// 2.5 s of 30 pictures a second, then three seconds of nothing, then a picture that needs the last one.
+fn pausing() -> (Bytes, Vec<Coded>) {
+    let times: Vec<i64> = (0..75).map(|n| n * 1000 / 30).chain([5500, 5533, 5566]).collect();
+    encode(&format!("{X264} tune=zerolatency bframes=0"), &times, 2000)
+}
+
+#[test]
+fn parts_come_while_pictures_do_not_and_the_sound_goes_on() {
+    let (config, pictures) = pausing();
+    let mut rig = Rig::new(settings());
+    rig.send(LiveEvent::Setup(TrackSetup { config, ..video_setup() }));
+    rig.send(LiveEvent::Setup(audio_setup()));
+    let mut pictures = pictures.iter().peekable();
+    for packet in 0..258 {
+        let sound = f64::from(packet) * 1024.0 / 48.0;
+        while let Some(picture) = pictures.next_if(|picture| picture.dts_ms as f64 <= sound) {
+            send(&mut rig, picture);
+        }
+        rig.unit(TrackKind::Audio, sound, sound, true);
+        // A part, what a picture may be late, and what is not believed at first.
+        let most = if sound < 3000.0 { 1300.0 } else { 850.0 };
+        assert!(sound - listed(&rig) as f64 <= most, "at {sound} ms {} are listed", listed(&rig));
+    }
+    assert!(pictures.peek().is_some(), "they come later");
+    for picture in pictures {
+        send(&mut rig, picture);
+    }
+    rig.session.disconnect().unwrap();
+    check_parts(&rig, "source", "pausing");
+    let shown = decode(file(&rig, "source"));
+    assert_eq!(
+        shown.iter().rev().map(|(_, number)| *number).take(2).collect::<Vec<_>>(),
+        [77, 76],
+        "{shown:?}"
+    );
+    assert!(
+        rig.session.told.warnings.iter().all(|text| !text.contains("no pictures")),
+        "{:?}",
+        rig.session.told
+    );
+}
+
+#[test]
+fn parts_come_while_nothing_does_by_the_wall_clock() {
+    let (config, pictures) = pausing();
+    let mut rig = Rig::new(settings());
+    rig.send(LiveEvent::Setup(TrackSetup { config, ..video_setup() }));
+    let mut pictures = pictures.iter().peekable();
+    for now in 0..5500 {
+        rig.now_ms = now as u64;
+        while let Some(picture) = pictures.next_if(|picture| picture.dts_ms <= now) {
+            send(&mut rig, picture);
+        }
+        let wall = WALL_MS + rig.now_ms;
+        if rig.session.due_ms().is_some_and(|due| due <= wall) {
+            rig.session.tick(wall).unwrap();
+            assert!(rig.session.due_ms().is_none_or(|due| due > wall), "once");
+        }
+        let most = if now < 3000 { 1300 } else { 850 };
+        assert!(
+            now - listed(&rig) <= most,
+            "at {now} ms {} are listed, {:?}",
+            listed(&rig),
+            rig.session.due_ms()
+        );
+    }
+    pictures.for_each(|picture| send(&mut rig, picture));
+    rig.session.disconnect().unwrap();
+    check_parts(&rig, "source", "pausing");
+    let shown = decode(file(&rig, "source"));
+    assert_eq!(
+        shown.iter().rev().map(|(_, number)| *number).take(3).collect::<Vec<_>>(),
+        [77, 76, 75],
+        "{shown:?}"
+    );
 }
 
 /// A test for each encoder as publishers use them.
