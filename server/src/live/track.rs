@@ -185,7 +185,7 @@ impl TrackWriter {
 
     /// Where the part in progress has to end when nothing comes before `next`; `None` when it need not end before.
     pub(super) fn due(&self, next: u64) -> Option<u64> {
-        let waiting = self.waiting.as_ref()?;
+        let waiting = self.waiting.as_ref().filter(|_| self.part_ticks > 0)?;
         let fits = |start: u64| next.saturating_sub(start) <= self.part_ticks;
         let before = waiting.dts.saturating_sub(self.part_start);
         let begins = self.samples.is_empty()

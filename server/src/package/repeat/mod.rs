@@ -206,3 +206,47 @@ fn nals(data: &Bytes) -> impl Iterator<Item = &[u8]> {
         Some(nal)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 320x180 in the High profile.
+    const AVCC: &[u8] = &[
+        1, 0x64, 0x00, 0x0d, 0xff, 0xe1, 0, 8, 0x67, 0x64, 0x00, 0x0d, 0xac, 0xd9, 0x41, 0x41, 1, 0, 4, 0x68,
+        0xeb, 0xec, 0xb2,
+    ];
+
+    #[test]
+    fn nothing_that_a_publisher_sends_makes_it_panic_or_large() {
+        let config = VideoConfig::from_avcc(320, 180, AVCC).unwrap();
+        let mut seed = 1_u64;
+        let mut random = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 56) as u8
+        };
+        let mut repeated = 0;
+        for round in 0..300 {
+            let Some(mut repeater) = Repeater::new(&config) else { panic!("these pictures can be repeated") };
+            for at in 0..20_i64 {
+                let mut data = Vec::new();
+                for _ in 0..1 + random() % 3 {
+                    let kind = [5, 1, 1, 7, 8, 6][usize::from(random() % if round % 2 == 0 { 3 } else { 6 })];
+                    let mut nal = vec![kind | random() & 0x60];
+                    // The first macroblock is the first one, mostly.
+                    nal.push(random() | if random() > 40 { 0x80 } else { 0 });
+                    nal.extend((0..random() % 40).map(|_| random()));
+                    unit(&mut data, &nal);
+                }
+                repeater.see(at * 3000, &data.into());
+                for pts in [0, at * 3000, i64::MAX, i64::MIN] {
+                    let found = repeater.repeat(pts).or_else(|| repeater.repeat_before(pts));
+                    repeated += usize::from(found.is_some());
+                    assert!(found.is_none_or(|(_, data)| data.len() < 4096));
+                }
+            }
+        }
+        assert!(repeated > 100, "some of it is taken for pictures: {repeated}");
+        assert!(Repeater::new(&VideoConfig::from_av1c(64, 64, &[0x81, 0, 0, 0]).unwrap()).is_none());
+    }
+}
