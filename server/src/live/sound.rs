@@ -56,10 +56,12 @@ impl Sound {
         }
     }
 
-    /// Packs what lies before `frontier_ns`, and silence where nothing came for long.
+    /// Packs what lies before `frontier_ns`, up to which there are pictures, and silence where nothing came for long.
+    /// Pictures are `ahead_ns` ahead of what their publisher sent along with them.
     pub(super) fn release(
         &mut self,
         frontier_ns: u64,
+        ahead_ns: u64,
         boundaries: &VecDeque<Boundary>,
     ) -> Result<(), StoreError> {
         while self.queue.front().is_some_and(|(at, _)| *at < frontier_ns) {
@@ -70,8 +72,9 @@ impl Sound {
             }
         }
         let from = self.due_ns.unwrap_or(self.from_ns);
-        let reached = frontier_ns.saturating_sub(SILENCE_LAG_NS);
-        if frontier_ns.saturating_sub(from) > LATE_NS
+        let sent = frontier_ns.saturating_sub(ahead_ns);
+        let reached = sent.saturating_sub(SILENCE_LAG_NS);
+        if sent.saturating_sub(from) > LATE_NS
             && self.queue.is_empty()
             && let Some(silence) = self.config.silence()
         {

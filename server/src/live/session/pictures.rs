@@ -191,7 +191,7 @@ impl Session {
             Place::Repeat | Place::Moved => video.writer.pack(unit)?,
         }
         if let Some(sound) = sound {
-            sound.release(dts, boundaries)?;
+            sound.release(dts, anchor.reorder_ns.max(0).unsigned_abs(), boundaries)?;
             if sound.silent {
                 let text = "no sound arrives any more: silence is sent in its place".to_owned();
                 self.told.warn(self.stream.id(), text);

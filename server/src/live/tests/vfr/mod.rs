@@ -5,7 +5,7 @@ mod media;
 use self::media::{Coded, decode, encode};
 use super::read::samples;
 use super::*;
-use crate::package::init_delay;
+use crate::package::{Repeater, VideoConfig, init_delay};
 use crate::store::chunks;
 
 const X264: &str = "x264enc speed-preset=veryfast pass=quant quantizer=22 threads=1 b-adapt=false option-string=scenecut=0 \
@@ -235,6 +235,39 @@ fn parts_come_while_nothing_does_by_the_wall_clock() {
         [77, 76, 75],
         "{shown:?}"
     );
+}
+
+#[test]
+fn nothing_that_a_publisher_sends_makes_repetitions_panic_or_grow() {
+    let times: Vec<i64> = (0..30).map(|n| n * 100).collect();
+    let mut seed = 1_u64;
+    let mut random = move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 48) as usize
+    };
+    for options in ["bframes=3 b-pyramid=true ref=4", "bframes=0 cabac=false"] {
+        let (config, pictures) = encode(&format!("{X264} {options}"), &times, 2000);
+        let config = VideoConfig::from_avcc(160, 96, &config).unwrap();
+        let mut repeated = 0;
+        for round in 0..200 {
+            let mut repeater = Repeater::new(&config).expect("these pictures can be repeated");
+            for picture in &pictures {
+                let mut data = picture.data.to_vec();
+                for _ in 0..round % 4 {
+                    let at = random() % data.len().min(60);
+                    data[at] = random() as u8;
+                }
+                data.truncate(data.len() - if round % 5 == 4 { random() % data.len() } else { 0 });
+                repeater.see(picture.pts_ms * 90, &data.into());
+                for pts in [0, picture.pts_ms * 90, i64::MAX, i64::MIN] {
+                    let found = repeater.repeat(pts).or_else(|| repeater.repeat_before(pts));
+                    repeated += usize::from(found.is_some());
+                    assert!(found.is_none_or(|(_, unit)| unit.len() <= 100_000));
+                }
+            }
+        }
+        assert!(repeated > 1000, "{options}: {repeated}");
+    }
 }
 
 /// A test for each encoder as publishers use them.
