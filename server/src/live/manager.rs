@@ -310,6 +310,7 @@ enum Next {
     Quiet,
     Look,
     TailOver,
+    Due,
 }
 
 impl Driver {
@@ -326,6 +327,9 @@ impl Driver {
                 _ => (number, Instant::now() + TAIL_LIMIT),
             });
             let tail_over = tail.map(|(_, until)| until);
+            let due = self.session.due_ms().filter(|_| connection.is_some()).map(|due| {
+                Instant::now() + Duration::from_millis(due.saturating_sub(self.stream.clock().now_ms()))
+            });
             let over = grace;
             let silence = heard + Duration::from_millis(self.settings.quiet_ms.into());
             let silence = (connection.is_some() && self.quiet.is_none()).then_some(silence);
@@ -341,6 +345,7 @@ impl Driver {
                     () = wait_until(silence) => Next::Quiet,
                     () = wait_until(look) => Next::Look,
                     () = wait_until(tail_over) => Next::TailOver,
+                    () = wait_until(due) => Next::Due,
                 }
             };
             let result = match next {
@@ -408,6 +413,7 @@ impl Driver {
                 Next::Rung(Some(event)) => self.session.rung(event),
                 Next::Rung(None) => self.session.rungs_ended(),
                 Next::TailOver => self.session.give_up_tail(),
+                Next::Due => self.session.tick(self.stream.clock().now_ms()),
                 Next::GraceOver => {
                     tracing::info!(
                         stream = self.stream.id(),

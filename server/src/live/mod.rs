@@ -9,6 +9,7 @@ mod clock;
 mod cutter;
 mod input;
 mod manager;
+mod pace;
 mod rung;
 mod rungs;
 mod session;

@@ -228,6 +228,9 @@ fn set_up(
             rung.writer = Some(TrackWriter::new(stream, rendition, init, live.part_ms, live.started_ms));
         }
     }
+    if let Some(writer) = &mut rung.writer {
+        writer.repeats(&config, 0);
+    }
     Ok(Ok(()))
 }
 
@@ -266,7 +269,9 @@ impl Rung {
             return Ok(()); // not a key frame: nothing can begin with it
         }
         let offset = i64::try_from(pts_ns).unwrap_or(i64::MAX) - i64::try_from(dts_ns).unwrap_or(i64::MAX);
-        let offset = writer.signed_ticks(offset);
-        writer.push(dts, offset, key, data)
+        let mut offset = writer.signed_ticks(offset);
+        let at = writer.fill(dts, key)?;
+        offset = offset.saturating_add(i64::try_from(dts.saturating_sub(at)).unwrap_or(0));
+        writer.push(at, offset, key, data)
     }
 }

@@ -1,12 +1,12 @@
 //! What a live stream does with what its publisher sends. Reads no clock: time comes in with every call.
 
+mod pictures;
 mod tail;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
+use self::pictures::Video;
 use self::tail::Tail;
 use super::clock::{Anchor, JumpWatch, Verdict, slot};
 use super::cutter::{Cut, Cutter};
@@ -15,7 +15,8 @@ use super::setup::{Config, VIDEO_TIMESCALE, frame_rate, part_length, source_dela
 use super::sound::Sound;
 use super::status::{RungState, RungStatus};
 use super::track::TrackWriter;
-use super::{LiveEvent, LiveLadders, LiveSettings, LiveTrack, LiveUnit, SourceUnit, TrackSetup};
+use super::{LiveEvent, LiveLadders, LiveSettings, LiveTrack, LiveUnit, TrackSetup};
+use crate::package::Repeater;
 use crate::store::{LiveInfo, StoreError, StreamStore, TrackKind};
 
 /// Name of the rendition that carries the publisher's own pictures.
@@ -34,10 +35,6 @@ const WAITING: usize = 4096;
 const WAITING_BYTES: usize = 32 << 20;
 /// How much of a take may lie before the end of the one before it.
 const OVERLAP: u64 = 50 * MS;
-/// Pictures further apart than this are not one take.
-const FROZEN: u64 = 5 * SECOND;
-/// Pictures this much behind the sound do not come any more.
-const STILL: u64 = 3 * SECOND;
 
 /// Where a segment begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,16 +46,6 @@ pub(super) struct Boundary {
 
 /// Boundaries that are remembered for renditions that come behind.
 const BOUNDARIES: usize = 64;
-
-#[derive(Debug)]
-struct Video {
-    writer: TrackWriter,
-    last_ns: u64,
-    /// The newest key frame, to be shown while no pictures come.
-    key: Option<Bytes>,
-    /// It is shown: what comes back has to begin with a key frame.
-    still: bool,
-}
 
 /// A take: from a beginning to the next discontinuity.
 #[derive(Debug)]
@@ -323,12 +310,16 @@ impl Session {
         let video_setup = self.setup(TrackKind::Video).filter(|_| with_video).cloned();
         let rate = video_setup.as_ref().map(|(setup, config)| frame_rate(setup, config, self.waiting.iter()));
 
+        let repeated = video_setup.as_ref().is_some_and(
+            |(_, config)| matches!(config, Config::Video(video) if Repeater::new(video).is_some()),
+        );
+
         let live = match self.stream.live() {
             Some(live) => live,
             None => {
                 let live = LiveInfo {
                     segment_ms: self.settings.segment_ms,
-                    part_ms: part_length(self.settings.part_ms, rate),
+                    part_ms: part_length(self.settings.part_ms, rate, repeated, self.packet_ns()),
                     window_s: self.settings.window_s,
                     target_s: ((self.settings.segment_ms + 500) / 1000).max(1),
                     started_ms: now_ms.saturating_sub(lag_ns / MS),
@@ -370,12 +361,13 @@ impl Session {
             let (rendition, init) = self.stream.live_rendition(info, init)?;
             let writer = TrackWriter::new(&self.stream, rendition, init, live.part_ms, live.started_ms);
             let mut writer = writer.delayed(delay);
+            writer.repeats(config, reorder_ns);
             writer.begin(number, discontinuity);
-            video = Some(Video { writer, last_ns: ours_ns, key: None, still: false });
+            video = Some(Video::new(writer, ours_ns, live.part_ms));
             names.push(SOURCE.to_owned());
         }
         let sound_arrives = self.waiting.iter().any(|unit| unit.kind == TrackKind::Audio);
-        let sound = if sound_arrives { self.sound(live, number, discontinuity)? } else { None };
+        let sound = if sound_arrives { self.sound(live, number, discontinuity, ours_ns)? } else { None };
         let late = sound.is_none() && video.is_some() && self.setup(TrackKind::Audio).is_some();
         let joining = late.then_some(Joining::Announced);
         let rungs = match (&self.ladders, &video_setup) {
@@ -426,14 +418,27 @@ impl Session {
         self.stream.expect_renditions(&names)
     }
 
-    fn sound(&self, live: LiveInfo, number: u32, discontinuity: bool) -> Result<Option<Sound>, StoreError> {
+    fn sound(
+        &self,
+        live: LiveInfo,
+        number: u32,
+        discontinuity: bool,
+        from_ns: u64,
+    ) -> Result<Option<Sound>, StoreError> {
         let Some((setup, Config::Audio(config))) = self.setup(TrackKind::Audio) else { return Ok(None) };
         let known = self.stream.known_rendition(AUDIO).map(|r| r.info().timescale);
         let (info, init) = super::setup::sound_info(setup, config, known);
         let (rendition, init) = self.stream.live_rendition(info, init)?;
         let mut writer = TrackWriter::new(&self.stream, rendition, init, live.part_ms, live.started_ms);
         writer.begin(number, discontinuity);
-        Ok(Some(Sound::new(writer, config.clone())))
+        Ok(Some(Sound::new(writer, config.clone(), from_ns)))
+    }
+
+    /// How long a packet of the sound is.
+    fn packet_ns(&self) -> Option<u64> {
+        let Some((_, Config::Audio(config))) = self.setup(TrackKind::Audio) else { return None };
+        let packet = self.waiting.iter().find(|unit| unit.kind == TrackKind::Audio);
+        Some(config.packet_ns(packet.map_or(&[], |unit| &unit.data)))
     }
 
     /// Bits a second of what waits, for lack of a better word from the publisher.
@@ -450,91 +455,6 @@ impl Session {
             TrackKind::Video => self.picture(unit, now_ms),
             _ => self.packet(unit),
         }
-    }
-
-    fn picture(&mut self, unit: LiveUnit, now_ms: u64) -> Result<(), StoreError> {
-        let Some(take) = &mut self.take else { return Ok(()) };
-        let Some(video) = &mut take.video else {
-            // Pictures of a take that had to begin without: they get one as soon as there is a key frame.
-            if unit.key {
-                self.break_take()?;
-                return self.accept(unit, now_ms);
-            }
-            self.told.dropped += 1;
-            return Ok(());
-        };
-        let Some(dts) = take.anchor.map(unit.dts_ns.saturating_add(take.anchor.reorder_ns)) else {
-            self.told.dropped += 1;
-            return Ok(());
-        };
-        if dts.saturating_sub(video.last_ns) > FROZEN {
-            self.break_take()?;
-            return self.accept(unit, now_ms);
-        }
-        if video.still && (!unit.key || dts <= video.last_ns) {
-            self.told.dropped += 1;
-            return Ok(());
-        }
-        video.still = false;
-        if unit.key {
-            video.key = Some(unit.data.clone());
-        }
-        let pts_ns = take.anchor.map_or_start(unit.pts_ns);
-        let offset_ns = unit.pts_ns.saturating_sub(unit.dts_ns).saturating_sub(take.anchor.reorder_ns);
-        self.show(dts, pts_ns, offset_ns, unit.key, unit.data)
-    }
-
-    /// Packs a picture at `dts`, shown at `pts_ns`, both on the stream's timeline.
-    fn show(
-        &mut self,
-        dts: u64,
-        pts_ns: u64,
-        offset_ns: i64,
-        key: bool,
-        data: Bytes,
-    ) -> Result<(), StoreError> {
-        let Some(Take { video: Some(video), cutter, boundaries, anchor, rungs, sound, .. }) = &mut self.take
-        else {
-            return Ok(());
-        };
-        let first = !video.writer.is_begun() && dts == anchor.ours_ns;
-        let cut = cutter.picture(dts, pts_ns, key);
-        if cut == Cut::Forced {
-            let text =
-                "key frames are too far apart for the target duration: segments had to begin without one; \
-                        set the encoder's key frame interval to 2 s"
-                    .to_owned();
-            self.told.warn(self.stream.id(), text);
-        }
-        let mut segment = first.then(|| boundaries.back().map_or(1, |boundary| boundary.number));
-        if cut != Cut::No {
-            let begins = video.writer.ticks(dts);
-            Self::target(&self.stream, cutter)?;
-            video.writer.close(Some(begins))?;
-            let number = boundaries.back().map_or(1, |boundary| boundary.number.saturating_add(1));
-            video.writer.begin(number, false);
-            push_boundary(boundaries, Boundary { number, at_ns: dts, discontinuity: false });
-            segment = Some(number);
-        }
-        video.last_ns = video.last_ns.max(dts);
-        self.edge_ns = self.edge_ns.max(dts);
-        let offset = video.writer.signed_ticks(offset_ns);
-        let at = video.writer.ticks(dts);
-        if let Some(rungs) = rungs {
-            rungs.push(SourceUnit { dts_ns: dts, pts_ns, key, segment, data: data.clone() });
-        }
-        video.writer.push(at, offset, key, data)?;
-        if let Some(sound) = sound {
-            sound.release(dts, boundaries)?;
-            if sound.silent {
-                let text = "no sound arrives any more: silence is sent in its place".to_owned();
-                self.told.warn(self.stream.id(), text);
-            }
-        }
-        if cut != Cut::No {
-            self.at_boundary()?;
-        }
-        Ok(())
     }
 
     /// The target duration becomes fixed with the first segment.
@@ -559,7 +479,7 @@ impl Session {
         if take.joining == Some(Joining::Arrived) {
             take.joining = None;
             if let Some(live) = self.stream.live() {
-                let sound = self.sound(live, boundary.number, true)?;
+                let sound = self.sound(live, boundary.number, true, boundary.at_ns)?;
                 if let Some(take) = &mut self.take {
                     changed |= sound.is_some();
                     take.sound = sound;
@@ -589,9 +509,9 @@ impl Session {
         };
         if take.video.is_some() {
             sound.hold(at, unit.data);
-            let frontier = take.video.as_ref().map_or(0, |video| video.last_ns);
-            sound.release(frontier, &take.boundaries)?;
-            return self.hold_picture(at);
+            let frontier = take.video.as_ref().map_or(0, Video::last_ns);
+            sound.release(frontier, take.anchor.reorder_ns.max(0).unsigned_abs(), &take.boundaries)?;
+            return self.heard(at);
         }
         if take.cutter.sound(at) != Cut::No {
             Self::target(&self.stream, &take.cutter)?;
@@ -602,29 +522,6 @@ impl Session {
         sound.pack(at, unit.data, &take.boundaries)?;
         self.edge_ns = self.edge_ns.max(at);
         Ok(())
-    }
-
-    /// The sound has got to `sound_ns`: where no pictures come any more, the last key frame is shown along with it, so
-    /// that playlists go on.
-    fn hold_picture(&mut self, sound_ns: u64) -> Result<(), StoreError> {
-        let Some(live) = self.stream.live() else { return Ok(()) };
-        let step = u64::from(live.part_ms.max(1)) * MS;
-        loop {
-            let Some(Take { video: Some(video), .. }) = &mut self.take else { return Ok(()) };
-            let ahead = sound_ns.saturating_sub(video.last_ns);
-            let Some(key) = video.key.clone() else { return Ok(()) };
-            if ahead < if video.still { step } else { STILL.max(step) } {
-                return Ok(());
-            }
-            if !video.still {
-                video.still = true;
-                let text =
-                    "no pictures arrive any more: the last key frame is shown in their place".to_owned();
-                self.told.warn(self.stream.id(), text);
-            }
-            let at = video.last_ns.saturating_add(step);
-            self.show(at, at, 0, true, key)?;
-        }
     }
 
     /// Ends the take: segments in progress are finished as they are, and a discontinuity follows. Those of the encoded

@@ -99,18 +99,42 @@ pub(super) fn frame_rate<'a>(
     }
 }
 
-/// The longest part: what was asked for, unless so few frames fit in that parts would fall below 85 % of it
-/// (RFC 8216bis, 4.4.4.9). It is a whole number of frames then.
-pub(super) fn part_length(wished_ms: u32, rate: Option<(u32, u32)>) -> u32 {
-    let Some((frames, seconds)) = rate else { return wished_ms };
-    let frame_ms = f64::from(seconds) * 1000.0 / f64::from(frames.max(1));
-    let fit = (f64::from(wished_ms) / frame_ms).floor().max(1.0) * frame_ms;
-    if fit >= f64::from(wished_ms) * 0.87 && fit <= f64::from(wished_ms) {
-        wished_ms
-    } else {
-        // A little above, for time stamps that are rounded to milliseconds.
-        fit.ceil() as u32 + 2
-    }
+/// The longest part in milliseconds: what was asked for, unless so few pictures or packets of sound fit in that parts would
+/// fall below 85 % of it (RFC 8216bis, 4.4.4.9). It is a whole number of both then, as nearly as can be.
+///
+/// `rate` is that of the pictures; where they can be `repeated`, slow ones need no long parts. `packet_ns` is the length of a
+/// packet of sound.
+pub(super) fn part_length(
+    wished_ms: u32,
+    rate: Option<(u32, u32)>,
+    repeated: bool,
+    packet_ns: Option<u64>,
+) -> u32 {
+    let frame_ms = rate.map(|(frames, seconds)| f64::from(seconds) * 1000.0 / f64::from(frames.max(1)));
+    let frame_ms = frame_ms.filter(|frame| !repeated || *frame <= f64::from(wished_ms) * 1.25);
+    let packet_ms = packet_ns.map(|ns| ns as f64 / 1e6);
+    let longest = frame_ms.unwrap_or(0.0).max(packet_ms.unwrap_or(0.0)) * 1.1;
+    let furthest = longest.max(f64::from(wished_ms) * 2.0).min(60_000.0) as u32 - wished_ms.min(60_000);
+    let fits = |length: u32, sound: bool| {
+        frame_ms.is_none_or(|frame| fits(frame, 10.0, length))
+            && (!sound || packet_ms.is_none_or(|packet| fits(packet, 1.0, length)))
+    };
+    // The nearest to what was asked for.
+    let lengths =
+        || (0..=furthest).flat_map(|far| [wished_ms + far, wished_ms.saturating_sub(far).max(wished_ms / 2)]);
+    lengths()
+        .find(|length| fits(*length, true))
+        .or_else(|| lengths().find(|length| fits(*length, false)))
+        .unwrap_or(wished_ms)
+}
+
+/// Whether parts of at most `length_ms` can be made of what lasts `unit_ms`, give or take `jitter_ms` in all.
+fn fits(unit_ms: f64, jitter_ms: f64, length_ms: u32) -> bool {
+    let length = f64::from(length_ms);
+    let enough = |units: f64| units * unit_ms >= length * 0.9;
+    let units = (length / unit_ms).floor();
+    let room = length - units * unit_ms >= jitter_ms.min(unit_ms / 10.0);
+    units >= 1.0 && ((room && enough(units)) || (units > 1.0 && enough(units - 1.0)))
 }
 
 /// Ticks that the source's composition offsets are raised by, for none to be negative. `reorder_ns` is how long the
@@ -201,4 +225,33 @@ pub(super) fn sound_info(
     };
     let init = audio_init_at(config, info.timescale);
     (info, init)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_as_long_as_asked_for_or_a_whole_number_of_pictures_and_packets() {
+        const AAC: u64 = 21_333_333;
+        // Asked for, pictures a second, can be repeated, packet of sound: longest part.
+        let rows = [
+            (500, Some((25, 1)), true, Some(AAC), 500),
+            (500, Some((30_000, 1001)), false, Some(AAC), 500),
+            (1000, Some((24, 1)), false, Some(AAC), 1000),
+            (500, Some((5, 1)), true, None, 444),
+            (500, Some((10, 1)), true, Some(AAC), 510),
+            // Slower than parts: repeated, or one a part.
+            (500, Some((1, 1)), true, Some(AAC), 500),
+            (500, Some((1, 1)), false, Some(AAC), 1010),
+            // AAC of 8 kHz: four packets, not three.
+            (500, None, true, Some(128_000_000), 513),
+            (500, Some((25, 1)), true, Some(128_000_000), 513),
+            (500, Some((25, 1)), true, Some(20_000_000), 500),
+        ];
+        for (wished, rate, repeated, packet, expected) in rows {
+            let got = part_length(wished, rate, repeated, packet);
+            assert_eq!(got, expected, "{wished} {rate:?} {repeated} {packet:?}");
+        }
+    }
 }

@@ -28,6 +28,8 @@ pub(super) struct Sound {
     /// Packets that no picture has overtaken yet: a boundary may still come before them.
     queue: VecDeque<(u64, Bytes)>,
     queued: usize,
+    /// Where it begins: what lies before belongs to no segment of its.
+    from_ns: u64,
     /// Where the next packet is due on the grid.
     due_ns: Option<u64>,
     /// Packets that came too late or were too many.
@@ -37,8 +39,9 @@ pub(super) struct Sound {
 }
 
 impl Sound {
-    pub(super) fn new(writer: TrackWriter, config: AudioConfig) -> Self {
-        Self { writer, config, queue: VecDeque::new(), queued: 0, due_ns: None, dropped: 0, silent: false }
+    pub(super) fn new(writer: TrackWriter, config: AudioConfig, from_ns: u64) -> Self {
+        let queue = VecDeque::new();
+        Self { writer, config, queue, queued: 0, from_ns, due_ns: None, dropped: 0, silent: false }
     }
 
     /// Holds a packet back until the pictures have come by.
@@ -53,10 +56,12 @@ impl Sound {
         }
     }
 
-    /// Packs what lies before `frontier_ns`, and silence where nothing came for long.
+    /// Packs what lies before `frontier_ns`, up to which there are pictures, and silence where nothing came for long.
+    /// Pictures are `ahead_ns` ahead of what their publisher sent along with them.
     pub(super) fn release(
         &mut self,
         frontier_ns: u64,
+        ahead_ns: u64,
         boundaries: &VecDeque<Boundary>,
     ) -> Result<(), StoreError> {
         while self.queue.front().is_some_and(|(at, _)| *at < frontier_ns) {
@@ -66,9 +71,10 @@ impl Sound {
                 self.pack(at, data, boundaries)?;
             }
         }
-        let Some(from) = self.due_ns.or(boundaries.front().map(|first| first.at_ns)) else { return Ok(()) };
-        let reached = frontier_ns.saturating_sub(SILENCE_LAG_NS);
-        if frontier_ns.saturating_sub(from) > LATE_NS
+        let from = self.due_ns.unwrap_or(self.from_ns);
+        let sent = frontier_ns.saturating_sub(ahead_ns);
+        let reached = sent.saturating_sub(SILENCE_LAG_NS);
+        if sent.saturating_sub(from) > LATE_NS
             && self.queue.is_empty()
             && let Some(silence) = self.config.silence()
         {
@@ -82,6 +88,16 @@ impl Sound {
         Ok(())
     }
 
+    /// Puts silence where the publisher left packets out, so that no packet seems to last as long as the hole.
+    fn bridge(&mut self, until_ns: u64, boundaries: &VecDeque<Boundary>) -> Result<(), StoreError> {
+        let Some(silence) = self.config.silence() else { return Ok(()) };
+        let length = self.config.packet_ns(silence);
+        while let Some(due) = self.due_ns.filter(|due| due + length + TOLERANCE_NS <= until_ns) {
+            self.place(due, length, Bytes::from_static(silence), boundaries)?;
+        }
+        Ok(())
+    }
+
     /// Puts a packet on the grid and into its segment.
     pub(super) fn pack(
         &mut self,
@@ -90,6 +106,11 @@ impl Sound {
         boundaries: &VecDeque<Boundary>,
     ) -> Result<(), StoreError> {
         let length = self.config.packet_ns(&data);
+        if self.due_ns.is_none() && at_ns + length <= self.from_ns {
+            self.dropped += 1;
+            return Ok(());
+        }
+        self.bridge(at_ns, boundaries)?;
         let at_ns = match self.due_ns {
             Some(due) if at_ns.abs_diff(due) <= TOLERANCE_NS => due,
             // What was due then has been packed (as silence, most likely).
@@ -99,6 +120,16 @@ impl Sound {
             }
             _ => at_ns,
         };
+        self.place(at_ns, length, data, boundaries)
+    }
+
+    fn place(
+        &mut self,
+        at_ns: u64,
+        length: u64,
+        data: Bytes,
+        boundaries: &VecDeque<Boundary>,
+    ) -> Result<(), StoreError> {
         self.due_ns = Some(at_ns + length);
         let dts = self.writer.ticks(at_ns);
         let here = self.writer.at().unwrap_or(0);

@@ -140,6 +140,11 @@ impl VideoConfig {
         }
     }
 
+    /// The NAL units of an H.264 configuration's parameter sets; none for other codecs.
+    pub(super) fn parameter_sets(&self) -> Vec<&[u8]> {
+        if self.codec == VideoCodec::Avc { avcc_units(&self.record).unwrap_or_default() } else { Vec::new() }
+    }
+
     /// Kinds of the sample entry and of the box in it.
     pub(super) fn boxes(&self) -> (&'static [u8; 4], &'static [u8; 4]) {
         match self.codec {
@@ -159,6 +164,23 @@ fn avcc_sps(avcc: &[u8]) -> Result<&[u8], &'static str> {
     let [high, low, sps @ ..] = rest else { return Err("it holds no SPS") };
     let length = usize::from(u16::from_be_bytes([*high, *low]));
     sps.get(..length).filter(|_| count & 31 > 0).ok_or("its SPS is cut short")
+}
+
+/// SPSs, then PPSs.
+fn avcc_units(avcc: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut found = Vec::new();
+    let mut rest = avcc.get(5..)?;
+    for mask in [31, 0xff] {
+        let [count, behind @ ..] = rest else { return None };
+        rest = behind;
+        for _ in 0..count & mask {
+            let (length, behind) = rest.split_first_chunk::<2>()?;
+            let nal = behind.get(..usize::from(u16::from_be_bytes(*length)))?;
+            rest = behind.get(nal.len()..)?;
+            found.push(nal);
+        }
+    }
+    Some(found)
 }
 
 /// The first NAL unit of a kind.

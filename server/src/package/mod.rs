@@ -10,6 +10,7 @@ mod codec;
 mod fragment;
 mod init;
 mod mux;
+mod repeat;
 mod sps;
 
 pub(crate) use bits::unescape;
@@ -19,6 +20,7 @@ pub use init::{
     InitFormat, audio_init, audio_init_at, init_delay, init_format, video_init, video_init_delayed,
 };
 pub use mux::{muxed_init, with_sequence, with_sequences};
+pub use repeat::Repeater;
 pub use sps::PictureInfo;
 
 /// Track ID of every video rendition.

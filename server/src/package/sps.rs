@@ -31,18 +31,49 @@ fn checked(width: u32, height: u32, frame_rate: Option<(u32, u32)>) -> Option<Pi
     fine.then_some(PictureInfo { width, height, frame_rate })
 }
 
+/// How an H.264 sequence orders its pictures (ITU-T H.264, 8.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Type 0: each slice says it, in so many bits.
+    Told(u32),
+    /// Type 1: a cycle of offsets.
+    Cycle,
+    /// Type 2: pictures are shown as they are decoded.
+    Decoding,
+}
+
+/// What an H.264 sequence parameter set says up to the picture's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sequence {
+    pub(super) id: u32,
+    /// `chroma_format_idc`.
+    pub(super) chroma: u32,
+    pub(super) separate_planes: bool,
+    pub(super) frame_num_bits: u32,
+    pub(super) order: Order,
+    /// Reference pictures that are kept.
+    pub(super) references: u32,
+    pub(super) width_mbs: u32,
+    /// Of a frame, or of a field where `frames_only` is not set.
+    pub(super) height_mbs: u32,
+    pub(super) frames_only: bool,
+}
+
 /// H.264 (ITU-T H.264, 7.3.2.1.1). `nal` begins with its NAL header.
-pub(super) fn h264(nal: &[u8]) -> Option<PictureInfo> {
+pub(super) fn h264_sequence(nal: &[u8]) -> Option<Sequence> {
     let rbsp = unescape(nal.get(1..)?, LIMIT);
-    let mut bits = Bits::new(&rbsp);
+    sequence(&mut Bits::new(&rbsp))
+}
+
+fn sequence(bits: &mut Bits<'_>) -> Option<Sequence> {
     let profile = bits.take(8)?;
     bits.skip(16)?;
-    bits.ue()?; // id
-    let mut chroma = 1;
+    let id = bits.ue()?;
+    let (mut chroma, mut separate_planes) = (1, false);
     if [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135].contains(&profile) {
         chroma = bits.ue()?;
         if chroma == 3 {
-            bits.skip(1)?;
+            separate_planes = bits.bit()?;
         }
         bits.ue()?; // bit depths
         bits.ue()?;
@@ -50,16 +81,14 @@ pub(super) fn h264(nal: &[u8]) -> Option<PictureInfo> {
         if bits.bit()? {
             for list in 0..if chroma == 3 { 12 } else { 8 } {
                 if bits.bit()? {
-                    scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
+                    scaling_list(bits, if list < 6 { 16 } else { 64 })?;
                 }
             }
         }
     }
-    bits.ue()?; // log2_max_frame_num
-    match bits.ue()? {
-        0 => {
-            bits.ue()?;
-        }
+    let frame_num_bits = bits.ue()?.checked_add(4)?;
+    let order = match bits.ue()? {
+        0 => Order::Told(bits.ue()?.checked_add(4)?),
         1 => {
             bits.skip(1)?;
             bits.se()?;
@@ -71,20 +100,39 @@ pub(super) fn h264(nal: &[u8]) -> Option<PictureInfo> {
             for _ in 0..cycle {
                 bits.se()?;
             }
+            Order::Cycle
         }
-        _ => {}
-    }
-    bits.ue()?; // reference frames
+        _ => Order::Decoding,
+    };
+    let references = bits.ue()?;
     bits.skip(1)?;
     let width_mbs = bits.ue()?.checked_add(1).filter(|n| *n <= SIDE / 16)?;
-    let height_units = bits.ue()?.checked_add(1).filter(|n| *n <= SIDE / 16)?;
+    let height_mbs = bits.ue()?.checked_add(1).filter(|n| *n <= SIDE / 16)?;
     let frames_only = bits.bit()?;
+    Some(Sequence {
+        id,
+        chroma,
+        separate_planes,
+        frame_num_bits,
+        order,
+        references,
+        width_mbs,
+        height_mbs,
+        frames_only,
+    })
+}
+
+/// H.264 (ITU-T H.264, 7.3.2.1.1). `nal` begins with its NAL header.
+pub(super) fn h264(nal: &[u8]) -> Option<PictureInfo> {
+    let rbsp = unescape(nal.get(1..)?, LIMIT);
+    let mut bits = Bits::new(&rbsp);
+    let Sequence { chroma, width_mbs, height_mbs, frames_only, .. } = sequence(&mut bits)?;
     if !frames_only {
         bits.skip(1)?;
     }
     bits.skip(1)?;
     let fields = if frames_only { 1 } else { 2 };
-    let (mut width, mut height) = (width_mbs * 16, height_units * 16 * fields);
+    let (mut width, mut height) = (width_mbs * 16, height_mbs * 16 * fields);
     if bits.bit()? {
         let (x, y) = match chroma {
             1 => (2, 2 * fields),

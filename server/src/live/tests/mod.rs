@@ -6,6 +6,7 @@ mod manager;
 mod read;
 mod rungs;
 mod steady;
+mod vfr;
 
 use std::sync::Arc;
 

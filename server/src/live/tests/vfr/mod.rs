@@ -1,0 +1,290 @@
+//! Publishers whose pictures come unevenly: screens that are captured, phones, browsers.
+
+mod media;
+
+use self::media::{Coded, decode, encode};
+use super::read::samples;
+use super::*;
+use crate::package::{Repeater, VideoConfig, init_delay};
+use crate::store::chunks;
+
+const X264: &str = "x264enc speed-preset=veryfast pass=quant quantizer=22 threads=1 b-adapt=false option-string=scenecut=0 \
+                    key-int-max=1000";
+
+/// When pictures come, in milliseconds.
+fn patterns() -> Vec<(&'static str, Vec<i64>)> {
+    let steps = |steps: &[i64]| -> Vec<i64> {
+        steps.iter().scan(0, |at, step| Some(std::mem::replace(at, *at + step))).collect()
+    };
+    let mut seed = 7_u64;
+    let mut random = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((seed >> 33) % below) as i64
+    };
+    let uneven: Vec<i64> = (0..60).map(|_| 5 + random(430)).collect();
+    let jitter: Vec<i64> = (0..120).map(|n| n * 83 + if n == 0 { 0 } else { random(25) }).collect();
+    let mut freeze = vec![33; 50];
+    freeze.extend([3000]);
+    freeze.extend([33; 60]);
+    freeze.extend([1400]);
+    freeze.extend([33; 31]);
+    let mut faster = vec![133; 40];
+    faster.extend([17; 180]);
+    faster.extend([1000; 5]);
+    vec![
+        ("one a second", (0..14).map(|n| n * 1000).collect()),
+        ("one every four seconds", (0..5).map(|n| n * 4000).collect()),
+        ("uneven", steps(&uneven)),
+        ("with jitter", jitter),
+        ("frozen", steps(&freeze)),
+        ("slow, fast, slow", steps(&faster)),
+    ]
+}
+
+/// A publisher's pictures and sound, both in the order of their decode times.
+fn publish(rig: &mut Rig, config: &Bytes, pictures: &[Coded]) {
+    let setup = TrackSetup { config: config.clone(), frame_rate: Some((30, 1)), ..video_setup() };
+    rig.send(LiveEvent::Setup(setup));
+    rig.send(LiveEvent::Setup(audio_setup()));
+    let mut packets = 0_u32;
+    for picture in pictures {
+        loop {
+            let sound = f64::from(packets) * 1024.0 / 48.0;
+            if sound > picture.dts_ms as f64 {
+                break;
+            }
+            rig.unit(TrackKind::Audio, sound, sound, true);
+            packets += 1;
+        }
+        send(rig, picture);
+    }
+}
+
+fn send(rig: &mut Rig, picture: &Coded) {
+    let ns = |ms: i64| ms * 1_000_000;
+    let Coded { dts_ms, pts_ms, key, ref data } = *picture;
+    let data = data.clone();
+    let unit = LiveUnit { kind: TrackKind::Video, dts_ns: ns(dts_ms), pts_ns: ns(pts_ms), key, data };
+    rig.send(LiveEvent::Unit(unit));
+}
+
+/// Every part's length is what RFC 8216bis, 4.4.4.9 asks for, and every segment's what 4.4.3.1 does. Gives the number of
+/// parts.
+fn check_parts(rig: &Rig, name: &str, what: &str) -> usize {
+    let live = rig.stream.live().unwrap();
+    let target = f64::from(live.part_ms);
+    let rendition = rig.stream.rendition(name).unwrap();
+    let timescale = f64::from(rendition.info().timescale);
+    let mut count = 0;
+    for entry in rendition.segments().iter() {
+        let seconds = entry.seconds(rendition.info().timescale);
+        assert!(
+            seconds.round() <= f64::from(live.target_s),
+            "{what}: {name} {} of {seconds} s",
+            entry.number
+        );
+        let parts = chunks(&rig.stream.segment_bytes(name, entry.number).unwrap());
+        for (index, part) in parts.iter().enumerate() {
+            let ms: f64 = samples(part, timescale, 0).iter().map(|sample| sample.duration * 1000.0).sum();
+            let last = index + 1 == parts.len();
+            let number = entry.number;
+            assert!(ms <= target + 1e-6, "{what}: {name} {number}.{index} of {} lasts {ms}", parts.len());
+            assert!(
+                last || ms >= target * 0.85,
+                "{what}: {name} {number}.{index} of {} lasts {ms}",
+                parts.len()
+            );
+            count += 1;
+        }
+    }
+    count
+}
+
+/// Init segment and segments as one file.
+fn file(rig: &Rig, name: &str) -> Vec<u8> {
+    let rendition = rig.stream.rendition(name).unwrap();
+    let mut file = rendition.init(0).unwrap().to_vec();
+    for entry in rendition.segments().iter() {
+        file.extend_from_slice(&rig.stream.segment_bytes(name, entry.number).unwrap());
+    }
+    file
+}
+
+/// Samples of a rendition.
+fn count(rig: &Rig, name: &str) -> usize {
+    let rendition = rig.stream.rendition(name).unwrap();
+    let delay = init_delay(&rendition.init(0).unwrap());
+    samples(&file(rig, name)[rendition.init(0).unwrap().len()..], 90_000.0, delay).len()
+}
+
+/// Every pattern through one encoder: parts keep to the target, and at every moment there is to be seen what the publisher
+/// showed then.
+fn check(encoder: &str, launch: &str) {
+    let mut tried = 0;
+    for (pattern, times) in patterns() {
+        let what = format!("{encoder}, {pattern}");
+        let (config, pictures) = encode(launch, &times, 2000);
+        if pictures[0].pts_ms - pictures[0].dts_ms > 5000 {
+            continue; // is taken for a mistake of the publisher's
+        }
+        tried += 1;
+        let mut rig = Rig::new(settings());
+        publish(&mut rig, &config, &pictures);
+        rig.session.disconnect().unwrap();
+        assert_eq!(rig.session.told.discontinuities, 0, "{what}");
+        let parts = check_parts(&rig, "source", &what);
+        check_parts(&rig, "audio", &what);
+        let seconds = times[times.len() - 1] as f64 / 1000.0;
+        assert!(parts as f64 > (seconds * 2.0).floor() - 1.0, "{what}: {parts} parts");
+        let shown = decode(file(&rig, "source"));
+        assert_eq!(shown.len(), count(&rig, "source"), "{what}: every sample is a picture");
+        for pair in shown.windows(2) {
+            assert!(pair[0].0 <= pair[1].0, "{what}: shown in another order: {pair:?}");
+        }
+        let mut seen = vec![false; times.len()];
+        for (at, number) in &shown {
+            // Stamps are rounded to milliseconds.
+            let wanted = times.iter().rposition(|time| *time <= at + 2).unwrap();
+            assert_eq!(*number as usize, wanted, "{what}: at {at} ms of {shown:?}");
+            seen[wanted] = true;
+        }
+        assert!(seen.iter().all(|seen| *seen), "{what}: {seen:?}");
+    }
+    assert!(tried >= 4, "{encoder}: {tried} patterns");
+}
+
+/// Milliseconds of pictures that are listed.
+fn listed(rig: &Rig) -> i64 {
+    let window = rig.stream.rendition("source").map(|rendition| rendition.window());
+    let last = window.and_then(|window| window.parts.last().map(|part| part.start + part.duration));
+    last.map_or(0, |ticks| (ticks / 90) as i64)
+}
+
+/// 2.5 s of 30 pictures a second, then three seconds of nothing, then a picture that needs the last one.
+fn pausing() -> (Bytes, Vec<Coded>) {
+    let times: Vec<i64> = (0..75).map(|n| n * 1000 / 30).chain([5500, 5533, 5566]).collect();
+    encode(&format!("{X264} tune=zerolatency bframes=0"), &times, 2000)
+}
+
+#[test]
+fn parts_come_while_pictures_do_not_and_the_sound_goes_on() {
+    let (config, pictures) = pausing();
+    let mut rig = Rig::new(settings());
+    rig.send(LiveEvent::Setup(TrackSetup { config, ..video_setup() }));
+    rig.send(LiveEvent::Setup(audio_setup()));
+    let mut pictures = pictures.iter().peekable();
+    for packet in 0..258 {
+        let sound = f64::from(packet) * 1024.0 / 48.0;
+        while let Some(picture) = pictures.next_if(|picture| picture.dts_ms as f64 <= sound) {
+            send(&mut rig, picture);
+        }
+        rig.unit(TrackKind::Audio, sound, sound, true);
+        // A part, what a picture may be late, and what is not believed at first.
+        let most = if sound < 3000.0 { 1300.0 } else { 850.0 };
+        assert!(sound - listed(&rig) as f64 <= most, "at {sound} ms {} are listed", listed(&rig));
+    }
+    assert!(pictures.peek().is_some(), "they come later");
+    for picture in pictures {
+        send(&mut rig, picture);
+    }
+    rig.session.disconnect().unwrap();
+    check_parts(&rig, "source", "pausing");
+    let shown = decode(file(&rig, "source"));
+    assert_eq!(
+        shown.iter().rev().map(|(_, number)| *number).take(2).collect::<Vec<_>>(),
+        [77, 76],
+        "{shown:?}"
+    );
+    assert!(
+        rig.session.told.warnings.iter().all(|text| !text.contains("no pictures")),
+        "{:?}",
+        rig.session.told
+    );
+}
+
+#[test]
+fn parts_come_while_nothing_does_by_the_wall_clock() {
+    let (config, pictures) = pausing();
+    let mut rig = Rig::new(settings());
+    rig.send(LiveEvent::Setup(TrackSetup { config, ..video_setup() }));
+    let mut pictures = pictures.iter().peekable();
+    for now in 0..5500 {
+        rig.now_ms = now as u64;
+        while let Some(picture) = pictures.next_if(|picture| picture.dts_ms <= now) {
+            send(&mut rig, picture);
+        }
+        let wall = WALL_MS + rig.now_ms;
+        if rig.session.due_ms().is_some_and(|due| due <= wall) {
+            rig.session.tick(wall).unwrap();
+            assert!(rig.session.due_ms().is_none_or(|due| due > wall), "once");
+        }
+        let most = if now < 3000 { 1300 } else { 850 };
+        assert!(
+            now - listed(&rig) <= most,
+            "at {now} ms {} are listed, {:?}",
+            listed(&rig),
+            rig.session.due_ms()
+        );
+    }
+    pictures.for_each(|picture| send(&mut rig, picture));
+    rig.session.disconnect().unwrap();
+    check_parts(&rig, "source", "pausing");
+    let shown = decode(file(&rig, "source"));
+    assert_eq!(
+        shown.iter().rev().map(|(_, number)| *number).take(3).collect::<Vec<_>>(),
+        [77, 76, 75],
+        "{shown:?}"
+    );
+}
+
+#[test]
+fn nothing_that_a_publisher_sends_makes_repetitions_panic_or_grow() {
+    let times: Vec<i64> = (0..30).map(|n| n * 100).collect();
+    let mut seed = 1_u64;
+    let mut random = move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 48) as usize
+    };
+    for options in ["bframes=3 b-pyramid=true ref=4", "bframes=0 cabac=false"] {
+        let (config, pictures) = encode(&format!("{X264} {options}"), &times, 2000);
+        let config = VideoConfig::from_avcc(160, 96, &config).unwrap();
+        let mut repeated = 0;
+        for round in 0..200 {
+            let mut repeater = Repeater::new(&config).expect("these pictures can be repeated");
+            for picture in &pictures {
+                let mut data = picture.data.to_vec();
+                for _ in 0..round % 4 {
+                    let at = random() % data.len().min(60);
+                    data[at] = random() as u8;
+                }
+                data.truncate(data.len() - if round % 5 == 4 { random() % data.len() } else { 0 });
+                repeater.see(picture.pts_ms * 90, &data.into());
+                for pts in [0, picture.pts_ms * 90, i64::MAX, i64::MIN] {
+                    let found = repeater.repeat(pts).or_else(|| repeater.repeat_before(pts));
+                    repeated += usize::from(found.is_some());
+                    assert!(found.is_none_or(|(_, unit)| unit.len() <= 100_000));
+                }
+            }
+        }
+        assert!(repeated > 1000, "{options}: {repeated}");
+    }
+}
+
+/// A test for each encoder as publishers use them.
+macro_rules! uneven_pictures {
+    ($($name:ident: $launch:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            check(stringify!($name), &$launch);
+        })*
+    };
+}
+
+uneven_pictures! {
+    uneven_pictures_of_x264_as_obs_sets_it: format!("{X264} bframes=2 b-pyramid=false rc-lookahead=10");
+    uneven_pictures_of_x264_without_latency: format!("{X264} tune=zerolatency bframes=0");
+    uneven_pictures_of_the_baseline_profile: format!("{X264} bframes=0 cabac=false dct8x8=false ref=1");
+    uneven_pictures_of_a_pyramid: format!("{X264} bframes=3 b-pyramid=true weightb=true ref=4");
+    uneven_pictures_reordered_without_arithmetic_coding: format!("{X264} bframes=3 cabac=false");
+    uneven_pictures_of_openh264: "openh264enc gop-size=1000 bitrate=900000";
+}
