@@ -18,6 +18,11 @@ use tokio::time::{Instant, Sleep};
 
 use super::backing::Backing;
 
+/// A reader with room for less is given what was read ahead.
+const FEW: usize = 64;
+/// Bytes that are read ahead: a player's first request.
+const AHEAD: usize = 1024;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Head {
     /// Between requests since then: the next byte starts a head.
@@ -120,6 +125,8 @@ impl ConnectionTimers {
 /// A socket with those timers.
 pub(crate) struct TimedStream {
     inner: TcpStream,
+    /// What was read for a reader that had room for less.
+    ahead: Vec<u8>,
     timers: Arc<ConnectionTimers>,
     read_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
@@ -127,7 +134,28 @@ pub(crate) struct TimedStream {
 
 impl TimedStream {
     pub(crate) fn new(inner: TcpStream, timers: Arc<ConnectionTimers>) -> Self {
-        Self { inner, timers, read_timer: None, write_timer: None }
+        Self { inner, ahead: Vec::new(), timers, read_timer: None, write_timer: None }
+    }
+
+    /// Reads what there is. Who asks for a few bytes only, as whoever looks at a connection's first bytes for its protocol
+    /// does, gets the rest of the same packet without another call.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            if buf.remaining() >= FEW {
+                return Pin::new(&mut self.inner).poll_read(cx, buf);
+            }
+            let mut room = [0; AHEAD];
+            let mut read = ReadBuf::new(&mut room);
+            std::task::ready!(Pin::new(&mut self.inner).poll_read(cx, &mut read))?;
+            self.ahead.extend_from_slice(read.filled());
+        }
+        let count = self.ahead.len().min(buf.remaining());
+        buf.put_slice(self.ahead.get(..count).unwrap_or_default());
+        self.ahead.drain(..count);
+        if self.ahead.is_empty() {
+            self.ahead = Vec::new();
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Sends `slice` from the file that holds it, as far as the socket takes it. `None` when there is no such file.
@@ -194,7 +222,7 @@ impl AsyncRead for TimedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        if let Poll::Ready(result) = Pin::new(&mut this.inner).poll_read(cx, buf) {
+        if let Poll::Ready(result) = this.poll_bytes(cx, buf) {
             if buf.filled().len() > before {
                 this.timers.bytes_came();
             }
@@ -249,6 +277,7 @@ impl AsyncWrite for TimedStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+        // Whoever shuts it down lets go of it next, and closing tells the peer as well: one call less for each connection.
+        self.poll_flush(cx)
     }
 }
