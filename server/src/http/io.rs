@@ -6,7 +6,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -43,6 +43,8 @@ pub struct ConnectionTimers {
     idle_limit: Duration,
     stall_ms: AtomicU64,
     backing: Mutex<Option<Backing>>,
+    /// What is being sent is all that will be.
+    last: AtomicBool,
 }
 
 impl ConnectionTimers {
@@ -55,6 +57,7 @@ impl ConnectionTimers {
             idle_limit,
             stall_ms: AtomicU64::new(stall.as_millis() as u64),
             backing: Mutex::default(),
+            last: AtomicBool::new(false),
         })
     }
 
@@ -66,6 +69,11 @@ impl ConnectionTimers {
     /// The answer to come holds bytes that a file holds too. What is sent is the same either way.
     pub fn send_from(&self, backing: Backing) {
         *self.backing() = Some(backing);
+    }
+
+    /// The answer to come is whole, and the connection ends with it.
+    pub(super) fn ends_with_answer(&self) {
+        self.last.store(true, Ordering::Relaxed);
     }
 
     fn backs(&self, slice: &[u8]) -> bool {
@@ -127,6 +135,8 @@ pub(crate) struct TimedStream {
     inner: TcpStream,
     /// What was read for a reader that had room for less.
     ahead: Vec<u8>,
+    /// The end of what is sent waits for the connection's end.
+    held: bool,
     timers: Arc<ConnectionTimers>,
     read_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
@@ -134,7 +144,7 @@ pub(crate) struct TimedStream {
 
 impl TimedStream {
     pub(crate) fn new(inner: TcpStream, timers: Arc<ConnectionTimers>) -> Self {
-        Self { inner, ahead: Vec::new(), timers, read_timer: None, write_timer: None }
+        Self { inner, ahead: Vec::new(), held: false, timers, read_timer: None, write_timer: None }
     }
 
     /// Reads what there is. Who asks for a few bytes only, as whoever looks at a connection's first bytes for its protocol
@@ -178,6 +188,17 @@ impl TimedStream {
                 tracing::debug!(?result, "sending from a file failed");
                 *self.timers.backing() = None;
                 None
+            }
+        }
+    }
+
+    /// Before something is sent: the last packet of a last answer says too that it was the last, and the peer is woken once
+    /// for both. It goes out when the connection is closed, which comes next, or else after 200 ms.
+    fn hold_end(&mut self) {
+        if !self.held && self.timers.last.load(Ordering::Relaxed) {
+            self.held = true;
+            if let Err(error) = rustix::net::sockopt::set_tcp_cork(&self.inner, true) {
+                tracing::debug!(%error, "cannot hold an answer's end back");
             }
         }
     }
@@ -247,6 +268,7 @@ impl AsyncRead for TimedStream {
 impl AsyncWrite for TimedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.hold_end();
         let from_file = this.poll_from_file(cx, buf);
         let result = from_file.unwrap_or_else(|| Pin::new(&mut this.inner).poll_write(cx, buf));
         this.watch_write(cx, result)
@@ -258,6 +280,7 @@ impl AsyncWrite for TimedStream {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.hold_end();
         let result = match bufs {
             [body] => this.poll_from_file(cx, body),
             // The head of an answer and its body.

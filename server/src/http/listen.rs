@@ -301,8 +301,27 @@ async fn answer(
 ) -> Result<Response<CountedBody>, Infallible> {
     let timers = Arc::clone(&peer.timers);
     timers.request_begins(request.version() == hyper::Version::HTTP_2);
+    let last = is_last(&request);
     let response = site.answer(peer, request).await;
+    // A body of unknown length comes by and by, and each piece of it at once.
+    if last && http_body::Body::size_hint(response.body()).exact().is_some() {
+        timers.ends_with_answer();
+    }
     Ok(response.map(|body| CountedBody { body, _end: RequestEnd(timers) }))
+}
+
+/// Whether the client wants the connection closed after this request (RFC 9112, section 9.3).
+fn is_last(request: &Request<Incoming>) -> bool {
+    let says = |word: &str| {
+        let values = request.headers().get_all(hyper::header::CONNECTION).iter();
+        let mut words = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+        words.any(|given| given.trim().eq_ignore_ascii_case(word))
+    };
+    match request.version() {
+        hyper::Version::HTTP_11 => says("close"),
+        hyper::Version::HTTP_10 => !says("keep-alive"),
+        _ => false,
+    }
 }
 
 /// Too many connections: says so and closes, without reading a byte.
