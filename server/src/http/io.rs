@@ -193,7 +193,7 @@ impl TimedStream {
     }
 
     /// Before something is sent: the last packet of a last answer says too that it was the last, and the peer is woken once
-    /// for both. It goes out when the connection is closed, which comes next, or else after 200 ms.
+    /// for both. It goes out when the connection is shut down, which comes next, or else after 200 ms.
     fn hold_end(&mut self) {
         if !self.held && self.timers.last.load(Ordering::Relaxed) {
             self.held = true;
@@ -300,7 +300,12 @@ impl AsyncWrite for TimedStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Whoever shuts it down lets go of it next, and closing tells the peer as well: one call less for each connection.
-        self.poll_flush(cx)
+        let this = self.get_mut();
+        if this.held {
+            // Not left to closing: where something of the client's is unread, that would be a reset, and what is held be lost.
+            return Pin::new(&mut this.inner).poll_shutdown(cx);
+        }
+        // Whoever shuts it down lets go of it next, and closing tells the peer as well.
+        Pin::new(&mut this.inner).poll_flush(cx)
     }
 }

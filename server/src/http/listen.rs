@@ -310,13 +310,17 @@ async fn answer(
     Ok(response.map(|body| CountedBody { body, _end: RequestEnd(timers) }))
 }
 
-/// Whether the client wants the connection closed after this request (RFC 9112, section 9.3).
+/// Whether this is a request without a body after which the client wants the connection closed (RFC 9112, section 9.3).
 fn is_last(request: &Request<Incoming>) -> bool {
     let says = |word: &str| {
         let values = request.headers().get_all(hyper::header::CONNECTION).iter();
         let mut words = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
         words.any(|given| given.trim().eq_ignore_ascii_case(word))
     };
+    // Whose body is refused learns why before anything else becomes of the connection.
+    if !http_body::Body::is_end_stream(request.body()) {
+        return false;
+    }
     match request.version() {
         hyper::Version::HTTP_11 => says("close"),
         hyper::Version::HTTP_10 => !says("keep-alive"),
