@@ -100,10 +100,8 @@ fn run() -> anyhow::Result<()> {
     allow_descriptors(config.limits.connections);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .thread_name("weir-http")
-        // Who was held for a part is let go before those who have it ask for more: a live stream's thread wakes a crowd by
-        // the queue that all workers share, which they look at every now and then only while they have work of their own.
-        .global_queue_interval(1)
+        // Connections are served by threads of their own.
+        .thread_name("weir-server")
         .build()
         .context("cannot start the runtime's threads")?;
     let result = runtime.block_on(serve(config, cli.options, cli.config, set_log));

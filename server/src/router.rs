@@ -9,6 +9,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::api;
 use crate::app::App;
@@ -27,12 +29,25 @@ use crate::web;
 pub struct Site {
     app: Arc<App>,
     routes: Router,
+    /// Where the long way is gone: what takes long there holds no other connection up, and what it starts lives on.
+    runtime: Option<Handle>,
 }
 
 impl Site {
     /// For this application.
     pub fn new(app: Arc<App>) -> Self {
-        Self { routes: router(Arc::clone(&app)), app }
+        Self { routes: router(Arc::clone(&app)), app, runtime: Handle::try_current().ok() }
+    }
+
+    /// By the routes. Who goes away ends what is done for him.
+    async fn by_routes(&self, peer: Peer, request: http::Request<Incoming>) -> Response {
+        let Some(runtime) = &self.runtime else { return self.routes.answer(peer, request).await };
+        let routes = self.routes.clone();
+        let answer = AbortOnDropHandle::new(runtime.spawn(async move { routes.answer(peer, request).await }));
+        answer.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request's task failed");
+            Problem::internal("answering").into_response()
+        })
     }
 }
 
@@ -52,11 +67,11 @@ impl Answer for Site {
         // Whether an admin removed this one is asked on the long way.
         let wanted = Wanted::read(uri).filter(|_| reads && self.app.viewers.nobody_kicked());
         let Some(wanted) = wanted else {
-            return self.routes.answer(peer, http::Request::from_parts(parts, body)).await;
+            return self.by_routes(peer, http::Request::from_parts(parts, body)).await;
         };
         // What an address may ask for is asked on the long way, unless everybody may.
         if token.is_some() || self.app.watched(wanted.id()).is_some_and(|stream| stream.auth.is_some()) {
-            return self.routes.answer(peer, http::Request::from_parts(parts, body)).await;
+            return self.by_routes(peer, http::Request::from_parts(parts, body)).await;
         }
         let client = Client::of(&self.app, Some(peer), headers, uri);
         let answer = wanted.find(&self.app, method, headers, &client).await;

@@ -6,7 +6,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,6 +17,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::backing::Backing;
+
+/// A reader with room for less is given what was read ahead.
+const FEW: usize = 64;
+/// Bytes that are read ahead: a player's first request.
+const AHEAD: usize = 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Head {
@@ -38,6 +43,8 @@ pub struct ConnectionTimers {
     idle_limit: Duration,
     stall_ms: AtomicU64,
     backing: Mutex<Option<Backing>>,
+    /// What is being sent is all that will be.
+    last: AtomicBool,
 }
 
 impl ConnectionTimers {
@@ -50,6 +57,7 @@ impl ConnectionTimers {
             idle_limit,
             stall_ms: AtomicU64::new(stall.as_millis() as u64),
             backing: Mutex::default(),
+            last: AtomicBool::new(false),
         })
     }
 
@@ -61,6 +69,11 @@ impl ConnectionTimers {
     /// The answer to come holds bytes that a file holds too. What is sent is the same either way.
     pub fn send_from(&self, backing: Backing) {
         *self.backing() = Some(backing);
+    }
+
+    /// The answer to come is whole, and the connection ends with it.
+    pub(super) fn ends_with_answer(&self) {
+        self.last.store(true, Ordering::Relaxed);
     }
 
     fn backs(&self, slice: &[u8]) -> bool {
@@ -120,6 +133,10 @@ impl ConnectionTimers {
 /// A socket with those timers.
 pub(crate) struct TimedStream {
     inner: TcpStream,
+    /// What was read for a reader that had room for less.
+    ahead: Vec<u8>,
+    /// The end of what is sent waits for the connection's end.
+    held: bool,
     timers: Arc<ConnectionTimers>,
     read_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
@@ -127,7 +144,28 @@ pub(crate) struct TimedStream {
 
 impl TimedStream {
     pub(crate) fn new(inner: TcpStream, timers: Arc<ConnectionTimers>) -> Self {
-        Self { inner, timers, read_timer: None, write_timer: None }
+        Self { inner, ahead: Vec::new(), held: false, timers, read_timer: None, write_timer: None }
+    }
+
+    /// Reads what there is. Who asks for a few bytes only, as whoever looks at a connection's first bytes for its protocol
+    /// does, gets the rest of the same packet without another call.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            if buf.remaining() >= FEW {
+                return Pin::new(&mut self.inner).poll_read(cx, buf);
+            }
+            let mut room = [0; AHEAD];
+            let mut read = ReadBuf::new(&mut room);
+            std::task::ready!(Pin::new(&mut self.inner).poll_read(cx, &mut read))?;
+            self.ahead.extend_from_slice(read.filled());
+        }
+        let count = self.ahead.len().min(buf.remaining());
+        buf.put_slice(self.ahead.get(..count).unwrap_or_default());
+        self.ahead.drain(..count);
+        if self.ahead.is_empty() {
+            self.ahead = Vec::new();
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Sends `slice` from the file that holds it, as far as the socket takes it. `None` when there is no such file.
@@ -150,6 +188,17 @@ impl TimedStream {
                 tracing::debug!(?result, "sending from a file failed");
                 *self.timers.backing() = None;
                 None
+            }
+        }
+    }
+
+    /// Before something is sent: the last packet of a last answer says too that it was the last, and the peer is woken once
+    /// for both. It goes out when the connection is shut down, which comes next, or else after 200 ms.
+    fn hold_end(&mut self) {
+        if !self.held && self.timers.last.load(Ordering::Relaxed) {
+            self.held = true;
+            if let Err(error) = rustix::net::sockopt::set_tcp_cork(&self.inner, true) {
+                tracing::debug!(%error, "cannot hold an answer's end back");
             }
         }
     }
@@ -194,7 +243,7 @@ impl AsyncRead for TimedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        if let Poll::Ready(result) = Pin::new(&mut this.inner).poll_read(cx, buf) {
+        if let Poll::Ready(result) = this.poll_bytes(cx, buf) {
             if buf.filled().len() > before {
                 this.timers.bytes_came();
             }
@@ -219,6 +268,7 @@ impl AsyncRead for TimedStream {
 impl AsyncWrite for TimedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.hold_end();
         let from_file = this.poll_from_file(cx, buf);
         let result = from_file.unwrap_or_else(|| Pin::new(&mut this.inner).poll_write(cx, buf));
         this.watch_write(cx, result)
@@ -230,6 +280,7 @@ impl AsyncWrite for TimedStream {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.hold_end();
         let result = match bufs {
             [body] => this.poll_from_file(cx, body),
             // The head of an answer and its body.
@@ -249,6 +300,12 @@ impl AsyncWrite for TimedStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.held {
+            // Not left to closing: where something of the client's is unread, that would be a reset, and what is held be lost.
+            return Pin::new(&mut this.inner).poll_shutdown(cx);
+        }
+        // Whoever shuts it down lets go of it next, and closing tells the peer as well.
+        Pin::new(&mut this.inner).poll_flush(cx)
     }
 }

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::io::{ConnectionTimers, TimedStream};
+use super::lanes::{self, Lane};
 use super::tls::Tls;
 
 /// What a connection may cost.
@@ -106,10 +107,10 @@ impl Answer for Router {
     }
 }
 
-/// A bound socket that is ready to serve.
+/// A bound address that is ready to serve.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
+    lanes: Vec<Lane>,
     address: SocketAddr,
     limits: Limits,
     caps: Arc<Caps>,
@@ -120,15 +121,14 @@ impl Listener {
     /// Binds `address`; port 0 lets the system choose.
     ///
     /// # Errors
-    /// When the address is taken or not ours.
+    /// When the address is taken or not ours, or the system gives no more descriptors.
     pub async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
-        let socket = TcpListener::bind(address).await?;
-        let address = socket.local_addr()?;
+        let (lanes, address) = lanes::bind(address)?;
         let caps = Caps {
             connections: AtomicUsize::new(limits.connections),
             per_address: AtomicUsize::new(limits.per_address),
         };
-        Ok(Self { socket, address, limits, caps: Arc::new(caps), tls: None })
+        Ok(Self { lanes, address, limits, caps: Arc::new(caps), tls: None })
     }
 
     /// Speaks TLS, and nothing else, on this socket.
@@ -148,15 +148,55 @@ impl Listener {
         Arc::clone(&self.caps)
     }
 
-    /// Serves until `stop` is cancelled, then lets open requests finish within the grace time.
+    /// Serves until `stop` is cancelled, then lets open requests finish within the grace time. Connections live on threads
+    /// of their own, one a processor.
     pub async fn serve(self, site: impl Answer, stop: CancellationToken) {
+        let Self { lanes, limits, caps, tls, .. } = self;
+        // Whoever lets go of this future ends the threads too.
+        let stop = stop.child_token();
+        let _end = stop.clone().drop_guard();
+        let server = Server {
+            site,
+            builder: Arc::new(protocols(&limits)),
+            places: Arc::default(),
+            limits,
+            caps,
+            tls,
+            stop: stop.clone(),
+        };
+        let mut ends = Vec::new();
+        for (number, lane) in lanes.into_iter().enumerate() {
+            let server = server.clone();
+            match lane.start(number, move |socket| server.serve(socket)) {
+                Ok(end) => ends.push(end),
+                Err(error) => tracing::error!(%error, "cannot start a thread for connections"),
+            }
+        }
+        for end in ends {
+            let _ = end.await;
+        }
+    }
+}
+
+/// What one of the threads that serve connections needs.
+#[derive(Clone)]
+struct Server<S> {
+    site: S,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    places: Arc<Places>,
+    limits: Limits,
+    caps: Arc<Caps>,
+    tls: Option<Arc<Tls>>,
+    stop: CancellationToken,
+}
+
+impl<S: Answer> Server<S> {
+    async fn serve(self, listener: TcpListener) {
         let graceful = GracefulShutdown::new();
-        let places = Arc::new(Places::default());
-        let builder = Arc::new(protocols(&self.limits));
         loop {
             let (socket, address) = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = self.socket.accept() => match accepted {
+                () = self.stop.cancelled() => break,
+                accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -166,7 +206,7 @@ impl Listener {
                     }
                 },
             };
-            let Some(place) = places.take(address.ip(), &self.caps) else {
+            let Some(place) = self.places.take(address.ip(), &self.caps) else {
                 if self.tls.is_some() {
                     // A handshake only to say no would be work that the cap is there to spare.
                     drop(socket);
@@ -175,20 +215,20 @@ impl Listener {
                 }
                 continue;
             };
-            if let Err(error) = socket.set_nodelay(true) {
-                tracing::debug!(%error, %address, "cannot set TCP_NODELAY");
-            }
             let timers = ConnectionTimers::new(self.limits.head, self.limits.idle, self.limits.stall);
             let peer = Peer { address, plain: self.tls.is_none(), timers: Arc::clone(&timers) };
             let io = TimedStream::new(socket, timers);
-            let connection = Connection { builder: Arc::clone(&builder), site: site.clone(), peer };
+            let connection = Connection { builder: Arc::clone(&self.builder), site: self.site.clone(), peer };
             let (watcher, acceptor) = (graceful.watcher(), self.tls.as_ref().map(|tls| tls.acceptor()));
-            let stop = stop.clone();
-            tokio::spawn(async move {
-                let Some(acceptor) = acceptor else {
+            let Some(acceptor) = acceptor else {
+                tokio::spawn(async move {
                     connection.serve(io, watcher).await;
-                    return drop(place);
-                };
+                    drop(place);
+                });
+                continue;
+            };
+            let stop = self.stop.clone();
+            tokio::spawn(async move {
                 // The head's timer of the socket below bounds the handshake too.
                 let handshake = tokio::select! {
                     () = stop.cancelled() => return,
@@ -201,7 +241,7 @@ impl Listener {
                 drop(place);
             });
         }
-        drop(self.socket);
+        drop(listener);
         if tokio::time::timeout(self.limits.grace, graceful.shutdown()).await.is_err() {
             tracing::warn!(seconds = self.limits.grace.as_secs(), "cutting the requests that are still open");
         }
@@ -261,8 +301,31 @@ async fn answer(
 ) -> Result<Response<CountedBody>, Infallible> {
     let timers = Arc::clone(&peer.timers);
     timers.request_begins(request.version() == hyper::Version::HTTP_2);
+    let last = is_last(&request);
     let response = site.answer(peer, request).await;
+    // A body of unknown length comes by and by, and each piece of it at once.
+    if last && http_body::Body::size_hint(response.body()).exact().is_some() {
+        timers.ends_with_answer();
+    }
     Ok(response.map(|body| CountedBody { body, _end: RequestEnd(timers) }))
+}
+
+/// Whether this is a request without a body after which the client wants the connection closed (RFC 9112, section 9.3).
+fn is_last(request: &Request<Incoming>) -> bool {
+    let says = |word: &str| {
+        let values = request.headers().get_all(hyper::header::CONNECTION).iter();
+        let mut words = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+        words.any(|given| given.trim().eq_ignore_ascii_case(word))
+    };
+    // Whose body is refused learns why before anything else becomes of the connection.
+    if !http_body::Body::is_end_stream(request.body()) {
+        return false;
+    }
+    match request.version() {
+        hyper::Version::HTTP_11 => says("close"),
+        hyper::Version::HTTP_10 => !says("keep-alive"),
+        _ => false,
+    }
 }
 
 /// Too many connections: says so and closes, without reading a byte.

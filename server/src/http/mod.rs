@@ -8,6 +8,7 @@ pub mod body;
 pub mod cors;
 pub mod entity;
 mod io;
+mod lanes;
 pub mod listen;
 pub mod problem;
 pub mod redirect;

@@ -11,11 +11,13 @@ use super::pace::Pace;
 use super::place::Place;
 use super::plan::{AUDIO, Plan};
 use crate::ladder::{NextSound, SoundReader, SoundTrack, Timeline};
-use crate::package::{AUDIO_TRACK, AudioConfig, Sample, audio_init, media_segment};
+use crate::package::{AUDIO_TRACK, AudioCodec, AudioConfig, Sample, audio_init, media_segment};
 use crate::store::{RenditionInfo, TrackKind};
 
-/// Samples of a unit.
-const UNIT: u64 = 1024;
+/// Ticks of a unit of AAC.
+const AAC_UNIT: u64 = 1024;
+/// Ticks that the known silence of Opus lasts.
+const OPUS_SILENCE: u64 = 960;
 /// Segments that sound beside the main one may be ahead of the pictures.
 const LEAD: u64 = 2;
 /// How much later than the pictures the sound may begin, and how much earlier it may end.
@@ -29,10 +31,15 @@ pub(super) struct OwnSound {
     pub(super) name: String,
     /// Which of the file's tracks of sound it is, counted from 0.
     place: u32,
+    #[serde(default)]
+    codec: AudioCodec,
     config: Vec<u8>,
     channels: u16,
-    /// Ticks a second; a unit lasts [`UNIT`] of them.
+    /// Ticks a second.
     rate: u32,
+    /// Ticks that a unit lasts.
+    #[serde(default = "aac_unit")]
+    unit: u64,
     bandwidth: u64,
     /// Units at the beginning that are left out: they would sound before the stream begins.
     skip: u64,
@@ -40,6 +47,11 @@ pub(super) struct OwnSound {
     start: u64,
     /// Units that there are, those that are left out not counted.
     units: u64,
+}
+
+/// Plans from before other codecs passed through say nothing of it.
+fn aac_unit() -> u64 {
+    AAC_UNIT
 }
 
 impl OwnSound {
@@ -53,9 +65,9 @@ impl OwnSound {
         let rate = i128::from(track.rate.max(1));
         // In ticks, rounded to the nearest: what it may be off by is less than a sample.
         let first = (i128::from(track.first_ns - origin_ns) * rate + 500_000_000).div_euclid(1_000_000_000);
-        let skip = u64::try_from(-first).map_or(0, |early| early.div_ceil(UNIT));
-        let start =
-            u64::try_from(first + i128::from(skip * UNIT)).map_err(|_| "it begins too early".to_owned())?;
+        let skip = u64::try_from(-first).map_or(0, |early| early.div_ceil(track.unit.max(1)));
+        let start = u64::try_from(first + i128::from(skip * track.unit))
+            .map_err(|_| "it begins too early".to_owned())?;
         let units = track.units.checked_sub(skip).filter(|units| *units > 0).ok_or("it is empty")?;
         let late_ns = (i128::from(start) * 1_000_000_000 / rate) as i64;
         if late_ns > LATE_NS {
@@ -70,9 +82,11 @@ impl OwnSound {
         Ok(Self {
             name: AUDIO.to_owned(),
             place: track.place,
+            codec: track.codec,
             config: track.config.clone(),
             channels: track.channels,
             rate: track.rate,
+            unit: track.unit.max(1),
             bandwidth: track.bandwidth(),
             skip,
             start,
@@ -82,7 +96,7 @@ impl OwnSound {
 
     /// When unit `n` of those that are kept sounds, in nanoseconds of the stream.
     fn ns_of(&self, n: u64) -> u64 {
-        let ticks = u128::from(self.start + n * UNIT);
+        let ticks = u128::from(self.start + n * self.unit);
         (ticks * 1_000_000_000 / u128::from(self.rate.max(1))) as u64
     }
 
@@ -93,7 +107,7 @@ impl OwnSound {
         }
         let ticks =
             (u128::from(timeline.segment_ns(k)) * u128::from(self.rate)).div_ceil(1_000_000_000) as u64;
-        ticks.saturating_sub(self.start).div_ceil(UNIT)
+        ticks.saturating_sub(self.start).div_ceil(self.unit.max(1))
     }
 }
 
@@ -162,7 +176,7 @@ impl OwnSoundSide<'_> {
                 self.moved(&timeline, sound.ns_of(n))?;
             }
             if n >= begin {
-                samples.push(sample(unit.data));
+                samples.push(self.sample(unit.data));
             }
             n += 1;
         }
@@ -182,9 +196,10 @@ impl OwnSoundSide<'_> {
                 return Err(changed());
             }
             // To the end of the pictures, where silence is known; a unit that reaches past it stays.
-            if let Some(silence) = config.silence() {
+            let known = sound.codec != AudioCodec::Opus || sound.unit == OPUS_SILENCE;
+            if let Some(silence) = config.silence().filter(|_| known) {
                 while sound.ns_of(first + samples.len() as u64) < end_ns {
-                    samples.push(sample(silence.into()));
+                    samples.push(self.sample(silence.into()));
                 }
             }
         }
@@ -194,7 +209,8 @@ impl OwnSoundSide<'_> {
     fn register(&self) -> Result<AudioConfig, JobError> {
         let sound = &self.sound;
         let bitrate = u32::try_from(sound.bandwidth).unwrap_or(u32::MAX);
-        let config = AudioConfig::from_asc(sound.rate, sound.channels, bitrate, &sound.config);
+        let config =
+            AudioConfig::from_set_up(sound.codec, sound.rate, sound.channels, bitrate, &sound.config);
         let config = config.map_err(|error| JobError::Other(error.to_string()))?;
         let info = RenditionInfo {
             name: sound.name.clone(),
@@ -233,14 +249,14 @@ impl OwnSoundSide<'_> {
     fn store(&self, segment: u64, first: u64, samples: &[Sample]) -> Result<(), JobError> {
         let number =
             u32::try_from(segment + 1).map_err(|_| JobError::Other("too many segments".to_owned()))?;
-        let start = self.sound.start + first * UNIT;
-        let duration = samples.len() as u64 * UNIT;
+        let start = self.sound.start + first * self.sound.unit;
+        let duration = samples.len() as u64 * self.sound.unit;
         let bytes =
             media_segment(AUDIO_TRACK, number, start, samples).map_err(|e| JobError::Other(e.to_string()))?;
         Ok(self.stream.append(&self.sound.name, number, start, duration, bytes)?)
     }
-}
 
-fn sample(data: bytes::Bytes) -> Sample {
-    Sample { duration: UNIT as u32, composition_offset: 0, key: true, data }
+    fn sample(&self, data: bytes::Bytes) -> Sample {
+        Sample { duration: self.sound.unit as u32, composition_offset: 0, key: true, data }
+    }
 }

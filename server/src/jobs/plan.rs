@@ -12,6 +12,7 @@ use crate::ingest::{SourceSpec, TestCardSpec};
 use crate::ladder::{
     AudioEncoderKind, MediaInfo, Profile, Rung, SoundTrack, SourceIndex, Timeline, VideoEncoderKind,
 };
+use crate::package::AudioCodec;
 use crate::store::{StreamStore, write_atomic};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -159,7 +160,8 @@ impl Plan {
     }
 
     /// Makes tracks of sound renditions as they are: the first in the place of the encoded one where that would be the same,
-    /// beside it where it has more channels; others beside that. Gives for each of them that stays out, by its place, why.
+    /// beside it where it has more channels or another coding than AAC, which not every player has; others beside that.
+    /// Gives for each of them that stays out, by its place, why.
     pub(super) fn pass_sound(&mut self, tracks: &[Result<SoundTrack, String>]) -> Vec<(usize, String)> {
         let mut out = Vec::new();
         let pictures =
@@ -169,13 +171,19 @@ impl Plan {
                 if self.has_video() && pictures.is_none() {
                     return Err("the pictures do not pass through, and segments begin together".to_owned());
                 }
-                if !self.has_video() && (at > 0 || track.channels > 2) {
+                let aac = track.codec == AudioCodec::Aac;
+                if !aac && at > 0 {
+                    return Err(
+                        "not every player has its coding, and only the first is encoded beside it".to_owned()
+                    );
+                }
+                if !self.has_video() && (at > 0 || track.channels > 2 || !aac) {
                     return Err(
                         "there are no pictures to keep several renditions of sound together".to_owned()
                     );
                 }
                 let most = u64::from(self.profile.audio_kbps) * 1000 * MOST_TIMES_WISHED;
-                if at == 0 && track.channels <= 2 && track.bandwidth() > most {
+                if at == 0 && aac && track.channels <= 2 && track.bandwidth() > most {
                     return Err(format!(
                         "it takes {} kbit/s, and the profile asks for {}",
                         track.bandwidth() / 1000,
@@ -186,7 +194,9 @@ impl Plan {
             });
             match found {
                 Ok((track, mut sound)) => {
-                    if at == 0 && track.channels <= 2 {
+                    if let Some(coding) = coding_of(track.codec) {
+                        sound.name = format!("{AUDIO}_{coding}");
+                    } else if at == 0 && track.channels <= 2 {
                         self.audio_encoder = None;
                     } else {
                         sound.name = self.name_beside(track);
@@ -239,6 +249,16 @@ impl Plan {
         let source = self.source_rung.is_some().then(|| SOURCE.to_owned());
         let own = self.own_sound.iter().map(|sound| sound.name.clone());
         video.chain(source).chain(self.audio_encoder.map(|_| AUDIO.to_owned())).chain(own).collect()
+    }
+}
+
+/// What the name of a rendition of the main sound in another coding than AAC ends in.
+fn coding_of(codec: AudioCodec) -> Option<&'static str> {
+    match codec {
+        AudioCodec::Aac => None,
+        AudioCodec::Opus => Some("opus"),
+        AudioCodec::Ac3 => Some("ac3"),
+        AudioCodec::Eac3 => Some("eac3"),
     }
 }
 

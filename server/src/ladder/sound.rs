@@ -14,7 +14,7 @@ use super::log::Voice;
 use super::pipeline::{Guarded, make};
 use super::timeline::AAC_SAMPLES;
 use super::units::{PREROLL_LIMIT, demuxed};
-use crate::package::AudioConfig;
+use crate::package::{AudioCodec, AudioConfig, PackageError};
 
 /// Units that are looked at: a day at 48 kHz.
 const MOST_UNITS: u64 = 4_100_000;
@@ -28,11 +28,14 @@ pub(crate) struct SoundTrack {
     pub(crate) place: u32,
     /// RFC 5646, where the file tells it.
     pub(crate) language: Option<String>,
-    /// Its `AudioSpecificConfig`.
+    pub(crate) codec: AudioCodec,
+    /// What [`AudioConfig::from_set_up`] takes.
     pub(crate) config: Vec<u8>,
     pub(crate) channels: u16,
-    /// Units of [`AAC_SAMPLES`] each last so many a second of these.
+    /// Ticks a second.
     pub(crate) rate: u32,
+    /// Ticks that a unit lasts, each the same.
+    pub(crate) unit: u64,
     /// Presentation time of the first unit on the file's timeline, edit lists applied; below 0 for what only primes
     /// the decoder.
     pub(crate) first_ns: i64,
@@ -61,10 +64,10 @@ impl SoundTrack {
         stop: &dyn Fn() -> bool,
     ) -> Result<Result<Self, String>, LadderError> {
         let Some(reader) = SoundReader::open(path, place, nice, &Voice::unheard(), stop)? else {
-            return Ok(Err("it is not AAC in MP4 or Matroska".to_owned()));
+            return Ok(Err("it is not AAC, Opus or (E-)AC-3 in MP4 or Matroska".to_owned()));
         };
         reader.play()?;
-        let mut found: Option<(Self, Bytes)> = None;
+        let mut found: Option<(Self, AudioConfig)> = None;
         loop {
             if stop() {
                 return Err(LadderError::Decode("cancelled".to_owned()));
@@ -74,32 +77,45 @@ impl SoundTrack {
                 NextSound::Waiting => continue,
                 NextSound::End => break,
             };
-            let (track, config) = match &mut found {
+            let config = match unit.config() {
+                Ok(config) => config,
+                Err(error) => return Ok(Err(error.to_string())),
+            };
+            let ns = u128::from(config.packet_ns(&unit.data));
+            let ticks = ((ns * u128::from(config.sample_rate) + 500_000_000) / 1_000_000_000) as u64;
+            let (track, first) = match &mut found {
                 Some(found) => found,
                 None => {
-                    let config = match AudioConfig::from_asc(0, 0, 0, &unit.config) {
-                        Ok(config) => config,
-                        Err(error) => return Ok(Err(error.to_string())),
-                    };
-                    let due = AAC_SAMPLES * 1_000_000_000 / u64::from(config.sample_rate.max(1));
-                    if config.packet_ns(&unit.data) != due {
+                    if config.codec() == AudioCodec::Aac && ticks != AAC_SAMPLES {
                         return Ok(Err("its units are not of 1024 samples".to_owned()));
                     }
                     let track = Self {
                         place,
                         language: None,
-                        config: unit.config.to_vec(),
-                        channels: config.told_channels().unwrap_or(unit.channels.max(1)),
+                        codec: config.codec(),
+                        config: config.set_up().to_vec(),
+                        channels: match config.codec() {
+                            AudioCodec::Aac => config.told_channels().unwrap_or(unit.channels.max(1)),
+                            _ => config.channels,
+                        },
                         rate: config.sample_rate,
+                        unit: ticks,
                         first_ns: unit.pts_ns,
                         units: 0,
                         bytes: 0,
                     };
-                    found.insert((track, unit.config.clone()))
+                    found.insert((track, config.clone()))
                 }
             };
-            if *config != unit.config {
+            if !first.same_decoder(&config) {
                 return Ok(Err("its coding changes on the way".to_owned()));
+            }
+            if ticks != track.unit {
+                return Ok(Err("its units are of different lengths".to_owned()));
+            }
+            if track.codec == AudioCodec::Opus && track.units == 1 {
+                // What only primes the decoder is cut off the first unit's time, and not off the unit.
+                track.first_ns = unit.pts_ns - track.ns_of(1) as i64;
             }
             if (unit.pts_ns - track.first_ns - track.ns_of(track.units) as i64).abs() > JITTER_NS {
                 return Ok(Err("it has gaps, or times that do not fit".to_owned()));
@@ -117,7 +133,7 @@ impl SoundTrack {
 
     /// Length of so many units, in nanoseconds.
     pub(crate) fn ns_of(&self, units: u64) -> u64 {
-        let samples = u128::from(units) * u128::from(AAC_SAMPLES);
+        let samples = u128::from(units) * u128::from(self.unit);
         (samples * 1_000_000_000 / u128::from(self.rate.max(1))) as u64
     }
 
@@ -139,8 +155,21 @@ pub(crate) struct SoundUnit {
     /// Presentation time on the file's timeline, edit lists applied.
     pub(crate) pts_ns: i64,
     pub(crate) data: Bytes,
+    codec: AudioCodec,
+    /// What the container says of the decoder's set-up; empty where units say it themselves.
     config: Bytes,
     channels: u16,
+}
+
+impl SoundUnit {
+    fn config(&self) -> Result<AudioConfig, PackageError> {
+        match self.codec {
+            AudioCodec::Aac => AudioConfig::from_asc(0, 0, 0, &self.config),
+            // Times are those of the container, which has taken off what only primes the decoder.
+            AudioCodec::Opus => Ok(AudioConfig::from_dops(0, &self.config)?.without_pre_skip()),
+            AudioCodec::Ac3 | AudioCodec::Eac3 => AudioConfig::from_dolby_unit(&self.data),
+        }
+    }
 }
 
 /// What a pull brought.
@@ -163,7 +192,7 @@ pub(crate) struct SoundReader {
 struct Found {
     /// Tracks of sound that came so far.
     tracks: u32,
-    sink: Option<AppSink>,
+    sink: Option<(AppSink, AudioCodec)>,
 }
 
 impl SoundReader {
@@ -208,9 +237,9 @@ impl SoundReader {
 
     /// The next unit; waits a fifth of a second at most.
     pub(crate) fn next(&self) -> Result<NextSound, LadderError> {
-        let Some(sink) = self.sink() else { return Ok(NextSound::End) };
+        let Some((sink, codec)) = self.sink() else { return Ok(NextSound::End) };
         match sink.try_pull_sample(gst::ClockTime::from_mseconds(200)) {
-            Some(sample) => match unit(&sample) {
+            Some(sample) => match unit(&sample, codec) {
                 Some(unit) => Ok(NextSound::Unit(unit)),
                 None => Err(LadderError::Decode("a unit of sound has no time or no set-up".to_owned())),
             },
@@ -224,7 +253,7 @@ impl SoundReader {
 
     /// The track's language (RFC 5646), where the file tells one.
     fn language(&self) -> Option<String> {
-        let pad = self.sink()?.static_pad("sink")?;
+        let pad = self.sink()?.0.static_pad("sink")?;
         // Tags of the file and of the track come one by one.
         let tags = (0..8).map_while(|at| pad.sticky_event::<gst::event::Tag>(at));
         let codes = tags.filter_map(|event| {
@@ -233,7 +262,7 @@ impl SoundReader {
         codes.last().as_deref().and_then(tag_of)
     }
 
-    fn sink(&self) -> Option<AppSink> {
+    fn sink(&self) -> Option<(AppSink, AudioCodec)> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).sink.clone()
     }
 }
@@ -280,13 +309,19 @@ fn tag_of(code: &str) -> Option<String> {
     Some(short.unwrap_or(code))
 }
 
-fn connect(pipeline: &gst::Pipeline, pad: &gst::Pad, caps: &gst::Caps) -> Option<AppSink> {
+fn connect(pipeline: &gst::Pipeline, pad: &gst::Pad, caps: &gst::Caps) -> Option<(AppSink, AudioCodec)> {
     let found = caps.structure(0)?;
-    if found.name() != "audio/mpeg" || found.get::<i32>("mpegversion") != Ok(4) {
-        return None;
-    }
-    let wanted =
-        gst::Caps::builder("audio/mpeg").field("mpegversion", 4).field("stream-format", "raw").build();
+    let wanted = gst::Caps::builder(found.name().as_str());
+    let (codec, wanted) = match found.name().as_str() {
+        "audio/mpeg" if found.get::<i32>("mpegversion") == Ok(4) => {
+            (AudioCodec::Aac, wanted.field("mpegversion", 4).field("stream-format", "raw"))
+        }
+        "audio/x-opus" => (AudioCodec::Opus, wanted),
+        "audio/x-ac3" => (AudioCodec::Ac3, wanted),
+        "audio/x-eac3" => (AudioCodec::Eac3, wanted),
+        _ => return None,
+    };
+    let wanted = wanted.build();
     let sink = AppSink::builder().caps(&wanted).sync(false).max_buffers(64).build();
     let chain = [make("queue").ok()?, sink.clone().upcast()];
     pipeline.add_many(&chain).ok()?;
@@ -295,20 +330,42 @@ fn connect(pipeline: &gst::Pipeline, pad: &gst::Pad, caps: &gst::Caps) -> Option
         element.sync_state_with_parent().ok()?;
     }
     pad.link(&chain.first()?.static_pad("sink")?).ok()?;
-    Some(sink)
+    Some((sink, codec))
 }
 
-fn unit(sample: &gst::Sample) -> Option<SoundUnit> {
+/// The `OpusHead` of a stream (RFC 7845, 5.1); where the container's is not handed on, what it says for mono and stereo.
+fn opus_head(caps: &gst::StructureRef) -> Option<Bytes> {
+    let kept = caps.get::<gst::ArrayRef<'_>>("streamheader").ok();
+    let kept = kept.and_then(|headers| headers.first()?.get::<gst::Buffer>().ok());
+    if let Some(head) = kept {
+        return bytes_of(&head).ok();
+    }
+    let channels = caps.get::<i32>("channels").ok().and_then(|count| u8::try_from(count).ok())?;
+    let plain = caps.get::<i32>("channel-mapping-family").unwrap_or(0) == 0 && (1..=2).contains(&channels);
+    plain.then(|| {
+        let mut head = b"OpusHead".to_vec();
+        // Version, channels, pre-skip, 48 kHz, gain, mapping family.
+        head.extend_from_slice(&[1, channels, 0, 0, 0x80, 0xbb, 0, 0, 0, 0, 0]);
+        head.into()
+    })
+}
+
+fn unit(sample: &gst::Sample, codec: AudioCodec) -> Option<SoundUnit> {
     let buffer = sample.buffer()?;
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
     let pts = segment.to_stream_time_full(buffer.pts()?)?;
     let magnitude = i64::try_from(pts.abs().nseconds()).ok()?;
     let caps = sample.caps()?.structure(0)?;
-    let config = caps.get::<gst::Buffer>("codec_data").ok()?;
+    let config = match codec {
+        AudioCodec::Aac => bytes_of(caps.get::<gst::Buffer>("codec_data").ok()?.as_ref()).ok()?,
+        AudioCodec::Opus => opus_head(caps)?,
+        AudioCodec::Ac3 | AudioCodec::Eac3 => Bytes::new(),
+    };
     Some(SoundUnit {
         pts_ns: if pts.is_negative() { -magnitude } else { magnitude },
         data: bytes_of(buffer).ok()?,
-        config: bytes_of(&config).ok()?,
+        codec,
+        config,
         channels: caps.get::<i32>("channels").ok().and_then(|count| u16::try_from(count).ok()).unwrap_or(0),
     })
 }

@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
+
 use super::PackageError;
 use super::bits::Bits;
+use super::dolby;
 use super::sps::{self, PictureInfo};
 
 /// How pictures are coded.
@@ -221,12 +224,18 @@ fn hevc_string(record: &[u8]) -> Option<String> {
 }
 
 /// How sound is coded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum AudioCodec {
     /// AAC.
+    #[default]
     Aac,
     /// Opus.
     Opus,
+    /// AC-3.
+    Ac3,
+    /// E-AC-3.
+    Eac3,
 }
 
 /// What the init segment says about the sound.
@@ -239,7 +248,7 @@ pub struct AudioConfig {
     /// Average bitrate in bit/s.
     pub bitrate: u32,
     codec: AudioCodec,
-    /// The `AudioSpecificConfig` (ISO/IEC 14496-3) or the body of `dOps`, checked.
+    /// The `AudioSpecificConfig` (ISO/IEC 14496-3) or the body of `dOps`, `dac3` or `dec3`, checked.
     record: Vec<u8>,
 }
 
@@ -337,18 +346,85 @@ impl AudioConfig {
         Ok(Self { sample_rate: 48_000, channels, bitrate, codec: AudioCodec::Opus, record })
     }
 
+    /// Takes the body of a `dac3` or `dec3` box (ETSI TS 102 366, annex F), by `codec`.
+    ///
+    /// # Errors
+    /// When it is none, or one of several substreams.
+    pub fn from_dolby(codec: AudioCodec, bitrate: u32, record: &[u8]) -> Result<Self, PackageError> {
+        let (name, found) = match codec {
+            AudioCodec::Ac3 => ("AC-3", dolby::of_dac3(record)),
+            AudioCodec::Eac3 => ("E-AC-3", dolby::of_dec3(record)),
+            AudioCodec::Aac | AudioCodec::Opus => ("AC-3", None),
+        };
+        let (sample_rate, channels) = found.ok_or_else(|| bad(name, "its set-up cannot be read"))?;
+        Ok(Self { sample_rate, channels, bitrate, codec, record: record.to_vec() })
+    }
+
+    /// Takes a unit of AC-3 or E-AC-3 as MP4 and Matroska hold it, which brings its own set-up.
+    ///
+    /// # Errors
+    /// When it is none, or holds more than one substream.
+    pub fn from_dolby_unit(unit: &[u8]) -> Result<Self, PackageError> {
+        let unit = dolby::Unit::read(unit)
+            .ok_or_else(|| bad("AC-3", "a unit is no whole frame, or has further substreams"))?;
+        let codec = if unit.enhanced { AudioCodec::Eac3 } else { AudioCodec::Ac3 };
+        Self::from_dolby(codec, 0, &unit.record())
+    }
+
+    /// Takes what [`set_up`](Self::set_up) gave. A `sample_rate` or `channels` of 0 is read from it.
+    ///
+    /// # Errors
+    /// When it is not of this codec.
+    pub fn from_set_up(
+        codec: AudioCodec,
+        sample_rate: u32,
+        channels: u16,
+        bitrate: u32,
+        set_up: &[u8],
+    ) -> Result<Self, PackageError> {
+        match codec {
+            AudioCodec::Aac => Self::from_asc(sample_rate, channels, bitrate, set_up),
+            AudioCodec::Opus => Self::from_dops(bitrate, set_up),
+            AudioCodec::Ac3 | AudioCodec::Eac3 => Self::from_dolby(codec, bitrate, set_up),
+        }
+    }
+
+    /// The same for sound whose times leave out what only primes the decoder: nothing more is to be skipped.
+    #[must_use]
+    pub fn without_pre_skip(mut self) -> Self {
+        if let (AudioCodec::Opus, Some(skip)) = (self.codec, self.record.get_mut(2..4)) {
+            skip.fill(0);
+        }
+        self
+    }
+
+    /// Whether a decoder that is set up for one goes on with the other. The rate that E-AC-3 tells is only told.
+    #[must_use]
+    pub fn same_decoder(&self, other: &Self) -> bool {
+        let told = if self.codec == AudioCodec::Eac3 { 2 } else { 0 };
+        self.codec == other.codec && self.record.get(told..) == other.record.get(told..)
+    }
+
+    /// What a decoder is set up with: the `AudioSpecificConfig`, or the body of the box in the codec's place.
+    #[must_use]
+    pub fn set_up(&self) -> &[u8] {
+        &self.record
+    }
+
     /// The codec.
     #[must_use]
     pub fn codec(&self) -> AudioCodec {
         self.codec
     }
 
-    /// "mp4a.40.2" for AAC-LC, "opus".
+    /// "mp4a.40.2" for AAC-LC, "opus", "ac-3", "ec-3".
     #[must_use]
     pub fn codec_string(&self) -> String {
         match self.codec {
             AudioCodec::Aac => format!("mp4a.40.{}", self.object_type()),
             AudioCodec::Opus => "opus".to_owned(),
+            AudioCodec::Ac3 => "ac-3".to_owned(),
+            AudioCodec::Eac3 => "ec-3".to_owned(),
         }
     }
 
@@ -377,6 +453,10 @@ impl AudioConfig {
                 samples * 1_000_000_000 / u64::from(rate.max(1))
             }
             AudioCodec::Opus => opus_ns(packet),
+            AudioCodec::Ac3 | AudioCodec::Eac3 => {
+                let samples = dolby::Unit::read(packet).map_or(0, |unit| u64::from(unit.samples));
+                samples * 1_000_000_000 / u64::from(self.sample_rate.max(1))
+            }
         }
     }
 
@@ -400,10 +480,6 @@ impl AudioConfig {
 
     fn object_type(&self) -> u8 {
         self.record.first().map_or(0, |first| first >> 3)
-    }
-
-    pub(super) fn record(&self) -> &[u8] {
-        &self.record
     }
 }
 

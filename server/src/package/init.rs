@@ -90,6 +90,8 @@ pub fn init_format(init: &[u8]) -> Option<InitFormat> {
         b"hvc1" => VideoConfig::from_hvcc(width, height, record(78, b"hvcC")?).ok().map(picture),
         b"av01" => VideoConfig::from_av1c(width, height, record(78, b"av1C")?).ok().map(picture),
         b"Opus" => AudioConfig::from_dops(0, record(28, b"dOps")?).ok().map(sound),
+        b"ac-3" => AudioConfig::from_dolby(AudioCodec::Ac3, 0, record(28, b"dac3")?).ok().map(sound),
+        b"ec-3" => AudioConfig::from_dolby(AudioCodec::Eac3, 0, record(28, b"dec3")?).ok().map(sound),
         b"mp4a" => {
             // As `mp4a` writes it: every length is one byte.
             let descriptors = record(28, b"esds")?;
@@ -115,7 +117,9 @@ pub fn audio_init_at(config: &AudioConfig, timescale: u32) -> Bytes {
         let track = Track { id: AUDIO_TRACK, volume: 0x0100, timescale, handler: *b"soun", delay: 0 };
         trak(out, track, (0, 0), &|out| match config.codec() {
             AudioCodec::Aac => mp4a(out, config),
-            AudioCodec::Opus => opus(out, config),
+            AudioCodec::Opus => other_sound(out, b"Opus", b"dOps", config),
+            AudioCodec::Ac3 => other_sound(out, b"ac-3", b"dac3", config),
+            AudioCodec::Eac3 => other_sound(out, b"ec-3", b"dec3", config),
         });
     })
 }
@@ -264,10 +268,10 @@ fn sound_entry(out: &mut Vec<u8>, config: &AudioConfig) {
     put_u32(out, config.sample_rate.min(0xffff) << 16);
 }
 
-fn opus(out: &mut Vec<u8>, config: &AudioConfig) {
-    write_box(out, b"Opus", |out| {
+fn other_sound(out: &mut Vec<u8>, entry: &[u8; 4], record: &[u8; 4], config: &AudioConfig) {
+    write_box(out, entry, |out| {
         sound_entry(out, config);
-        write_box(out, b"dOps", |out| out.extend_from_slice(config.record()));
+        write_box(out, record, |out| out.extend_from_slice(config.set_up()));
     });
 }
 
@@ -276,7 +280,7 @@ fn mp4a(out: &mut Vec<u8>, config: &AudioConfig) {
         sound_entry(out, config);
         write_full_box(out, b"esds", 0, 0, |out| {
             // ISO/IEC 14496-1: every length below fits one byte, for the config is at most 64 bytes long.
-            let asc = config.record();
+            let asc = config.set_up();
             let specific = asc.len() as u8;
             let decoder = 13 + 2 + specific;
             out.extend_from_slice(&[0x03, 3 + 2 + decoder + 3]); // ES descriptor

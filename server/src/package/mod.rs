@@ -7,6 +7,7 @@
 mod bits;
 mod boxes;
 mod codec;
+mod dolby;
 mod fragment;
 mod init;
 mod mux;

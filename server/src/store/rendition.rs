@@ -58,6 +58,14 @@ impl RenditionInfo {
         let rest = self.name.strip_prefix("audio-").filter(|_| self.kind == TrackKind::Audio)?;
         rest.split('_').next().filter(|tag| !tag.is_empty())
     }
+
+    /// For sound that is there in another coding too, the name of the one in AAC and what tells this one from it:
+    /// `audio_opus` is `audio` in `opus`.
+    #[must_use]
+    pub fn coding(&self) -> Option<(&str, &str)> {
+        let (main, coding) = self.name.rsplit_once('_').filter(|_| self.kind == TrackKind::Audio)?;
+        ["opus", "ac3", "eac3"].contains(&coding).then_some((main, coding))
+    }
 }
 
 /// What changes about a rendition.

@@ -167,7 +167,7 @@ impl StreamStore {
     }
 
     fn read_disk(&self, rendition: &Rendition, number: u32) -> io::Result<Cached> {
-        let mut file = File::open(rendition.segment_path(number))?;
+        let mut file = open(&rendition.segment_path(number))?;
         let mut bytes = Vec::with_capacity(file.metadata()?.len() as usize);
         file.read_to_end(&mut bytes)?;
         // Both from one open file: whatever becomes of the path, they are the same.
@@ -477,6 +477,18 @@ impl StreamStore {
 
 const DESCRIPTION: &str = "stream.json";
 const POSTER: &str = "poster.jpg";
+
+/// Opens a file that is read, and sent, again and again: the system need not look each time whether to note that it was.
+fn open(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty()) {
+        Ok(file) => Ok(file.into()),
+        // Only a file's owner may ask for that.
+        Err(rustix::io::Errno::PERM) => File::open(path),
+        Err(error) => Err(error.into()),
+    }
+}
 
 fn sort(renditions: &mut [Arc<Rendition>]) {
     // Sound beside the main one comes behind it: the first is the one that plays when nobody chooses.

@@ -297,3 +297,19 @@ fn a_flood_of_resets_is_cut() {
     assert!(cut, "it was let go on");
     assert_eq!(server.get("/healthz").status, 200);
 }
+
+/// An answer is not lost where more came from the client than was read.
+#[test]
+fn a_last_answer_comes_whole_though_something_is_left_unread() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(&folder.path().join("data"), &[]);
+    for length in [2, 100_000] {
+        let mut socket = TcpStream::connect(&server.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = "GET /openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let _ = socket.write_all(&[head.as_bytes(), &vec![b'\n'; length]].concat());
+        let mut all = Vec::new();
+        let _ = socket.read_to_end(&mut all);
+        assert!(all.starts_with(b"HTTP/1.1 200"), "{length} bytes more: {} bytes came", all.len());
+    }
+}

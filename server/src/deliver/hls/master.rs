@@ -45,31 +45,39 @@ pub fn playlist(variants: &[Variant<'_>], subtitles: &[Subtitles], independent: 
     if video.is_empty() {
         for Variant { info, rates, .. } in &audio {
             stream_inf(&mut text, *rates, &info.codecs);
-            groups(&mut text, &[], subtitles);
+            groups(&mut text, "", subtitles);
             let _ = write!(text, "\n{}/index.m3u8\n", info.name);
         }
         return text;
     }
-    audio_group(&mut text, &audio);
-    let audio_peak = audio.iter().map(|a| a.rates.peak).max().unwrap_or(0);
-    let audio_average = audio.iter().map(|a| a.rates.average).max().unwrap_or(0);
-    for Variant { info, rates, .. } in &video {
-        let both = Rates { peak: rates.peak + audio_peak, average: rates.average + audio_average };
-        // All that the group has, each once.
-        let mut codecs = info.codecs.clone();
-        for (at, sound) in audio.iter().enumerate() {
-            if !audio.iter().take(at).any(|before| before.info.codecs == sound.info.codecs) {
-                let _ = write!(codecs, ",{}", sound.info.codecs);
+    let sounds = sound_groups(&audio);
+    for sound in &sounds {
+        audio_group(&mut text, sound);
+    }
+    // The same pictures once for each coding of the sound, with that one first which every player has.
+    let silent = [Sound { group: String::new(), members: Vec::new() }];
+    for sound in if sounds.is_empty() { &silent[..] } else { &sounds } {
+        let peak = sound.members.iter().map(|(_, a)| a.rates.peak).max().unwrap_or(0);
+        let average = sound.members.iter().map(|(_, a)| a.rates.average).max().unwrap_or(0);
+        for Variant { info, rates, .. } in &video {
+            let both = Rates { peak: rates.peak + peak, average: rates.average + average };
+            // All that the group has, each once.
+            let mut codecs = info.codecs.clone();
+            for (at, (_, member)) in sound.members.iter().enumerate() {
+                let before = sound.members.iter().take(at);
+                if !before.into_iter().any(|(_, known)| known.info.codecs == member.info.codecs) {
+                    let _ = write!(codecs, ",{}", member.info.codecs);
+                }
             }
+            stream_inf(&mut text, both, &codecs);
+            picture(&mut text, info);
+            let (frames, seconds) = info.frame_rate;
+            if frames > 0 {
+                let _ = write!(text, ",FRAME-RATE={:.3}", f64::from(frames) / f64::from(seconds.max(1)));
+            }
+            groups(&mut text, &sound.group, subtitles);
+            let _ = write!(text, "\n{}/index.m3u8\n", info.name);
         }
-        stream_inf(&mut text, both, &codecs);
-        picture(&mut text, info);
-        let (frames, seconds) = info.frame_rate;
-        if frames > 0 {
-            let _ = write!(text, ",FRAME-RATE={:.3}", f64::from(frames) / f64::from(seconds.max(1)));
-        }
-        groups(&mut text, &audio, subtitles);
-        let _ = write!(text, "\n{}/index.m3u8\n", info.name);
     }
     let mut first = true;
     for Variant { info, key_frame_peak, .. } in &video {
@@ -93,19 +101,51 @@ fn picture(text: &mut String, info: &RenditionInfo) {
     }
 }
 
-fn groups(text: &mut String, audio: &[&Variant<'_>], subtitles: &[Subtitles]) {
+fn groups(text: &mut String, audio: &str, subtitles: &[Subtitles]) {
     if !audio.is_empty() {
-        text.push_str(",AUDIO=\"audio\"");
+        let _ = write!(text, ",AUDIO=\"{audio}\"");
     }
     if !subtitles.is_empty() {
         text.push_str(",SUBTITLES=\"text\"");
     }
 }
 
-fn audio_group(text: &mut String, audio: &[&Variant<'_>]) {
-    for (index, Variant { info, .. }) in audio.iter().enumerate() {
+/// A group of sound: every choice that there is, each under its name.
+struct Sound<'a> {
+    group: String,
+    members: Vec<(&'a str, &'a Variant<'a>)>,
+}
+
+/// One group for each coding of the main sound. All offer the same choices (RFC 8216bis, section 4.4.6.1.1): what is not
+/// there in a group's coding is in it as it is.
+fn sound_groups<'a>(audio: &[&'a Variant<'a>]) -> Vec<Sound<'a>> {
+    let coded = audio.iter().filter_map(|sound| Some((sound.info.coding()?, *sound)));
+    let coded: Vec<_> =
+        coded.filter(|((main, _), _)| audio.iter().any(|sound| sound.info.name == *main)).collect();
+    let alone = |sound: &&&Variant<'_>| !coded.iter().any(|(_, other)| other.info.name == sound.info.name);
+    let members: Vec<_> =
+        audio.iter().filter(alone).map(|sound| (sound.info.name.as_str(), *sound)).collect();
+    if members.is_empty() {
+        return Vec::new();
+    }
+    let mut all = vec![Sound { group: "audio".to_owned(), members }];
+    for ((_, coding), _) in &coded {
+        let group = format!("audio-{coding}");
+        if all.iter().any(|known| known.group == group) {
+            continue;
+        }
+        let in_coding = |name: &str| coded.iter().find(|(of, _)| *of == (name, *coding)).map(|(_, v)| *v);
+        let members = all.first().into_iter().flat_map(|main| main.members.iter());
+        let members = members.map(|(name, sound)| (*name, in_coding(name).unwrap_or(sound))).collect();
+        all.push(Sound { group, members });
+    }
+    all
+}
+
+fn audio_group(text: &mut String, sound: &Sound<'_>) {
+    for (index, (name, Variant { info, .. })) in sound.members.iter().enumerate() {
         let default = if index == 0 { "YES" } else { "NO" };
-        let _ = write!(text, "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"{}\",", info.name);
+        let _ = write!(text, "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{}\",NAME=\"{name}\",", sound.group);
         if let Some(language) = info.language() {
             let _ = write!(text, "LANGUAGE=\"{language}\",");
         }
@@ -217,6 +257,45 @@ mod tests {
         assert!(names.contains(&("Deutsch 'plus'", Some("text-de/index.m3u8"))), "{names:?}");
         let parsed = broadcast_hls::MasterPlaylist::parse(&text).unwrap();
         assert_eq!(parsed.variants.len(), 1);
+    }
+
+    #[test]
+    fn sound_in_another_coding_is_a_group_with_variants_of_its_own() {
+        let (low, sound) = (video("360p", 360, 750_000), audio());
+        let german = RenditionInfo { name: "audio-de".into(), ..audio() };
+        let opus = RenditionInfo { name: "audio_opus".into(), codecs: "opus".into(), ..audio() };
+        let variants = [
+            variant(&low, 900_000, 700_000),
+            variant(&sound, 130_000, 128_000),
+            variant(&german, 130_000, 128_000),
+            variant(&opus, 100_000, 96_000),
+        ];
+        let text = playlist(&variants, &[], true);
+        let parsed = m3u8_rs::parse_master_playlist_res(text.as_bytes()).unwrap();
+        let media = |group: &str| -> Vec<_> {
+            let of_group = parsed.alternatives.iter().filter(|a| a.group_id == group);
+            of_group.map(|a| (a.name.as_str(), a.uri.as_deref().unwrap())).collect()
+        };
+        assert_eq!(
+            media("audio"),
+            [("audio", "audio/index.m3u8"), ("audio-de", "audio-de/index.m3u8")],
+            "what every player has"
+        );
+        assert_eq!(
+            media("audio-opus"),
+            [("audio", "audio_opus/index.m3u8"), ("audio-de", "audio-de/index.m3u8")],
+            "the same choices"
+        );
+        let variants: Vec<_> = parsed
+            .variants
+            .iter()
+            .map(|v| (v.uri.as_str(), v.codecs.as_deref().unwrap(), v.audio.as_deref().unwrap()))
+            .collect();
+        let uri = "360p/index.m3u8";
+        assert_eq!(
+            variants,
+            [(uri, "avc1.64001f,mp4a.40.2", "audio"), (uri, "avc1.64001f,opus,mp4a.40.2", "audio-opus")]
+        );
     }
 
     #[test]

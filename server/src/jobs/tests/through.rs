@@ -194,8 +194,9 @@ async fn a_source_that_few_players_decode_does_not_replace_the_rung_of_its_size(
 /// The units of a file's first track of sound as its container holds them.
 fn original_sound(source: &SourceSpec) -> Vec<Vec<u8>> {
     let SourceSpec::File { path, .. } = source else { panic!("a file") };
+    let demuxer = if path.extension().is_some_and(|end| end == "mkv") { "matroskademux" } else { "qtdemux" };
     let text = format!(
-        "filesrc location={} ! qtdemux name=d d.audio_0 ! appsink name=out sync=false",
+        "filesrc location={} ! {demuxer} name=d d.audio_0 ! appsink name=out sync=false",
         path.display()
     );
     let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
@@ -279,5 +280,52 @@ async fn surround_and_other_languages_are_renditions_beside_stereo() {
     for (name, ..) in sound {
         assert_eq!(fragments_from(&stream, name).len(), pictures, "{name}");
         assert!(rendition_file(&stream, name, dir.path()).is_file());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sound_that_some_players_have_passes_through_beside_aac() {
+    let dir = tempfile::tempdir().unwrap();
+    let stereo = "audio/x-raw,rate=48000,channels=2";
+    let surround = "audio/x-raw,rate=48000,channels=6,channel-mask=(bitmask)0x3f";
+    let rows = [
+        ("opus.mkv", "matroskamux", format!("{stereo} ! opusenc"), ("audio_opus", "opus", 2)),
+        ("opus.mp4", "mp4mux", format!("{stereo} ! opusenc"), ("audio_opus", "opus", 2)),
+        (
+            "ac3.mp4",
+            "mp4mux",
+            format!("{surround} ! avenc_ac3 bitrate=384000 ! ac3parse"),
+            ("audio_ac3", "ac-3", 6),
+        ),
+        ("eac3.mkv", "matroskamux", format!("{stereo} ! avenc_eac3 ! ac3parse"), ("audio_eac3", "ec-3", 2)),
+    ];
+    for (file, muxer, encoder, (name, codecs, channels)) in rows {
+        let source = make_file(
+            dir.path(),
+            file,
+            &format!(
+                "videotestsrc num-buffers=150 ! video/x-raw,format=I420,width=320,height=180,framerate=25/1 \
+                 ! x264enc key-int-max=50 option-string=scenecut=0 speed-preset=ultrafast ! video/x-h264,profile=main \
+                 ! queue ! {muxer} name=m ! filesink name=out \
+                 audiotestsrc num-buffers=288 samplesperbuffer=1000 ! {encoder} ! queue ! m."
+            ),
+        );
+        let stream = packaged(&dir.path().join(file).with_extension("data"), source.clone(), auto()).await;
+        let all = stream.renditions();
+        let sound: Vec<_> = all
+            .iter()
+            .map(|rendition| rendition.info())
+            .filter(|info| info.kind == crate::store::TrackKind::Audio)
+            .map(|info| (info.name.as_str(), info.codecs.as_str(), info.channels))
+            .collect();
+        assert_eq!(sound, [("audio", "mp4a.40.2", 2), (name, codecs, channels)], "{file}");
+        let (units, kept) = (original_sound(&source), payload(&stream, name));
+        let whole = (0..4).find(|skip| kept.starts_with(&units[*skip..].concat()));
+        assert!(whole.is_some(), "{file}: {} units of the file, {} bytes of sound", units.len(), kept.len());
+        assert_eq!(fragments_from(&stream, name).len(), fragments(&stream, "source").len(), "{file}");
+        // Found in its set-up what the file's own says, and decoded to as much sound as there was.
+        let decoded = decode(&rendition_file(&stream, name, dir.path()));
+        let seconds = decoded.samples.len() as f64 / 48_000.0;
+        assert!((5.9..6.2).contains(&seconds), "{file}: {seconds} s of sound");
     }
 }
