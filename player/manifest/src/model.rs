@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use url::Url;
 
-use crate::Mirror;
+use crate::{ContentSteering, Mirror};
 
 /// What to request for a segment, an init segment or a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -193,6 +193,8 @@ pub struct Presentation {
     pub edge: Option<Edge>,
     /// What can be had at several addresses.
     pub mirrors: Vec<Mirror>,
+    /// Who says at which of them.
+    pub steering: Option<ContentSteering>,
 }
 
 /// Where the text came from.

@@ -12,7 +12,8 @@ use super::{
 use crate::{
     Error, Warning,
     error::Warnings,
-    mirror::{self, Mirror},
+    mirror::{self, Address, Mirror},
+    steering::ContentSteering,
     time,
 };
 
@@ -119,6 +120,7 @@ pub(crate) struct Mpd {
     /// Where to reload it from.
     pub(crate) location: Option<Url>,
     pub(crate) mirrors: Vec<Mirror>,
+    pub(crate) steering: Option<ContentSteering>,
     pub(crate) periods: Vec<Period>,
     warnings: Warnings,
 }
@@ -149,7 +151,8 @@ impl Mpd {
             )));
         }
         let mut warnings = Warnings::default();
-        let base = Base::new(url).below(root, &mut warnings);
+        let steering = steering(root, url);
+        let base = Base::new(url, steering.is_some()).below(root, &mut warnings);
         let latency = child(root, "ServiceDescription")
             .and_then(|service| child(service, "Latency"))
             .and_then(|latency| text(latency, "target")?.parse::<u64>().ok())
@@ -172,6 +175,7 @@ impl Mpd {
             location: child(root, "Location")
                 .and_then(|location| url.join(xml::content(location).trim()).ok()),
             mirrors: Vec::new(),
+            steering,
             periods: Vec::new(),
             warnings: Warnings::default(),
         };
@@ -230,13 +234,15 @@ impl Mpd {
 struct Base {
     url: Url,
     given: bool,
+    /// A steering server says which of several is used.
+    steered: bool,
     /// Where several are given side by side; of the whole MPD.
     mirrors: Rc<RefCell<Vec<Mirror>>>,
 }
 
 impl Base {
-    fn new(url: &Url) -> Self {
-        Self { url: url.clone(), given: false, mirrors: Rc::default() }
+    fn new(url: &Url, steered: bool) -> Self {
+        Self { url: url.clone(), given: false, steered, mirrors: Rc::default() }
     }
 
     /// The base for what is inside `node`: its first BaseURL counts, those beside it are kept for when that fails.
@@ -253,15 +259,19 @@ impl Base {
         let reference = &*written(element);
         match self.url.join(reference) {
             Ok(url) => {
-                let all = children(node, "BaseURL").filter_map(|base| self.url.join(&written(base)).ok());
+                let all = children(node, "BaseURL").filter_map(|base| {
+                    let url = self.url.join(&written(base)).ok()?;
+                    let location = text(base, "serviceLocation").filter(|_| self.steered);
+                    Some(Address { url, pathway: location.map(str::to_owned) })
+                });
                 let mut mirrors = self.mirrors.borrow_mut();
                 if mirrors.len() < mirror::MOST
-                    && let Some(mirror) = Mirror::new(all)
+                    && let Some(mirror) = Mirror::of(all, None)
                     && !mirrors.contains(&mirror)
                 {
                     mirrors.push(mirror);
                 }
-                Self { url, given: true, mirrors: Rc::clone(&self.mirrors) }
+                Self { url, given: true, steered: self.steered, mirrors: Rc::clone(&self.mirrors) }
             }
             Err(reason) => {
                 let reference = crate::error::one_line(reference, 60);
@@ -272,6 +282,18 @@ impl Base {
             }
         }
     }
+}
+
+/// `ContentSteering` (ETSI TS 103 998, 5.2).
+fn steering(root: Node<'_, '_>, url: &Url) -> Option<ContentSteering> {
+    let node = child(root, "ContentSteering")?;
+    let server = url.join(xml::content(node).trim()).ok()?;
+    let first = text(node, "defaultServiceLocation").unwrap_or_default();
+    Some(ContentSteering {
+        server,
+        first: first.split_whitespace().take(mirror::MOST).map(str::to_owned).collect(),
+        before_start: text(node, "queryBeforeStart") == Some("true"),
+    })
 }
 
 fn period(

@@ -76,7 +76,7 @@ impl DashSource {
                 kinds,
             )
         });
-        let mirrors = mpd.mirrors.clone();
+        let (mirrors, steering) = (mpd.mirrors.clone(), mpd.steering.clone());
         let (keys, tracks): (Vec<_>, Vec<_>) =
             fullest.map(select::tracks).unwrap_or_default().into_iter().unzip();
         if tracks.is_empty() {
@@ -97,6 +97,7 @@ impl DashSource {
                 target_latency: None,
                 edge: None,
                 mirrors,
+                steering,
             },
             keys,
             mpd: Arc::new(mpd),
