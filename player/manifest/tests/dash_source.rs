@@ -302,6 +302,23 @@ fn base_urls_side_by_side_are_mirrors() {
 }
 
 #[test]
+fn captions_in_the_pictures_are_listed_with_their_languages() {
+    let captions = |value: &str| {
+        let body = format!(
+            "<Period><AdaptationSet mimeType=\"video/mp4\">\
+            <Accessibility schemeIdUri=\"urn:scte:dash:cc:cea-608:2015\" value=\"{value}\"/>\
+            <SegmentTemplate duration=\"5\" media=\"v$Number$\"/><Representation id=\"v\" bandwidth=\"10\"/></AdaptationSet></Period>"
+        );
+        let captions = open(VOD, &body).presentation().captions.clone();
+        captions.into_iter().map(|one| (one.channel, one.language.unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let pair = |channel: &str, language: &str| (channel.to_owned(), language.to_owned());
+    assert_eq!(captions("CC1=eng;CC2=spa"), [pair("CC1", "eng"), pair("CC2", "spa")]);
+    assert_eq!(captions("eng;swe"), [pair("CC1", "eng"), pair("CC3", "swe")]);
+    assert_eq!(captions(""), [pair("CC1", "")]);
+}
+
+#[test]
 fn service_locations_of_a_steered_mpd_are_its_pathways() {
     let text = "<MPD type='static' mediaPresentationDuration='PT8S'>\
         <BaseURL serviceLocation='alpha'>http://a/s/</BaseURL><BaseURL serviceLocation='beta'>http://b/t/</BaseURL>\

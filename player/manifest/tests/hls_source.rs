@@ -512,6 +512,23 @@ fn when_the_pathway_changes_a_films_lists_are_loaded_once_more_and_name_the_new_
 }
 
 #[test]
+fn captions_in_the_pictures_are_named_where_their_variants_are_played() {
+    let source = open(
+        "#EXTM3U\n#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"English\",LANGUAGE=\"en\",INSTREAM-ID=\"CC1\"\n\
+        #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"Español\",LANGUAGE=\"es\",INSTREAM-ID=\"CC3\"\n\
+        #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"other\",NAME=\"x\",INSTREAM-ID=\"CC2\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1000,CLOSED-CAPTIONS=\"cc\"\n1.m3u8\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=2000,CLOSED-CAPTIONS=NONE\n2.m3u8\n",
+    );
+    let captions = &source.presentation().captions;
+    let named: Vec<_> = captions
+        .iter()
+        .map(|one| (one.channel.as_str(), one.name.as_str(), one.language.as_deref()))
+        .collect();
+    assert_eq!(named, [("CC1", "English", Some("en")), ("CC3", "Español", Some("es"))]);
+}
+
+#[test]
 fn a_live_stream_that_becomes_a_film_keeps_its_numbers_and_positions() {
     let mut source = open(TWO);
     supply(&mut source, (0, 0), &live(300, 330), at(0.0));

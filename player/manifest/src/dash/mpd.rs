@@ -87,6 +87,8 @@ pub(crate) struct AdaptationSet {
     pub(crate) tiles: Option<(u32, u32)>,
     /// Ids of other sets that a player may switch to.
     pub(crate) switching: Vec<String>,
+    /// CEA-608 in its pictures: channel and language.
+    pub(crate) captions: Vec<(String, Option<String>)>,
     pub(crate) representations: Vec<Representation>,
 }
 
@@ -371,8 +373,27 @@ fn adaptation_set(
         tiles: tiles(node),
         switching: switching.unwrap_or_default(),
         roles,
+        captions: captions(node),
         representations,
     })
+}
+
+/// CEA-608 in the pictures of a set (ANSI/SCTE 214-1, 7.2): `CC1=eng;CC3=swe`, or languages alone.
+fn captions(set: Node<'_, '_>) -> Vec<(String, Option<String>)> {
+    let is_captions = |node: &Node<'_, '_>| {
+        text(*node, "schemeIdUri").is_some_and(|scheme| scheme.starts_with("urn:scte:dash:cc:cea-608:"))
+    };
+    let Some(node) = children(set, "Accessibility").find(is_captions) else { return Vec::new() };
+    let value = text(node, "value").unwrap_or_default();
+    let written = value.split(';').map(str::trim).take(4).enumerate();
+    let captions = written.map(|(at, part)| {
+        let (channel, language) = match part.split_once('=') {
+            Some((channel, language)) => (channel.trim().to_owned(), language.trim()),
+            None => (format!("CC{}", at * 2 + 1), part),
+        };
+        (channel, Some(language.to_owned()).filter(|language| !language.is_empty()))
+    });
+    captions.collect()
 }
 
 /// `10x5`, of the set or of its first Representation.

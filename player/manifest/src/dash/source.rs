@@ -76,6 +76,7 @@ impl DashSource {
                 kinds,
             )
         });
+        let captions = fullest.map(select::captions).unwrap_or_default();
         let (mirrors, steering) = (mpd.mirrors.clone(), mpd.steering.clone());
         let (keys, tracks): (Vec<_>, Vec<_>) =
             fullest.map(select::tracks).unwrap_or_default().into_iter().unzip();
@@ -96,6 +97,7 @@ impl DashSource {
                 target_duration: Duration::ZERO,
                 target_latency: None,
                 edge: None,
+                captions,
                 mirrors,
                 steering,
             },

@@ -1,18 +1,21 @@
 //! From all that a multivariant playlist lists to the tracks that are played.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use url::Url;
 
 use super::multivariant::{Media, MediaType, Multivariant, Variant};
 use crate::{
     mirror::{self, Address, Mirror},
-    model::{MediaKind, Rendition, Track},
+    model::{Captions, MediaKind, Rendition, Track},
     steering::Stable,
 };
 
 /// Declared rate where the playlist gives none.
 const UNKNOWN_VIDEO_BPS: u64 = 1_500_000;
+
+/// Most captions that are listed: CEA-608 has 4 of them, CEA-708 has 63.
+const MOST_CAPTIONS: usize = 67;
 
 /// Video codec families, the most widely playable one first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,11 +115,11 @@ fn main_variants(playlist: &Multivariant) -> Vec<&Variant> {
     }
     // The same pictures are often listed once for each sound that goes with them.
     rungs.sort_by_key(|variant| (sound_rank(variant), variant.bandwidth));
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     rungs.retain(|variant| seen.insert(variant.url.clone()));
     // Redundant variants: equal but for the address. The first one listed is the preferred one.
     rungs.sort_by_key(|variant| variant.line);
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     rungs.retain(|variant| seen.insert(quality(variant)));
     rungs
 }
@@ -277,6 +280,22 @@ pub(crate) fn tracks(playlist: &Multivariant) -> Vec<Track> {
     tracks.extend(alternatives(playlist, MediaType::Subtitles, &text, &addresses));
     tracks.extend(images(playlist));
     tracks
+}
+
+/// Captions in the pictures of the variants that are played.
+pub(crate) fn captions(playlist: &Multivariant) -> Vec<Captions> {
+    let groups: HashSet<&str> =
+        main_variants(playlist).into_iter().filter_map(|variant| variant.captions.as_deref()).collect();
+    let mut found: Vec<Captions> = Vec::new();
+    let of_kind = playlist.media.iter().filter(|media| media.kind == MediaType::ClosedCaptions);
+    for media in of_kind.filter(|media| groups.contains(media.group.as_str())) {
+        let Some(channel) = &media.instream_id else { continue };
+        if found.len() < MOST_CAPTIONS && !found.iter().any(|known| known.channel == *channel) {
+            let (name, language) = (media.name.clone(), media.language.clone());
+            found.push(Captions { channel: channel.clone(), name, language });
+        }
+    }
+    found
 }
 
 /// Small pictures for a scrub bar; how many are in an image is known with their playlist.

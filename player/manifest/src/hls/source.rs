@@ -65,6 +65,7 @@ impl HlsSource {
                 target_duration: Duration::ZERO,
                 target_latency: None,
                 edge: None,
+                captions: Vec::new(),
                 mirrors: Vec::new(),
                 steering: None,
             },
@@ -78,6 +79,7 @@ impl HlsSource {
             Kind::Multivariant => {
                 let playlist = Multivariant::parse(text, url)?;
                 source.presentation.tracks = select::tracks(&playlist);
+                source.presentation.captions = select::captions(&playlist);
                 source.presentation.mirrors = select::mirrors(&playlist);
                 source.presentation.steering = playlist.steering.clone();
                 if source.presentation.tracks.is_empty() {
