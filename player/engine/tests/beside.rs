@@ -159,6 +159,27 @@ fn captions_in_the_pictures_are_shown_when_they_are_asked_for_and_again_after_a_
 }
 
 #[test]
+fn encrypted_parts_of_a_live_stream_are_played_each_by_itself() {
+    let site = Site::default();
+    media::encrypted_parts(&site, 9, 20);
+    let server = Server::start(&site);
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events");
+    let player = open(&server.url("/ll/low.m3u8"), &events, Options::default());
+    let parts = || site.requests().iter().filter(|path| path.contains("/part-")).count();
+    let shown = wait_until(&player, "four parts", |snapshot| {
+        parts() >= 4 && snapshot.position > Duration::from_secs(8)
+    });
+    assert_eq!(shown.state, State::Playing);
+    drop(player);
+    let record = Record::read(&events);
+    assert!(record.all("error").is_empty(), "{:?}", record.all("error"));
+    let positions = record.numbers("position", "pos_s");
+    assert!(positions.first().is_some_and(|first| *first > 3.0), "it begins near the edge: {positions:?}");
+    assert!(record.all("skip").is_empty());
+}
+
+#[test]
 fn a_small_picture_is_fetched_when_it_is_pointed_at_and_not_before() {
     let (site, server) = film(4);
     let lists = ["master.m3u8", "low.m3u8", "audio.m3u8"].map(str::to_owned);

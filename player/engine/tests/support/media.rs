@@ -186,6 +186,43 @@ pub fn fmp4(site: &Site, rungs: &[TestRung], seconds: u32) {
     site.put("/fmp4/master.m3u8", master);
 }
 
+/// A live stream on air since `seconds` ago, at `/ll/low.m3u8`: segments of two seconds, each part of one, all of them
+/// encrypted with AES-128, each by itself.
+pub fn encrypted_parts(site: &Site, seconds: u32, ahead: u32) {
+    let (key, iv) = ([7_u8; 16], [9_u8; 16]);
+    let encrypt = |plain: &[u8]| {
+        cbc::Encryptor::<aes::Aes128>::new(&key.into(), &iv.into()).encrypt_padded_vec::<Pkcs7>(plain)
+    };
+    let (init, parts) = mp4(&video(&LOW, seconds + ahead));
+    // What stands before the key is not encrypted.
+    site.put("/ll/init.mp4", init);
+    site.put("/ll/key.bin", key.to_vec());
+    for (number, part) in parts.iter().enumerate() {
+        site.put(&format!("/ll/part-{number}.m4s"), encrypt(part));
+    }
+    for (number, two) in parts.chunks(2).enumerate() {
+        site.put(&format!("/ll/whole-{number}.m4s"), encrypt(&two.concat()));
+    }
+    let (began, count) = (std::time::Instant::now(), parts.len());
+    site.put_dynamic("/ll/low.m3u8", move || {
+        let there = (seconds as usize + began.elapsed().as_secs() as usize).min(count);
+        let mut text = String::from(
+            "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:2\n#EXT-X-PART-INF:PART-TARGET=1\n\
+             #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=3.5\n#EXT-X-MAP:URI=\"init.mp4\"\n\
+             #EXT-X-KEY:METHOD=AES-128,URI=\"key.bin\",IV=0x09090909090909090909090909090909\n",
+        );
+        for part in 0..there {
+            if part + 6 > there {
+                let _ = writeln!(text, "#EXT-X-PART:DURATION=1,INDEPENDENT=YES,URI=\"part-{part}.m4s\"");
+            }
+            if part % 2 == 1 {
+                let _ = write!(text, "#EXTINF:2,\nwhole-{}.m4s\n", part / 2);
+            }
+        }
+        text
+    });
+}
+
 /// HLS with captions in the pictures, in one fMP4 list or one of MPEG-TS, at `/cc/master.m3u8`.
 pub fn captioned(site: &Site, seconds: u32, ts: bool) {
     let folder = tempfile::tempdir().unwrap();
