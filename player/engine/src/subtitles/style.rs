@@ -194,7 +194,7 @@ fn change(declarations: &str) -> Change {
             }
             "font-style" => change.italic = Some(matches!(value.as_str(), "italic" | "oblique")),
             "font-weight" => {
-                let heavy = value.parse::<u32>().map_or(false, |weight| weight >= 600);
+                let heavy = value.parse::<u32>().is_ok_and(|weight| weight >= 600);
                 change.bold = Some(heavy || matches!(value.as_str(), "bold" | "bolder"));
             }
             "text-decoration" | "text-decoration-line" => {

@@ -106,7 +106,7 @@ fn captions_of(frame: u64) -> Vec<u8> {
         _ => [0, 0],
     };
     // Each byte has an odd number of ones.
-    let odd = |byte: u8| if byte.count_ones() % 2 == 0 { byte | 0x80 } else { byte };
+    let odd = |byte: u8| if byte.count_ones().is_multiple_of(2) { byte | 0x80 } else { byte };
     let mut unit = vec![0, 0, 1, 6, 4, 14];
     unit.extend(b"\xB5\x00\x31GA94\x03\xC1\xFF");
     unit.extend([0xFC, odd(pair[0]), odd(pair[1]), 0xFF, 0x80]);
