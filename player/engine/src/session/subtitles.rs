@@ -315,6 +315,12 @@ impl Session {
             .collect();
         let none = chosen.is_none() && captions.is_none();
         let missing = match &self.subtitles.choice {
+            // Captions are known when they have something to say.
+            SubtitleChoice::Language(wanted)
+                if CHANNELS.iter().any(|name| wanted.to_ascii_uppercase().contains(name)) =>
+            {
+                None
+            }
             SubtitleChoice::Language(wanted) if none && by == "option" => Some(match offered.len() {
                 0 => format!("this stream has no subtitles, so none in {wanted:?}"),
                 _ => format!("this stream has no subtitles in {wanted:?}; it has {}", offered.join(", ")),
