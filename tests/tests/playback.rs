@@ -148,7 +148,14 @@ fn sound_and_picture_of_the_test_card_stay_within_40_ms() {
         })
         .collect();
     assert!(offsets.len() >= 10, "only {} beeps with flashes in 14 s", offsets.len());
-    assert!(offsets.iter().all(|offset| offset.abs() <= 40.0), "{offsets:?}");
+    // Whatever the machine is busy with: streams that are put together wrongly are off at each beep.
+    let mut sorted = offsets.clone();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted[sorted.len() / 2];
+    assert!(middle.abs() <= 10.0, "{offsets:?}");
+    // A picture is shown late when the processor was not to be had in time, and then the next one is on time again.
+    let late = offsets.iter().filter(|offset| offset.abs() > 40.0).count();
+    assert!(late <= 1, "{offsets:?}");
 }
 
 #[test]

@@ -156,6 +156,10 @@ pub enum Event {
     Quality { choice: String, cap_kbps: Option<f64>, cap_height: Option<u32> },
     /// Subtitles were chosen (`null`: none), by the stream's own default, by an option or by the viewer.
     Subtitles { language: Option<String>, label: Option<String>, forced: bool, by: String },
+    /// A steering server said which pathways come first.
+    Steering { url: String, ttl_s: f64, priority: Vec<String> },
+    /// Media come from another pathway from now on.
+    Pathway { from: Option<String>, to: String, reason: String },
     /// A live stream went on nearer to its edge, without being asked to.
     LiveJump { from_s: f64, to_s: f64, reason: String },
     /// A segment was given up and jumped over.

@@ -315,6 +315,7 @@ impl Session for Fake {
             switches: 3,
             picture: (!loading).then_some((1280, 720)),
             codecs: if loading { String::new() } else { "avc1.64001f, mp4a.40.2".to_owned() },
+            pathway: None,
             warning,
             error,
         }

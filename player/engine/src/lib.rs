@@ -3,6 +3,7 @@
 //! [`open`] starts a session in threads of its own and gives a [`Player`] to steer it and look at it.
 //! Nothing here draws: frames wait in a slot ([`Player::take_frame`]) for whoever shows them.
 
+mod captions;
 pub mod demux;
 mod log;
 pub mod net;

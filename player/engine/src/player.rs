@@ -282,6 +282,8 @@ pub struct Snapshot {
     pub picture: Option<(u32, u32)>,
     /// Codecs, as the manifest or the demuxer names them.
     pub codecs: String,
+    /// Where a steered stream's media come from, by the name that the stream gives it.
+    pub pathway: Option<String>,
     /// A fault that is being dealt with.
     pub warning: Option<ErrorView>,
     /// Why nothing more can be played.

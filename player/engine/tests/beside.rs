@@ -122,6 +122,64 @@ fn subtitles_of_a_place_are_there_after_a_jump_and_those_that_nobody_wants_are_n
 }
 
 #[test]
+fn captions_in_the_pictures_are_shown_when_they_are_asked_for_and_again_after_a_jump() {
+    for ts in [false, true] {
+        let site = Site::default();
+        media::captioned(&site, 6, ts);
+        if let Ok(folder) = std::env::var("WEIR_KEEP_CAPTIONED") {
+            site.save(&std::path::Path::new(&folder).join(if ts { "ts" } else { "fmp4" }));
+        }
+        let server = Server::start(&site);
+        let folder = tempfile::tempdir().unwrap();
+        let player = open(&server.url("/cc/master.m3u8"), &folder.path().join("events"), Options::default());
+        let shown = wait_until(&player, "the menu", |snapshot| !snapshot.subtitles.tracks.is_empty());
+        assert_eq!(shown.subtitles.tracks[0].label, "English");
+        assert_eq!((shown.subtitles.tracks.len(), shown.subtitles.chosen), (1, None), "not by themselves");
+        wait_until(&player, "playback", |snapshot| snapshot.position > Duration::from_millis(1200));
+        player.set_subtitles(SubtitleChoice::Language("en".to_owned()));
+        let cue = |snapshot: &weir_engine::Snapshot, text: &str| {
+            snapshot.subtitles.cues.iter().find(|cue| cue.text() == text).cloned()
+        };
+        let all = wait_until(&player, "captions", |snapshot| {
+            cue(snapshot, "say 02").is_some_and(|cue| {
+                // Its end is known by now.
+                cue.end < Duration::from_secs(3)
+            })
+        });
+        assert_eq!(all.subtitles.chosen, Some(0));
+        let found = cue(&all, "say 02").unwrap();
+        // Shown with frame 12 of its second and taken away with frame 23.
+        let (start, end) = (found.start.as_secs_f64(), found.end.as_secs_f64());
+        assert!((start - 2.48).abs() < 0.05 && (end - 2.92).abs() < 0.05, "{ts}: {start} to {end}");
+        player.seek(Duration::ZERO, true);
+        wait_until(&player, "the first again", |snapshot| cue(snapshot, "say 00").is_some());
+        player.set_subtitles(SubtitleChoice::Off);
+        wait_until(&player, "none", |snapshot| snapshot.subtitles.cues.is_empty());
+    }
+}
+
+#[test]
+fn encrypted_parts_of_a_live_stream_are_played_each_by_itself() {
+    let site = Site::default();
+    media::encrypted_parts(&site, 9, 20);
+    let server = Server::start(&site);
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events");
+    let player = open(&server.url("/ll/low.m3u8"), &events, Options::default());
+    let parts = || site.requests().iter().filter(|path| path.contains("/part-")).count();
+    let shown = wait_until(&player, "four parts", |snapshot| {
+        parts() >= 4 && snapshot.position > Duration::from_secs(8)
+    });
+    assert_eq!(shown.state, State::Playing);
+    drop(player);
+    let record = Record::read(&events);
+    assert!(record.all("error").is_empty(), "{:?}", record.all("error"));
+    let positions = record.numbers("position", "pos_s");
+    assert!(positions.first().is_some_and(|first| *first > 3.0), "it begins near the edge: {positions:?}");
+    assert!(record.all("skip").is_empty());
+}
+
+#[test]
 fn a_small_picture_is_fetched_when_it_is_pointed_at_and_not_before() {
     let (site, server) = film(4);
     let lists = ["master.m3u8", "low.m3u8", "audio.m3u8"].map(str::to_owned);

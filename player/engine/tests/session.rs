@@ -375,6 +375,63 @@ fn goes_on_at_the_other_address_of_a_redundant_variant_when_a_server_goes_away()
 }
 
 #[test]
+fn a_steered_stream_follows_its_server_and_leaves_a_pathway_that_fails() {
+    let (a, first) = fmp4(8);
+    let (b, second) = fmp4(8);
+    // The second has the same under names of its own.
+    for (list, name) in [("low", "l"), ("audio", "s")] {
+        let text =
+            b.text(&format!("/fmp4/{list}.m3u8")).replace(&format!("{list}-"), &format!("/fmp4/{list}-"));
+        b.put(&format!("/cdn/{name}.m3u8"), text);
+    }
+    let steering = Site::default();
+    let third = Server::start(&steering);
+    steering.put("/next", r#"{"VERSION":1,"TTL":1,"PATHWAY-PRIORITY":["b","a"]}"#);
+    steering.put("/steer", r#"{"VERSION":1,"TTL":1,"RELOAD-URI":"/next","PATHWAY-PRIORITY":["a"]}"#);
+    let mut master =
+        format!("#EXTM3U\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"{}\",PATHWAY-ID=\"a\"\n", third.url("/steer"));
+    let pathways = [
+        ("a", first.url("/fmp4/low.m3u8"), first.url("/fmp4/audio.m3u8")),
+        ("b", second.url("/cdn/l.m3u8"), second.url("/cdn/s.m3u8")),
+    ];
+    for (id, video, sound) in &pathways {
+        master.push_str(&format!(
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{id}\",NAME=\"main\",DEFAULT=YES,URI=\"{sound}\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=400000,CODECS=\"avc1.42c00d,mp4a.40.2\",AUDIO=\"{id}\",PATHWAY-ID=\"{id}\"\n{video}\n"
+        ));
+    }
+    steering.put("/master.m3u8", master);
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events.jsonl");
+    let planner = weir_abr::planner::Config { max_buffer: Duration::from_secs(2), ..Default::default() };
+    let player = open(&third.url("/master.m3u8"), &events, Options { planner, ..low() });
+    let from_b =
+        |kind: &str| b.requests().iter().filter(|path| path.contains(kind) && path.ends_with(".m4s")).count();
+    wait_until(&player, "pathway b", |_| from_b("low-") > 1 && from_b("audio-") > 1);
+    drop(second);
+    let before = a.requests().len();
+    let last = player.wait();
+    drop(player);
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert_eq!(last.pathway.as_deref(), Some("a"));
+    assert!(a.requests().len() > before + 2, "{:?}", a.requests());
+
+    let record = Record::read(&events);
+    assert_eq!(record.one("summary")["rebuffer_count"], 0, "{:?}", record.all("error"));
+    assert!(record.all("skip").is_empty() && record.one("ended")["pos_s"].as_f64().unwrap() > 7.5);
+    let ways: Vec<_> = record.all("pathway").iter().map(|entry| entry["to"].as_str().unwrap()).collect();
+    assert_eq!(ways, ["a", "b", "a"]);
+    assert!(record.all("pathway")[2]["reason"].as_str().unwrap().contains("trouble"));
+    assert_eq!(record.all("steering")[0]["priority"], serde_json::json!(["a"]));
+    assert_eq!(record.all("steering")[1]["priority"], serde_json::json!(["b", "a"]));
+    let asked: Vec<_> = record.all("request").iter().filter_map(|entry| entry["url"].as_str()).collect();
+    let told = |part: &str| asked.iter().any(|url| url.contains(part));
+    assert!(told("/steer?_HLS_pathway=%22a%22") && told("/next?_HLS_pathway=%22b%22"), "{asked:?}");
+    // The lists of a pathway name its own segments: they were loaded from there.
+    assert!(b.requests().iter().any(|path| path == "/cdn/l.m3u8"), "{:?}", b.requests());
+}
+
+#[test]
 fn survives_a_server_that_is_killed_and_comes_back() {
     let (site, server) = fmp4(10);
     let folder = tempfile::tempdir().unwrap();

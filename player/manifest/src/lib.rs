@@ -65,6 +65,7 @@ mod inspect;
 mod mirror;
 pub mod model;
 mod source;
+mod steering;
 mod time;
 
 use std::borrow::Cow;
@@ -72,8 +73,9 @@ use std::borrow::Cow;
 pub use brain::to_brain_track;
 pub use error::{Error, Warning};
 pub use inspect::inspect;
-pub use mirror::Mirror;
+pub use mirror::{Address, Mirror};
 pub use source::{Change, Due, Lookup, Now, Request, Source, What};
+pub use steering::{ContentSteering, PathwayClone, SteeringManifest, data_of, steering_request};
 
 /// Reads an `xs:dateTime`, as a clock that a live MPD names (`UTCTiming`) tells it: seconds since the Unix epoch.
 pub fn read_clock(text: &str) -> Option<f64> {

@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use url::Url;
 
-use crate::Mirror;
+use crate::{ContentSteering, Mirror};
 
 /// What to request for a segment, an init segment or a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -191,8 +191,23 @@ pub struct Presentation {
     pub target_latency: Option<Duration>,
     /// Where the newest media end, when segments can be had while they are made (low latency).
     pub edge: Option<Edge>,
+    /// Captions inside the pictures that the manifest names (CEA-608 and CEA-708).
+    pub captions: Vec<Captions>,
     /// What can be had at several addresses.
     pub mirrors: Vec<Mirror>,
+    /// Who says at which of them.
+    pub steering: Option<ContentSteering>,
+}
+
+/// Captions inside the pictures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captions {
+    /// Which: `CC1` to `CC4` (CEA-608), `SERVICE1` to `SERVICE63` (CEA-708).
+    pub channel: String,
+    /// For people; empty where the manifest gives none.
+    pub name: String,
+    /// BCP 47, where given.
+    pub language: Option<String>,
 }
 
 /// Where the text came from.

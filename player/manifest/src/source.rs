@@ -163,6 +163,14 @@ impl Source {
         }
     }
 
+    /// Media come from another pathway from now on: playlists are due again, for they name its segments. HLS only; an MPD
+    /// names those of all.
+    pub fn moved(&mut self, now: Now) {
+        if let Inner::Hls(hls) = &mut self.inner {
+            hls.moved(now);
+        }
+    }
+
     /// All that these renditions list will soon be played, and more may have been made long ago: their playlists are due
     /// `wait` after their last load at the latest. HLS only; an MPD says itself how often it changes.
     pub fn hurry(&mut self, active: &[(usize, usize)], wait: Duration) {

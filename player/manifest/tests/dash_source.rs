@@ -302,6 +302,43 @@ fn base_urls_side_by_side_are_mirrors() {
 }
 
 #[test]
+fn captions_in_the_pictures_are_listed_with_their_languages() {
+    let captions = |value: &str| {
+        let body = format!(
+            "<Period><AdaptationSet mimeType=\"video/mp4\">\
+            <Accessibility schemeIdUri=\"urn:scte:dash:cc:cea-608:2015\" value=\"{value}\"/>\
+            <SegmentTemplate duration=\"5\" media=\"v$Number$\"/><Representation id=\"v\" bandwidth=\"10\"/></AdaptationSet></Period>"
+        );
+        let captions = open(VOD, &body).presentation().captions.clone();
+        captions.into_iter().map(|one| (one.channel, one.language.unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let pair = |channel: &str, language: &str| (channel.to_owned(), language.to_owned());
+    assert_eq!(captions("CC1=eng;CC2=spa"), [pair("CC1", "eng"), pair("CC2", "spa")]);
+    assert_eq!(captions("eng;swe"), [pair("CC1", "eng"), pair("CC3", "swe")]);
+    assert_eq!(captions(""), [pair("CC1", "")]);
+}
+
+#[test]
+fn service_locations_of_a_steered_mpd_are_its_pathways() {
+    let text = "<MPD type='static' mediaPresentationDuration='PT8S'>\
+        <BaseURL serviceLocation='alpha'>http://a/s/</BaseURL><BaseURL serviceLocation='beta'>http://b/t/</BaseURL>\
+        <ContentSteering defaultServiceLocation='beta alpha' queryBeforeStart='true'>/steer</ContentSteering><Period>\
+        <AdaptationSet mimeType='video/mp4'><SegmentTemplate media='v/$Number$.m4s' duration='4'/>\
+        <Representation id='v' bandwidth='1000000'/></AdaptationSet></Period></MPD>";
+    let url = Url::parse("http://h/x.mpd").unwrap();
+    let now = Now { session: Duration::ZERO, unix: Duration::from_secs(1_800_000_000) };
+    let source = Source::new(&url, text.as_bytes(), now).unwrap();
+    let presentation = source.presentation();
+    let steering = presentation.steering.as_ref().unwrap();
+    assert_eq!((steering.server.as_str(), steering.before_start), ("http://h/steer", true));
+    assert_eq!(steering.first, ["beta", "alpha"]);
+    let first = &presentation.tracks[0].renditions[0].segments[0].media.url;
+    let places: Vec<_> = presentation.mirrors.iter().flat_map(|mirror| mirror.places(first)).collect();
+    let ids: Vec<_> = places.iter().map(|place| place.pathway.as_deref()).collect();
+    assert_eq!(ids, [Some("alpha"), Some("beta")]);
+}
+
+#[test]
 fn text_and_thumbnail_tiles_are_tracks_that_say_nothing_of_the_medias_pace() {
     let beside = "<AdaptationSet contentType=\"text\" mimeType=\"text/vtt\" lang=\"de\"><Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"forced-subtitle\"/>\
         <Representation id=\"t\" bandwidth=\"100\"><BaseURL>de.vtt</BaseURL></Representation></AdaptationSet>\

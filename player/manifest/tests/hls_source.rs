@@ -437,6 +437,97 @@ fn redundant_variants_are_mirrors_of_one_rendition() {
     assert!(open(TWO).presentation().mirrors.is_empty());
 }
 
+const STEERED: &str = "#EXTM3U\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"../steer?x=1\",PATHWAY-ID=\"b\"\n\
+    #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sa\",NAME=\"en\",DEFAULT=YES,URI=\"http://a/s/sound.m3u8\"\n\
+    #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sb\",NAME=\"en\",DEFAULT=YES,STABLE-RENDITION-ID=\"en\",URI=\"http://b/other/en.m3u8\"\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=1000000,PATHWAY-ID=\"a\",STABLE-VARIANT-ID=\"low\",AUDIO=\"sa\"\nhttp://a/s/low.m3u8\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=3000000,PATHWAY-ID=\"a\",STABLE-VARIANT-ID=\"high\",AUDIO=\"sa\"\nhttp://a/s/high.m3u8\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=1000100,PATHWAY-ID=\"b\",STABLE-VARIANT-ID=\"low\",AUDIO=\"sb\"\nhttp://b/t/l.m3u8\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=3000100,PATHWAY-ID=\"b\",STABLE-VARIANT-ID=\"high\",AUDIO=\"sb\"\nhttp://b/t/h.m3u8\n";
+
+#[test]
+fn a_steered_stream_has_the_rungs_of_one_pathway_and_knows_where_the_others_have_them() {
+    let source = open(STEERED);
+    let presentation = source.presentation();
+    let steering = presentation.steering.as_ref().unwrap();
+    assert_eq!(steering.server.as_str(), "https://h.example/steer?x=1");
+    assert_eq!(steering.first, ["b"]);
+    let rungs = &presentation.tracks[0].renditions;
+    let urls: Vec<_> = rungs.iter().map(|rung| rung.playlist.as_ref().unwrap().as_str()).collect();
+    assert_eq!(urls, ["http://b/t/l.m3u8", "http://b/t/h.m3u8"]);
+    assert_eq!(
+        presentation.tracks[1].renditions[0].playlist.as_ref().unwrap().as_str(),
+        "http://b/other/en.m3u8"
+    );
+
+    let clones = weir_manifest::SteeringManifest::parse(
+        br#"{"VERSION":1,"PATHWAY-PRIORITY":["c"],"PATHWAY-CLONES":[{"BASE-ID":"b","ID":"c","URI-REPLACEMENT":
+            {"HOST":"c","PER-RENDITION-URIS":{"en":"http://d/en.m3u8"}}}]}"#,
+        &steering.server,
+    )
+    .unwrap()
+    .clones;
+    let places = |text: &str| -> Vec<(String, String)> {
+        let mirrors = presentation.mirrors.iter().map(|mirror| mirror.with_clones(&clones));
+        let best = mirrors.max_by_key(|mirror| mirror.fit(&url(text))).unwrap();
+        let all: Vec<_> = best
+            .places(&url(text))
+            .into_iter()
+            .map(|place| (place.url.to_string(), place.pathway.unwrap_or_default()))
+            .collect();
+        all
+    };
+    let pairs = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+        list.iter().map(|(url, id)| ((*url).to_owned(), (*id).to_owned())).collect()
+    };
+    assert_eq!(
+        places("http://b/t/h.m3u8"),
+        pairs(&[("http://b/t/h.m3u8", "b"), ("http://c/t/h.m3u8", "c"), ("http://a/s/high.m3u8", "a")])
+    );
+    assert_eq!(
+        places("http://b/other/en.m3u8"),
+        pairs(&[("http://b/other/en.m3u8", "b"), ("http://d/en.m3u8", "c"), ("http://a/s/sound.m3u8", "a")])
+    );
+}
+
+#[test]
+fn when_the_pathway_changes_a_films_lists_are_loaded_once_more_and_name_the_new_segments() {
+    let mut source = open(STEERED);
+    let film = |host: &str| {
+        format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nhttp://{host}/x/0.ts\n#EXTINF:4,\nhttp://{host}/x/1.ts\n#EXT-X-ENDLIST\n"
+        )
+    };
+    supply(&mut source, (0, 0), &film("b"), at(0.0));
+    assert!(source.due(&[(0, 0)], at(60.0)).requests.is_empty());
+    source.moved(at(60.0));
+    assert_eq!(segments(&source, (0, 0))[1].media.url.host_str(), Some("b"), "until then the old ones serve");
+    let due = source.due(&[(0, 0)], at(60.0));
+    let [request] = due.requests.as_slice() else { panic!("{due:?}") };
+    let change = source.supply(request, &url("http://a/s/low.m3u8"), film("a").as_bytes(), at(60.1)).unwrap();
+    assert_eq!(change, Change::Changed);
+    assert_eq!(segments(&source, (0, 0))[1].media.url.host_str(), Some("a"));
+    assert_eq!(layout(&source, (0, 0)), [(0, 0, 0), (1, 4000, 0)]);
+    assert!(source.due(&[(0, 0)], at(90.0)).requests.is_empty());
+}
+
+#[test]
+fn captions_in_the_pictures_are_named_where_their_variants_are_played() {
+    let source = open(
+        "#EXTM3U\n#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"English\",LANGUAGE=\"en\",INSTREAM-ID=\"CC1\"\n\
+        #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"Español\",LANGUAGE=\"es\",INSTREAM-ID=\"CC3\"\n\
+        #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"other\",NAME=\"x\",INSTREAM-ID=\"CC2\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1000,CLOSED-CAPTIONS=\"cc\"\n1.m3u8\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=2000,CLOSED-CAPTIONS=NONE\n2.m3u8\n",
+    );
+    let captions = &source.presentation().captions;
+    let named: Vec<_> = captions
+        .iter()
+        .map(|one| (one.channel.as_str(), one.name.as_str(), one.language.as_deref()))
+        .collect();
+    assert_eq!(named, [("CC1", "English", Some("en")), ("CC3", "Español", Some("es"))]);
+}
+
 #[test]
 fn a_live_stream_that_becomes_a_film_keeps_its_numbers_and_positions() {
     let mut source = open(TWO);

@@ -135,6 +135,7 @@ fn install(feed: &Feed, shared: &Arc<Shared>) {
                 let mut carry = lock(&shared.carry);
                 carry.discontinuity = true;
                 tags.clear();
+                shared.track.captions.reset();
                 shared.track.seek(time::from_pipeline(gst::ClockTime::from_nseconds(offset)));
                 // What is queued now will be thrown away, and what would be pushed before the next need-data too.
                 shared.update(|state| *state = State { stop: state.stop, ..State::default() });
@@ -215,6 +216,9 @@ fn push(feed: &Feed, carry: &mut Carry, sample: &Sample, tag: Option<Tag>) -> bo
     // Before the caps: without a decoder for them the pipeline asks at once where they come from.
     if let Some(tag) = tag {
         feed.tags.record(sample.pts, tag, caps);
+        if feed.kind == StreamKind::Video {
+            feed.track.captions.sample(sample);
+        }
     }
     if carry.caps.as_ref() != Some(caps) {
         feed.source.set_caps(Some(caps));

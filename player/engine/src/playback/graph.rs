@@ -29,8 +29,8 @@ use crate::demux::StreamKind;
 /// An appsrc asks for more below half of this.
 const QUEUE: gst::ClockTime = gst::ClockTime::from_mseconds(1000);
 
-/// A picture later than this is not shown, nanoseconds.
-const MAX_LATENESS: i64 = 50_000_000;
+/// A picture later than this is not shown, nanoseconds: from 45 ms on people see that sound comes first (ITU-R BT.1359).
+const MAX_LATENESS: i64 = 40_000_000;
 
 /// What painters can read, dearest to convert last.
 const PLANAR: &str = "video/x-raw,format={NV12,I420,P010_10LE,I420_10LE}";

@@ -4,6 +4,7 @@ use std::{
 };
 
 use super::{Next, TrackBuffer};
+use crate::captions::Captions;
 
 type Listener = Arc<dyn Fn() + Send + Sync>;
 
@@ -12,6 +13,8 @@ type Listener = Arc<dyn Fn() + Send + Sync>;
 pub struct SharedTrack {
     buffer: Mutex<TrackBuffer>,
     listener: Mutex<Option<Listener>>,
+    /// What is written in its pictures, as far as they were read.
+    pub(crate) captions: Captions,
 }
 
 impl SharedTrack {

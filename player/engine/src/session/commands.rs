@@ -90,6 +90,7 @@ impl Session {
             Input::Listed(request, result) => self.listed(&request, result),
             Input::Retrying(error) => self.note_trouble(trouble::net("loading a playlist", &error)),
             Input::Clock(error) => self.clock(error),
+            Input::Steered(result) => self.steered(result),
             Input::Progress(id, at, step) => self.progress(id, at, step),
             Input::Fetched(id, at, result) => self.fetched(id, at, result),
             Input::Appended(id, batch) => {

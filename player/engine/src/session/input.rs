@@ -13,7 +13,7 @@ use super::thumbnails::Tile;
 
 use crate::{
     demux::{Batch, DemuxError, Demuxed, InitSegment},
-    net::{self, NetError, Progress, SegmentBody},
+    net::{self, Body, NetError, Progress, SegmentBody},
     subtitles::Document,
 };
 
@@ -44,6 +44,8 @@ pub(crate) enum Input {
     Retrying(NetError),
     /// This machine's clock is so many seconds ahead of the one that the manifest names.
     Clock(f64),
+    /// The steering server answered.
+    Steered(Result<Body, NetError>),
     /// A segment is getting on.
     Progress(FetchId, Instant, Progress),
     /// Some of a segment under way was taken apart.

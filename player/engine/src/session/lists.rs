@@ -168,6 +168,13 @@ impl Session {
         self.note(manifest);
         self.note_ladders();
         self.recovered();
+        if !self.begin_steering() {
+            self.begin_media();
+        }
+    }
+
+    /// What is to be played is known: what it takes to play it is loaded.
+    pub(crate) fn begin_media(&mut self) {
         self.load_first();
         self.announce();
         self.first_subtitles();

@@ -13,6 +13,7 @@ mod playing;
 mod remember;
 mod seeking;
 mod shared;
+mod steering;
 mod stop;
 mod subtitles;
 mod thumbnails;
@@ -49,6 +50,7 @@ use media::Media;
 use playing::Playing;
 use remember::Remembered;
 use seeking::Seeking;
+use steering::Steering;
 use subtitles::Subtitles;
 use thumbnails::Thumbnails;
 use transfers::Transfers;
@@ -140,6 +142,7 @@ struct Session {
     media: Media,
     playing: Playing,
     seeking: Seeking,
+    steering: Steering,
     subtitles: Subtitles,
     thumbnails: Thumbnails,
     playback_events: Option<mpsc::Receiver<playback::Event>>,
@@ -211,6 +214,7 @@ impl Session {
             inbox,
             playing: Playing::default(),
             seeking: Seeking::default(),
+            steering: Steering::default(),
             subtitles: Subtitles::new(options.subtitles.clone()),
             thumbnails: Thumbnails::default(),
             playback_events: None,
@@ -312,6 +316,7 @@ impl Session {
             self.publish();
         }
         if self.ticks.is_multiple_of(4) {
+            self.follow_steering();
             self.follow_subtitles();
             self.follow_thumbnails();
         }

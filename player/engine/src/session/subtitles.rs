@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::task::AbortHandle;
 use weir_abr::record;
-use weir_manifest::model::{Encryption, MediaKind, Segment, Track};
+use weir_manifest::model::{Captions, Encryption, MediaKind, Segment, Track};
 
 use super::{
     Session,
@@ -17,6 +17,7 @@ use super::{
     units::{from_nanos, nanos},
 };
 use crate::{
+    captions::{CHANNELS, Channel},
     player::{SubtitleChoice, SubtitleTrackView, SubtitlesView},
     subtitles::{Clock, Cue, Document, read},
 };
@@ -53,6 +54,10 @@ pub(crate) struct Subtitles {
     choice: SubtitleChoice,
     /// Place of the track in the presentation.
     chosen: Option<usize>,
+    /// Captions in the pictures instead.
+    captions: Option<Channel>,
+    /// Those that were seen in the pictures.
+    found: [bool; CHANNELS.len()],
     /// Goes up with each choice: what was asked for before is not wanted any more.
     generation: u64,
     fetching: Option<(u64, AbortHandle)>,
@@ -77,6 +82,63 @@ impl Subtitles {
         }
         self.held.clear();
         self.shown = Arc::default();
+    }
+}
+
+/// Captions in the pictures, as a menu shows them.
+#[derive(Clone, Debug, PartialEq)]
+struct Inside {
+    /// `None` for those that cannot be shown (CEA-708).
+    channel: Option<Channel>,
+    name: String,
+    language: Option<String>,
+}
+
+impl Inside {
+    fn obstacle(&self) -> Option<String> {
+        self.channel.is_none().then(|| "CEA-708 captions are not read; CEA-608 captions are".to_owned())
+    }
+}
+
+/// Those that the manifest names, then those that were found.
+fn inside(named: &[Captions], found: [bool; CHANNELS.len()]) -> Vec<Inside> {
+    let mut all: Vec<Inside> = named
+        .iter()
+        .map(|one| Inside {
+            channel: CHANNELS.iter().position(|name| name.eq_ignore_ascii_case(&one.channel)),
+            name: if one.name.is_empty() { unnamed(&one.channel) } else { one.name.clone() },
+            language: one.language.clone(),
+        })
+        .collect();
+    for (channel, name) in CHANNELS.iter().enumerate() {
+        if found.get(channel) == Some(&true) && !all.iter().any(|one| one.channel == Some(channel)) {
+            all.push(Inside { channel: Some(channel), name: unnamed(name), language: None });
+        }
+    }
+    all
+}
+
+fn unnamed(channel: &str) -> String {
+    format!("Captions ({channel})")
+}
+
+/// Captions for a choice. They are shown when somebody asked for them only: most who hear do not want them.
+fn choose_inside(all: &[Inside], texts: usize, choice: &SubtitleChoice) -> Option<usize> {
+    let usable = || all.iter().enumerate().filter(|(_, one)| one.channel.is_some());
+    match choice {
+        SubtitleChoice::Auto | SubtitleChoice::Off => None,
+        SubtitleChoice::Track(nth) => {
+            let nth = nth.checked_sub(texts)?;
+            usable().find(|(at, _)| *at == nth).map(|(at, _)| at)
+        }
+        SubtitleChoice::Language(wanted) => usable()
+            .filter_map(|(at, one)| {
+                let channel = one.channel.and_then(|channel| CHANNELS.get(channel)).copied();
+                let called = || channel.filter(|name| name.eq_ignore_ascii_case(wanted)).map(|_| 3);
+                Some((fits(one.language.as_deref(), &one.name, wanted).or_else(called)?, at))
+            })
+            .min()
+            .map(|(_, at)| at),
     }
 }
 
@@ -131,13 +193,17 @@ fn primary(language: &str) -> String {
 
 /// How well a track answers to a language or a name; lower is better.
 fn fit(track: &Track, wanted: &str) -> Option<u8> {
-    let language = track.language.as_deref().unwrap_or_default();
+    fits(track.language.as_deref(), &track.name, wanted)
+}
+
+fn fits(language: Option<&str>, name: &str, wanted: &str) -> Option<u8> {
+    let language = language.unwrap_or_default();
     if language.eq_ignore_ascii_case(wanted) {
         Some(0)
     } else if !language.is_empty() && primary(language) == primary(wanted) {
         Some(1)
     } else {
-        (track.name.to_lowercase() == wanted.to_lowercase()).then_some(2)
+        (name.to_lowercase() == wanted.to_lowercase()).then_some(2)
     }
 }
 
@@ -226,34 +292,50 @@ impl Session {
         let tracks = &catalog.presentation().tracks;
         let chosen = choose(tracks, &self.subtitles.choice, audio);
         let track = chosen.and_then(|at| tracks.get(at));
+        let all = inside(&catalog.presentation().captions, self.subtitles.found);
+        let texts = tracks.iter().filter(|track| track.kind == MediaKind::Text).count();
+        let one = match track {
+            Some(_) => None,
+            None => choose_inside(&all, texts, &self.subtitles.choice).and_then(|at| all.get(at)),
+        };
+        let captions = one.and_then(|one| one.channel);
         let event = record::Event::Subtitles {
-            language: track.and_then(|track| track.language.clone()),
-            label: track.map(|track| track.name.clone()),
+            language: track
+                .map_or_else(|| one.and_then(|one| one.language.clone()), |track| track.language.clone()),
+            label: track.map(|track| track.name.clone()).or_else(|| one.map(|one| one.name.clone())),
             forced: track.is_some_and(|track| track.forced),
             by: by.to_owned(),
         };
         let offered: Vec<_> = tracks
             .iter()
             .filter(|track| track.kind == MediaKind::Text)
-            .map(|track| track.language.clone().unwrap_or_else(|| track.name.clone()))
+            .map(|track| (&track.language, &track.name))
+            .chain(all.iter().map(|one| (&one.language, &one.name)))
+            .map(|(language, name)| language.clone().unwrap_or_else(|| name.clone()))
             .collect();
+        let none = chosen.is_none() && captions.is_none();
         let missing = match &self.subtitles.choice {
-            SubtitleChoice::Language(wanted) if chosen.is_none() && by == "option" => {
-                Some(match offered.len() {
-                    0 => format!("this stream has no subtitles, so none in {wanted:?}"),
-                    _ => format!("this stream has no subtitles in {wanted:?}; it has {}", offered.join(", ")),
-                })
+            // Captions are known when they have something to say.
+            SubtitleChoice::Language(wanted)
+                if CHANNELS.iter().any(|name| wanted.to_ascii_uppercase().contains(name)) =>
+            {
+                None
             }
+            SubtitleChoice::Language(wanted) if none && by == "option" => Some(match offered.len() {
+                0 => format!("this stream has no subtitles, so none in {wanted:?}"),
+                _ => format!("this stream has no subtitles in {wanted:?}; it has {}", offered.join(", ")),
+            }),
             _ => None,
         };
         if let Some(reason) = missing {
             self.note_missing(reason);
         }
-        if chosen == self.subtitles.chosen {
+        if (chosen, captions) == (self.subtitles.chosen, self.subtitles.captions) {
             return;
         }
         self.subtitles.clear();
         self.subtitles.chosen = chosen;
+        self.subtitles.captions = captions;
         self.note(event);
         self.view.changed = true;
         self.follow_subtitles();
@@ -289,15 +371,40 @@ impl Session {
 
     /// Keeps cues coming, five times a second.
     pub(crate) fn follow_subtitles(&mut self) {
-        if self.subtitles.chosen.is_none() || !self.playing.visible || self.is_over() {
+        if !self.playing.visible || self.is_over() {
             return;
         }
+        self.find_captions();
         let position = self.seek_target().unwrap_or(self.playing.position);
+        if self.subtitles.captions.is_some() {
+            self.show_subtitles(position);
+            return;
+        }
+        if self.subtitles.chosen.is_none() {
+            return;
+        }
         self.place_subtitles();
         let (behind, ahead) = (position.saturating_sub(KEPT.0), position.saturating_add(KEPT.1));
         self.subtitles.held.retain(|_, (start, end, _)| *end >= behind && *start <= ahead);
         self.fetch_subtitles(position);
         self.show_subtitles(position);
+    }
+
+    /// Captions may be in the pictures of any stream: the menu has those that had something to say.
+    fn find_captions(&mut self) {
+        let found = self.media.video.captions.found();
+        if found == self.subtitles.found {
+            return;
+        }
+        self.subtitles.found = found;
+        self.view.changed = true;
+        // What was asked for by its name may be there now.
+        if self.subtitles.chosen.is_none()
+            && self.subtitles.captions.is_none()
+            && matches!(self.subtitles.choice, SubtitleChoice::Language(_))
+        {
+            self.choose_subtitles(self.subtitles.choice.clone(), "option");
+        }
     }
 
     fn place_subtitles(&mut self) {
@@ -406,6 +513,9 @@ impl Session {
             let Held::Ready(held) = held else { continue };
             cues.extend(held.iter().filter(|cue| cue.start < to && cue.end > from).cloned());
         }
+        if let Some(channel) = self.subtitles.captions {
+            cues = self.media.video.captions.cues(channel, from, to);
+        }
         cues.sort_by_key(|cue| (cue.start, cue.end));
         // A cue that goes over the end of its segment is in both.
         cues.dedup();
@@ -421,6 +531,15 @@ impl Session {
             let tracks = catalog.presentation().tracks.iter().enumerate();
             tracks.filter(|(_, track)| track.kind == MediaKind::Text)
         };
+        let inside = inside(&catalog.presentation().captions, self.subtitles.found);
+        let of_captions = self
+            .subtitles
+            .captions
+            .and_then(|channel| inside.iter().position(|one| one.channel == Some(channel)));
+        let chosen = match self.subtitles.chosen {
+            Some(chosen) => texts().position(|(at, _)| at == chosen),
+            None => of_captions.map(|at| at + texts().count()),
+        };
         SubtitlesView {
             tracks: texts()
                 .map(|(_, track)| SubtitleTrackView {
@@ -429,8 +548,14 @@ impl Session {
                     forced: track.forced,
                     obstacle: obstacle(track),
                 })
+                .chain(inside.into_iter().map(|one| SubtitleTrackView {
+                    obstacle: one.obstacle(),
+                    label: one.name,
+                    language: one.language,
+                    forced: false,
+                }))
                 .collect(),
-            chosen: texts().position(|(at, _)| Some(at) == self.subtitles.chosen),
+            chosen,
             cues: self.subtitles.shown.clone(),
         }
     }
@@ -505,6 +630,25 @@ mod tests {
         assert_eq!(language("de"), None);
         assert_eq!(choose(&tracks, &SubtitleChoice::Track(2), None), Some(2));
         assert_eq!(choose(&tracks, &SubtitleChoice::Track(3), None), None);
+    }
+
+    #[test]
+    fn captions_in_the_pictures_are_there_for_who_asks_for_them() {
+        let named = [
+            Captions { channel: "CC1".into(), name: "English".into(), language: Some("en".into()) },
+            Captions { channel: "SERVICE1".into(), name: "English".into(), language: Some("en".into()) },
+        ];
+        let all = inside(&named, [true, false, true, false]);
+        let names: Vec<_> = all.iter().map(|one| (one.name.as_str(), one.channel)).collect();
+        assert_eq!(names, [("English", Some(0)), ("English", None), ("Captions (CC3)", Some(2))]);
+        assert!(all[1].obstacle().unwrap().contains("CEA-708"));
+        let choose = |choice| choose_inside(&all, 2, &choice);
+        assert_eq!(choose(SubtitleChoice::Auto), None);
+        assert_eq!(choose(SubtitleChoice::Track(4)), Some(2));
+        assert_eq!(choose(SubtitleChoice::Track(3)), None, "it cannot be shown");
+        assert_eq!(choose(SubtitleChoice::Track(1)), None, "one of the others");
+        assert_eq!(choose(SubtitleChoice::Language("eng".into())), Some(0));
+        assert_eq!(choose(SubtitleChoice::Language("cc3".into())), Some(2));
     }
 
     #[test]

@@ -156,6 +156,7 @@ impl Session {
             switches: figures.switches,
             picture: self.playing.showing.map(|showing| (showing.width, showing.height)),
             codecs,
+            pathway: self.steering.current.clone(),
             warning: self.view.warning.clone(),
             error: self.view.error.clone(),
         }

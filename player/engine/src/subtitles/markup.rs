@@ -1,6 +1,9 @@
 //! The text of a WebVTT cue: tags and entities (WebVTT, 6.4).
 
-use super::cue::Span;
+use super::{
+    cue::Span,
+    style::{Change, Head},
+};
 
 /// Tags inside each other; more are read as if they were not there.
 const DEEPEST: usize = 16;
@@ -17,11 +20,22 @@ struct Look {
     hidden: bool,
 }
 
-/// Spans of a cue; none when nothing is to be seen.
-pub(super) fn spans(text: &str) -> Vec<Span> {
+impl Look {
+    fn change(&mut self, change: Change) {
+        self.italic = change.italic.unwrap_or(self.italic);
+        self.bold = change.bold.unwrap_or(self.bold);
+        self.underline = change.underline.unwrap_or(self.underline);
+        self.colour = change.colour.unwrap_or(self.colour);
+        self.background = change.background.unwrap_or(self.background);
+    }
+}
+
+/// Spans of the cue `id`; none when nothing is to be seen.
+pub(super) fn spans(text: &str, head: &Head, id: &str) -> Vec<Span> {
     let mut out: Vec<Span> = Vec::new();
     let mut open: Vec<(&str, Look)> = Vec::new();
     let mut look = Look::default();
+    head.of_cue(id).for_each(|change| look.change(change));
     let mut rest = text;
     while !rest.is_empty() {
         let end = rest.find('<').unwrap_or(rest.len());
@@ -39,7 +53,7 @@ pub(super) fn spans(text: &str) -> Vec<Span> {
             }
             continue;
         }
-        let name = tag.split([' ', '\t', '\n']).next().unwrap_or_default();
+        let (name, voice) = tag.split_once([' ', '\t', '\n']).unwrap_or((tag, ""));
         let mut parts = name.split('.');
         let kind = parts.next().unwrap_or_default();
         if !matches!(kind, "i" | "b" | "u" | "c" | "v" | "lang" | "ruby" | "rt") || open.len() >= DEEPEST {
@@ -53,12 +67,14 @@ pub(super) fn spans(text: &str) -> Vec<Span> {
             "rt" => look.hidden = true,
             _ => {}
         }
-        for class in parts {
+        let classes: Vec<&str> = parts.take(DEEPEST).collect();
+        for class in &classes {
             match class.strip_prefix("bg_") {
                 Some(name) => look.background = colour(name).or(look.background),
                 None => look.colour = colour(class).or(look.colour),
             }
         }
+        head.of_tag(kind, &classes, voice.trim()).for_each(|change| look.change(change));
     }
     if out.iter().all(|span| span.text.chars().all(|c| c.is_whitespace() || c == '\u{200b}')) {
         out.clear();
@@ -95,6 +111,36 @@ pub(super) fn colour(name: &str) -> Option<[u8; 3]> {
         "black" => [0, 0, 0],
         _ => return None,
     })
+}
+
+/// As style sheets and TTML write colours; `None` for one that is not known or not to be seen.
+pub(super) fn css_colour(text: &str) -> Option<[u8; 3]> {
+    if let Some(hex) = text.strip_prefix('#') {
+        if matches!(hex.len(), 3 | 4) {
+            let digit = |at: usize| Some(u8::from_str_radix(hex.get(at..=at)?, 16).ok()? * 17);
+            let seen = hex.len() < 4 || digit(3)? > 0;
+            return seen.then_some([digit(0)?, digit(1)?, digit(2)?]);
+        }
+        let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+        let seen = hex.len() < 8 || byte(6)? > 0;
+        return seen.then_some([byte(0)?, byte(2)?, byte(4)?]);
+    }
+    if let Some(list) =
+        text.strip_prefix("rgb").and_then(|rest| rest.trim_start_matches('a').strip_prefix('('))
+    {
+        let mut parts = list.trim_end_matches(')').split(',').map(|part| part.trim().parse::<f32>().ok());
+        let mut byte =
+            || parts.next()?.filter(|value| (0.0..=255.0).contains(value)).map(|value| value as u8);
+        let rgb = [byte()?, byte()?, byte()?];
+        return (parts.next() != Some(Some(0.0))).then_some(rgb);
+    }
+    match text {
+        "green" => Some([0, 128, 0]),
+        "gray" => Some([128, 128, 128]),
+        "silver" => Some([192, 192, 192]),
+        "orange" => Some([255, 165, 0]),
+        name => colour(name),
+    }
 }
 
 /// Replaces entities; what is none stays as it is.

@@ -7,6 +7,7 @@ mod cue;
 mod document;
 mod markup;
 mod mp4;
+mod style;
 #[cfg(test)]
 mod tests;
 mod ttml;

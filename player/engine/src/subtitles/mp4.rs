@@ -2,7 +2,9 @@
 
 use super::{
     document::{Clock, Document, LONGEST_TEXT, MOST_CUES, Timed, Unreadable},
-    markup, ttml, webvtt,
+    markup,
+    style::Head,
+    ttml, webvtt,
 };
 
 const SECOND: i128 = 1_000_000_000;
@@ -54,6 +56,8 @@ struct Track {
     codec: [u8; 4],
     /// Length of a sample that gives none.
     duration: u32,
+    /// How WebVTT looks, and where it stands.
+    head: Head,
 }
 
 fn track(init: &[u8]) -> Option<Track> {
@@ -64,7 +68,10 @@ fn track(init: &[u8]) -> Option<Track> {
     let described = child(child(child(media, b"minf")?, b"stbl")?, b"stsd")?;
     let codec = described.get(12..16)?.first_chunk()?;
     let duration = child(moov, b"mvex").and_then(|mvex| u32_at(child(mvex, b"trex")?, 12)).unwrap_or(0);
-    Some(Track { timescale: timescale.max(1), codec: *codec, duration })
+    // Behind the head of the first entry.
+    let config = described.get(24..).and_then(|entry| child(entry, b"vttC")).filter(|_| codec == b"wvtt");
+    let head = config.map(|config| webvtt::head(&String::from_utf8_lossy(config))).unwrap_or_default();
+    Some(Track { timescale: timescale.max(1), codec: *codec, duration, head })
 }
 
 /// One sample: from, to (ticks), bytes.
@@ -79,7 +86,7 @@ pub(super) fn read(init: &[u8], media: &[u8]) -> Result<Document, Unreadable> {
     for (start, end, data) in samples(&track, media) {
         let (start, end) = (nanos(start), nanos(end));
         match &track.codec {
-            b"wvtt" => cues.extend(vtt_cues(start, end, data)),
+            b"wvtt" => cues.extend(vtt_cues(&track.head, start, end, data)),
             b"stpp" => cues.extend(ttml_cues(start, end, data)?),
             other => return Err(Unreadable::Unsupported(String::from_utf8_lossy(other).into_owned())),
         }
@@ -168,15 +175,16 @@ fn fragment<'a>(
     Some(())
 }
 
-fn vtt_cues(start: i64, end: i64, sample: &[u8]) -> Vec<Timed> {
+fn vtt_cues(head: &Head, start: i64, end: i64, sample: &[u8]) -> Vec<Timed> {
     let text =
         |bytes: &[u8]| String::from_utf8_lossy(bytes.get(..LONGEST_TEXT).unwrap_or(bytes)).into_owned();
     boxes(sample)
         .filter(|(name, ..)| *name == b"vttc")
         .filter_map(|(.., cue)| {
-            let spans = markup::spans(&text(child(cue, b"payl")?));
+            let id = child(cue, b"iden").map(text).unwrap_or_default();
+            let spans = markup::spans(&text(child(cue, b"payl")?), head, &id);
             let settings = child(cue, b"sttg").map(text).unwrap_or_default();
-            let place = webvtt::placement(settings.split_whitespace());
+            let place = webvtt::placed(&settings, head);
             (!spans.is_empty() && start < end).then_some(Timed { start, end, spans, place })
         })
         .collect()

@@ -67,6 +67,46 @@ fn tags_and_entities_become_looks_and_characters() {
 }
 
 #[test]
+fn style_blocks_say_how_cues_tags_classes_and_voices_look() {
+    let head = "WEBVTT\n\nSTYLE\n::cue { color: #fc0; background-color: rgba(0,0,0,0) }\n/* ::cue { color: red } */\n\
+        ::cue(b), ::cue(.loud) { font-weight: bold; color: rgb(1, 2, 3) }\n\
+        ::cue(v[voice=\"Ann\"]) { font-style: italic }\n::cue(#last) { text-decoration: underline }\n\
+        ::cue(:past) { color: blue }\n::cue(i) { font-style: normal; colour: x }\n\n";
+    let spans = |id: &str, text: &str| {
+        cues(&format!("{head}{id}\n00:01.000 --> 00:02.000\n{text}\n")).remove(0).spans
+    };
+    let own = |text: &str| Span { text: text.into(), colour: Some([255, 204, 0]), ..Span::default() };
+    assert_eq!(spans("first", "a"), [own("a")]);
+    assert_eq!(spans("last", "a"), [Span { underline: true, ..own("a") }]);
+    let bold = Span { bold: true, colour: Some([1, 2, 3]), ..own("b") };
+    assert_eq!(spans("x", "a<b>b</b>"), [own("a"), bold.clone()]);
+    assert_eq!(spans("x", "<c.loud.x>b</c>a"), [bold, own("a")]);
+    assert_eq!(spans("x", "<v Ann>a</v><v Bob>b"), [Span { italic: true, ..own("a") }, own("b")]);
+    assert_eq!(spans("x", "<i>a"), [own("a")]);
+    // None of it reaches another document, and what cannot be read is left out.
+    assert_eq!(
+        cues("WEBVTT\n\nSTYLE\n::cue { color: \n} } {\n\n00:01.000 --> 00:02.000\na\n")[0].spans[0].colour,
+        None
+    );
+}
+
+#[test]
+fn a_region_says_where_its_cues_stand_unless_they_say_it() {
+    let place = |settings: &str| {
+        let head =
+            "WEBVTT\n\nREGION\nid:left width:40% lines:2\nregionanchor:0%,100% viewportanchor:10%,90%\n\n";
+        cues(&format!("{head}00:01.000 --> 00:02.000 {settings}\nx\n")).remove(0).place
+    };
+    let within = place("region:left align:left");
+    assert_eq!((within.line, within.line_anchor), (Some(Line::Part(0.9)), Anchor::End));
+    assert_eq!((within.position, within.position_anchor), (Some(0.1), Some(Anchor::Start)));
+    assert!((within.size - 0.4).abs() < 1e-6 && within.align == Align::Left);
+    assert!((place("region:left").position.unwrap() - 0.3).abs() < 1e-6);
+    assert_eq!(place("region:left line:0").line, Some(Line::Number(0)));
+    assert_eq!(place("region:right"), place(""));
+}
+
+#[test]
 fn settings_say_where_a_cue_stands() {
     let place =
         |settings: &str| cues(&format!("WEBVTT\n\n00:01.000 --> 00:02.000 {settings}\nx\n")).remove(0).place;

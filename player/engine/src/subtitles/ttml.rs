@@ -7,7 +7,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 use super::{
     cue::{Align, Anchor, Line, Placement, Span},
     document::{LONGEST_TEXT, MOST_CUES, Timed, Unreadable},
-    markup,
+    markup::css_colour,
 };
 
 const SECOND: f64 = 1e9;
@@ -111,8 +111,8 @@ impl<'a, 'input> Reader<'a, 'input> {
         look.italic = is("fontStyle", &["italic", "oblique"]).unwrap_or(look.italic);
         look.bold = is("fontWeight", &["bold"]).unwrap_or(look.bold);
         look.underline = is("textDecoration", &["underline"]).unwrap_or(look.underline);
-        look.colour = attribute(node, "color").and_then(colour).or(look.colour);
-        look.background = attribute(node, "backgroundColor").map_or(look.background, colour);
+        look.colour = attribute(node, "color").and_then(css_colour).or(look.colour);
+        look.background = attribute(node, "backgroundColor").map_or(look.background, css_colour);
         look.align = match attribute(node, "textAlign") {
             Some("left") => Some(Align::Left),
             Some("right") => Some(Align::Right),
@@ -261,28 +261,6 @@ fn trim(spans: &mut [Span]) {
     }
     if let Some(last) = spans.last_mut() {
         last.text.truncate(last.text.trim_end().len());
-    }
-}
-
-/// `#rrggbb`, `#rrggbbaa`, `rgb(r,g,b)` or a name. What cannot be seen is none.
-fn colour(text: &str) -> Option<[u8; 3]> {
-    if let Some(hex) = text.strip_prefix('#') {
-        let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
-        let seen = hex.len() < 8 || byte(6)? > 0;
-        return seen.then_some([byte(0)?, byte(2)?, byte(4)?]);
-    }
-    if let Some(list) =
-        text.strip_prefix("rgb").and_then(|rest| rest.trim_start_matches('a').strip_prefix('('))
-    {
-        let mut parts = list.trim_end_matches(')').split(',').map(|part| part.trim().parse::<u8>().ok());
-        let rgb = [parts.next()??, parts.next()??, parts.next()??];
-        return (parts.next() != Some(Some(0))).then_some(rgb);
-    }
-    match text {
-        "green" => Some([0, 128, 0]),
-        "gray" => Some([128, 128, 128]),
-        "silver" => Some([192, 192, 192]),
-        name => markup::colour(name),
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     cue::{Align, Anchor, Line, Placement},
     document::{Clock, Document, LONGEST_TEXT, MOST_CUES, Timed, Unreadable},
     markup,
+    style::Head,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -17,6 +18,7 @@ pub(super) fn read(text: &str) -> Result<Document, Unreadable> {
     }
     let mut clock = Clock::Unsaid;
     let mut cues = Vec::new();
+    let mut head = Head::default();
     // Some packagers leave out the empty line after the header: a cue's times end it as well.
     let mut pending: Option<&str> = None;
     while let Some(line) = lines.next() {
@@ -36,19 +38,26 @@ pub(super) fn read(text: &str) -> Result<Document, Unreadable> {
         if line.is_empty() {
             continue;
         }
+        let mut id = "";
         let timing = if line.contains("-->") {
             line
         } else {
-            if is_block(line) {
-                lines.skip_block();
+            if let Some(block) = block(line) {
+                let text = lines.block();
+                match block {
+                    "STYLE" => head.style(text),
+                    "REGION" => head.region(text),
+                    _ => {}
+                }
                 continue;
             }
+            id = line;
             // The name of a cue.
             match lines.next() {
                 Some(line) if line.contains("-->") => line,
                 Some("") | None => continue,
                 Some(_) => {
-                    lines.skip_block();
+                    lines.block();
                     continue;
                 }
             }
@@ -71,7 +80,8 @@ pub(super) fn read(text: &str) -> Result<Document, Unreadable> {
             }
         }
         let Some((start, end, place)) = times.filter(|(start, end, _)| start < end) else { continue };
-        let spans = markup::spans(&text);
+        let place = in_region(timing, &head, place);
+        let spans = markup::spans(&text, &head, id);
         if !spans.is_empty() {
             cues.push(Timed { start, end, spans, place });
         }
@@ -82,8 +92,34 @@ pub(super) fn read(text: &str) -> Result<Document, Unreadable> {
     Ok(Document { cues, clock })
 }
 
-fn is_block(line: &str) -> bool {
-    ["NOTE", "STYLE", "REGION"].iter().any(|name| {
+/// The rules and regions of a document of which only the head is there.
+pub(super) fn head(text: &str) -> Head {
+    let mut head = Head::default();
+    let mut lines = Lines { rest: text, number: 0 };
+    while let Some(line) = lines.next() {
+        match block(line) {
+            Some("STYLE") => head.style(lines.block()),
+            Some("REGION") => head.region(lines.block()),
+            _ => {}
+        }
+    }
+    head
+}
+
+fn in_region(settings: &str, head: &Head, place: Placement) -> Placement {
+    match settings.split_whitespace().find_map(|word| word.strip_prefix("region:")) {
+        Some(region) => head.place(region, place),
+        None => place,
+    }
+}
+
+/// Where a cue with these settings stands.
+pub(super) fn placed(settings: &str, head: &Head) -> Placement {
+    in_region(settings, head, placement(settings.split_whitespace()))
+}
+
+fn block(line: &str) -> Option<&'static str> {
+    ["NOTE", "STYLE", "REGION"].into_iter().find(|name| {
         line.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
     })
 }
@@ -106,8 +142,11 @@ impl<'a> Lines<'a> {
         Some(line)
     }
 
-    fn skip_block(&mut self) {
+    /// All up to the next empty line.
+    fn block(&mut self) -> &'a str {
+        let from = self.rest;
         while self.next().is_some_and(|line| !line.is_empty()) {}
+        from.get(..from.len() - self.rest.len()).unwrap_or_default()
     }
 }
 
@@ -155,7 +194,7 @@ pub(super) fn time(text: &str) -> Option<i64> {
 }
 
 /// Settings of a cue; those that cannot be read are as if they were not there.
-pub(super) fn placement<'a>(settings: impl Iterator<Item = &'a str>) -> Placement {
+fn placement<'a>(settings: impl Iterator<Item = &'a str>) -> Placement {
     let mut place = Placement::default();
     for setting in settings.take(32) {
         let Some((name, value)) = setting.split_once(':') else { continue };

@@ -25,7 +25,10 @@ pub const HIGH: TestRung = TestRung { name: "high", width: 320, height: 180, kbp
 /// Runs a pipeline to its end.
 fn run(description: &str) {
     gst::init().unwrap();
-    let pipeline = gst::parse::launch(description).unwrap();
+    end(&gst::parse::launch(description).unwrap(), description);
+}
+
+fn end(pipeline: &gst::Element, description: &str) {
     pipeline.set_state(gst::State::Playing).unwrap();
     let bus = pipeline.bus().unwrap();
     let message = bus
@@ -57,6 +60,57 @@ fn audio(seconds: u32) -> String {
          ! avenc_aac bitrate=64000 ! aacparse",
         seconds * 48
     )
+}
+
+/// As [`run`], with captions put into the H.264 (start codes, decode order) that leaves the element `captions`: a pop-on
+/// caption each second, `say 00`, `say 01` ... in CC1, from its frame 12 to its frame 23.
+fn run_captioned(description: &str) {
+    gst::init().unwrap();
+    let pipeline = gst::parse::launch(description).unwrap();
+    let element = pipeline.downcast_ref::<gst::Bin>().unwrap().by_name("captions").unwrap();
+    let first = std::sync::OnceLock::new();
+    element.static_pad("src").unwrap().add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if let Some(buffer) = info.buffer_mut() {
+            let pts = buffer.pts().unwrap();
+            let since = pts - *first.get_or_init(|| pts);
+            let frame = (since.nseconds() * u64::from(FPS) + 500_000_000) / 1_000_000_000;
+            let mut data = buffer.map_readable().unwrap().to_vec();
+            let picture =
+                |at: &usize| data[*at..].starts_with(&[0, 0, 1]) && matches!(data[at + 3] & 0x1F, 1 | 5);
+            let at = (0..data.len() - 4).find(picture).unwrap();
+            data.splice(at..at, captions_of(frame));
+            let mut with = gst::Buffer::from_slice(data);
+            buffer
+                .copy_into(
+                    with.get_mut().unwrap(),
+                    gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::TIMESTAMPS,
+                    ..,
+                )
+                .unwrap();
+            *buffer = with;
+        }
+        gst::PadProbeReturn::Ok
+    });
+    end(&pipeline, description);
+}
+
+/// The SEI message of a frame, with its start code.
+fn captions_of(frame: u64) -> Vec<u8> {
+    let (second, place) = (frame / u64::from(FPS), (frame % u64::from(FPS)) as usize);
+    let mut pairs = vec![[0x14, 0x20], [0x14, 0x20], [0x14, 0x2E], [0x14, 0x2E], [0x14, 0x70], [0x14, 0x70]];
+    pairs.extend(format!("say {second:02}").as_bytes().chunks(2).map(|two| [two[0], two[1]]));
+    let pair = match place {
+        0..9 => pairs[place],
+        12 | 13 => [0x14, 0x2F],
+        23 | 24 => [0x14, 0x2C],
+        _ => [0, 0],
+    };
+    // Each byte has an odd number of ones.
+    let odd = |byte: u8| if byte.count_ones().is_multiple_of(2) { byte | 0x80 } else { byte };
+    let mut unit = vec![0, 0, 1, 6, 4, 14];
+    unit.extend(b"\xB5\x00\x31GA94\x03\xC1\xFF");
+    unit.extend([0xFC, odd(pair[0]), odd(pair[1]), 0xFF, 0x80]);
+    unit
 }
 
 /// Splits a fragmented MP4 into its init segment and its fragments.
@@ -130,6 +184,80 @@ pub fn fmp4(site: &Site, rungs: &[TestRung], seconds: u32) {
         site.put(&format!("/fmp4/audio-{number}.m4s"), part);
     }
     site.put("/fmp4/master.m3u8", master);
+}
+
+/// A live stream on air since `seconds` ago, at `/ll/low.m3u8`: segments of two seconds, each part of one, all of them
+/// encrypted with AES-128, each by itself.
+pub fn encrypted_parts(site: &Site, seconds: u32, ahead: u32) {
+    let (key, iv) = ([7_u8; 16], [9_u8; 16]);
+    let encrypt = |plain: &[u8]| {
+        cbc::Encryptor::<aes::Aes128>::new(&key.into(), &iv.into()).encrypt_padded_vec::<Pkcs7>(plain)
+    };
+    let (init, parts) = mp4(&video(&LOW, seconds + ahead));
+    // What stands before the key is not encrypted.
+    site.put("/ll/init.mp4", init);
+    site.put("/ll/key.bin", key.to_vec());
+    for (number, part) in parts.iter().enumerate() {
+        site.put(&format!("/ll/part-{number}.m4s"), encrypt(part));
+    }
+    for (number, two) in parts.chunks(2).enumerate() {
+        site.put(&format!("/ll/whole-{number}.m4s"), encrypt(&two.concat()));
+    }
+    let (began, count) = (std::time::Instant::now(), parts.len());
+    site.put_dynamic("/ll/low.m3u8", move || {
+        let there = (seconds as usize + began.elapsed().as_secs() as usize).min(count);
+        let mut text = String::from(
+            "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:2\n#EXT-X-PART-INF:PART-TARGET=1\n\
+             #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=3.5\n#EXT-X-MAP:URI=\"init.mp4\"\n\
+             #EXT-X-KEY:METHOD=AES-128,URI=\"key.bin\",IV=0x09090909090909090909090909090909\n",
+        );
+        for part in 0..there {
+            if part + 6 > there {
+                let _ = writeln!(text, "#EXT-X-PART:DURATION=1,INDEPENDENT=YES,URI=\"part-{part}.m4s\"");
+            }
+            if part % 2 == 1 {
+                let _ = write!(text, "#EXTINF:2,\nwhole-{}.m4s\n", part / 2);
+            }
+        }
+        text
+    });
+}
+
+/// HLS with captions in the pictures, in one fMP4 list or one of MPEG-TS, at `/cc/master.m3u8`.
+pub fn captioned(site: &Site, seconds: u32, ts: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    // Pictures are decoded in another order than they are shown.
+    let video = video(&LOW, seconds)
+        .replace("bframes=0", "bframes=2")
+        .replace(
+            " ! h264parse",
+            " ! video/x-h264,stream-format=byte-stream ! identity name=captions ! h264parse",
+        )
+        .replace("ultrafast", "veryfast");
+    let mux = if ts { "mpegtsmux" } else { "mp4mux fragment-duration=1000" };
+    run_captioned(&format!("{video} ! {mux} ! filesink location={}", path.display()));
+    let file = std::fs::read(path).unwrap();
+    let list = if ts {
+        site.put("/cc/low-0.ts", file);
+        media_playlist("#EXT-X-PLAYLIST-TYPE:VOD\n", "low", "ts", &[f64::from(seconds)], "#EXT-X-ENDLIST\n")
+            .replace("TARGETDURATION:2", &format!("TARGETDURATION:{seconds}"))
+    } else {
+        let (init, parts) = fragments(&file);
+        site.put("/cc/init.mp4", init);
+        let durations = vec![f64::from(seconds) / parts.len() as f64; parts.len()];
+        for (number, part) in parts.into_iter().enumerate() {
+            site.put(&format!("/cc/low-{number}.m4s"), part);
+        }
+        let head = "#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-MAP:URI=\"init.mp4\"\n";
+        media_playlist(head, "low", "m4s", &durations, "#EXT-X-ENDLIST\n")
+    };
+    site.put("/cc/low.m3u8", list);
+    site.put(
+        "/cc/master.m3u8",
+        "#EXTM3U\n#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"English\",LANGUAGE=\"en\",DEFAULT=YES,INSTREAM-ID=\"CC1\"\n\
+         #EXT-X-STREAM-INF:BANDWIDTH=300000,RESOLUTION=160x90,CODECS=\"avc1.64000c\",CLOSED-CAPTIONS=\"cc\"\nlow.m3u8\n",
+    );
 }
 
 /// HLS with MPEG-TS segments of about two seconds, video and audio in one, at `/ts/master.m3u8`; with a key, AES-128.

@@ -124,6 +124,10 @@ fn describe(event: &Event, ladders: &Ladders) -> Option<String> {
             format!("{} {code}: {reason}", if *fatal { "FAILED" } else { "error" })
         }
         Event::LiveJump { from_s, to_s, reason } => format!("jumped {from_s:.2} -> {to_s:.2} s: {reason}"),
+        Event::Steering { priority, .. } => format!("steered: {}", priority.join(", ")),
+        Event::Pathway { from, to, reason } => {
+            format!("pathway {} -> {to}: {reason}", from.as_deref().unwrap_or("none"))
+        }
         Event::Ended { pos_s } => format!("ended at {pos_s:.2} s"),
         Event::Session { url, algorithm, max_buffer_s, remembered_kbps, .. } => {
             let known =

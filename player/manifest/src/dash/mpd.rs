@@ -12,7 +12,8 @@ use super::{
 use crate::{
     Error, Warning,
     error::Warnings,
-    mirror::{self, Mirror},
+    mirror::{self, Address, Mirror},
+    steering::ContentSteering,
     time,
 };
 
@@ -86,6 +87,8 @@ pub(crate) struct AdaptationSet {
     pub(crate) tiles: Option<(u32, u32)>,
     /// Ids of other sets that a player may switch to.
     pub(crate) switching: Vec<String>,
+    /// CEA-608 in its pictures: channel and language.
+    pub(crate) captions: Vec<(String, Option<String>)>,
     pub(crate) representations: Vec<Representation>,
 }
 
@@ -119,6 +122,7 @@ pub(crate) struct Mpd {
     /// Where to reload it from.
     pub(crate) location: Option<Url>,
     pub(crate) mirrors: Vec<Mirror>,
+    pub(crate) steering: Option<ContentSteering>,
     pub(crate) periods: Vec<Period>,
     warnings: Warnings,
 }
@@ -149,7 +153,8 @@ impl Mpd {
             )));
         }
         let mut warnings = Warnings::default();
-        let base = Base::new(url).below(root, &mut warnings);
+        let steering = steering(root, url);
+        let base = Base::new(url, steering.is_some()).below(root, &mut warnings);
         let latency = child(root, "ServiceDescription")
             .and_then(|service| child(service, "Latency"))
             .and_then(|latency| text(latency, "target")?.parse::<u64>().ok())
@@ -172,6 +177,7 @@ impl Mpd {
             location: child(root, "Location")
                 .and_then(|location| url.join(xml::content(location).trim()).ok()),
             mirrors: Vec::new(),
+            steering,
             periods: Vec::new(),
             warnings: Warnings::default(),
         };
@@ -230,13 +236,15 @@ impl Mpd {
 struct Base {
     url: Url,
     given: bool,
+    /// A steering server says which of several is used.
+    steered: bool,
     /// Where several are given side by side; of the whole MPD.
     mirrors: Rc<RefCell<Vec<Mirror>>>,
 }
 
 impl Base {
-    fn new(url: &Url) -> Self {
-        Self { url: url.clone(), given: false, mirrors: Rc::default() }
+    fn new(url: &Url, steered: bool) -> Self {
+        Self { url: url.clone(), given: false, steered, mirrors: Rc::default() }
     }
 
     /// The base for what is inside `node`: its first BaseURL counts, those beside it are kept for when that fails.
@@ -253,15 +261,19 @@ impl Base {
         let reference = &*written(element);
         match self.url.join(reference) {
             Ok(url) => {
-                let all = children(node, "BaseURL").filter_map(|base| self.url.join(&written(base)).ok());
+                let all = children(node, "BaseURL").filter_map(|base| {
+                    let url = self.url.join(&written(base)).ok()?;
+                    let location = text(base, "serviceLocation").filter(|_| self.steered);
+                    Some(Address { url, pathway: location.map(str::to_owned) })
+                });
                 let mut mirrors = self.mirrors.borrow_mut();
                 if mirrors.len() < mirror::MOST
-                    && let Some(mirror) = Mirror::new(all)
+                    && let Some(mirror) = Mirror::of(all, None)
                     && !mirrors.contains(&mirror)
                 {
                     mirrors.push(mirror);
                 }
-                Self { url, given: true, mirrors: Rc::clone(&self.mirrors) }
+                Self { url, given: true, steered: self.steered, mirrors: Rc::clone(&self.mirrors) }
             }
             Err(reason) => {
                 let reference = crate::error::one_line(reference, 60);
@@ -272,6 +284,18 @@ impl Base {
             }
         }
     }
+}
+
+/// `ContentSteering` (ETSI TS 103 998, 5.2).
+fn steering(root: Node<'_, '_>, url: &Url) -> Option<ContentSteering> {
+    let node = child(root, "ContentSteering")?;
+    let server = url.join(xml::content(node).trim()).ok()?;
+    let first = text(node, "defaultServiceLocation").unwrap_or_default();
+    Some(ContentSteering {
+        server,
+        first: first.split_whitespace().take(mirror::MOST).map(str::to_owned).collect(),
+        before_start: text(node, "queryBeforeStart") == Some("true"),
+    })
 }
 
 fn period(
@@ -349,8 +373,27 @@ fn adaptation_set(
         tiles: tiles(node),
         switching: switching.unwrap_or_default(),
         roles,
+        captions: captions(node),
         representations,
     })
+}
+
+/// CEA-608 in the pictures of a set (ANSI/SCTE 214-1, 7.2): `CC1=eng;CC3=swe`, or languages alone.
+fn captions(set: Node<'_, '_>) -> Vec<(String, Option<String>)> {
+    let is_captions = |node: &Node<'_, '_>| {
+        text(*node, "schemeIdUri").is_some_and(|scheme| scheme.starts_with("urn:scte:dash:cc:cea-608:"))
+    };
+    let Some(node) = children(set, "Accessibility").find(is_captions) else { return Vec::new() };
+    let value = text(node, "value").unwrap_or_default();
+    let written = value.split(';').map(str::trim).take(4).enumerate();
+    let captions = written.map(|(at, part)| {
+        let (channel, language) = match part.split_once('=') {
+            Some((channel, language)) => (channel.trim().to_owned(), language.trim()),
+            None => (format!("CC{}", at * 2 + 1), part),
+        };
+        (channel, Some(language.to_owned()).filter(|language| !language.is_empty()))
+    });
+    captions.collect()
 }
 
 /// `10x5`, of the set or of its first Representation.

@@ -1,7 +1,7 @@
 //! From AdaptationSets to tracks, and from a track back to its Representation in each Period.
 
 use super::mpd::{AdaptationSet, Content, Period, Representation};
-use crate::model::{MediaKind, Rendition, Track};
+use crate::model::{Captions, MediaKind, Rendition, Track};
 
 /// Codec name that decides what can be switched between: the part before the first dot.
 fn codec(representation: &Representation) -> &str {
@@ -12,6 +12,20 @@ fn codec(representation: &Representation) -> &str {
         "hev1" => "hvc1",
         other => other,
     }
+}
+
+/// Captions in the pictures.
+pub(crate) fn captions(period: &Period) -> Vec<Captions> {
+    let sets = period.sets.iter().filter(|set| content(set) == Content::Video && !set.trick);
+    let named = sets.flat_map(|set| &set.captions).take(64);
+    let mut found: Vec<Captions> = Vec::new();
+    for (channel, language) in named {
+        if !found.iter().any(|known| known.channel == *channel) {
+            let (channel, language) = (channel.clone(), language.clone());
+            found.push(Captions { channel, name: String::new(), language });
+        }
+    }
+    found
 }
 
 fn set_codec(set: &AdaptationSet) -> &str {

@@ -76,7 +76,8 @@ impl DashSource {
                 kinds,
             )
         });
-        let mirrors = mpd.mirrors.clone();
+        let captions = fullest.map(select::captions).unwrap_or_default();
+        let (mirrors, steering) = (mpd.mirrors.clone(), mpd.steering.clone());
         let (keys, tracks): (Vec<_>, Vec<_>) =
             fullest.map(select::tracks).unwrap_or_default().into_iter().unzip();
         if tracks.is_empty() {
@@ -96,7 +97,9 @@ impl DashSource {
                 target_duration: Duration::ZERO,
                 target_latency: None,
                 edge: None,
+                captions,
                 mirrors,
+                steering,
             },
             keys,
             mpd: Arc::new(mpd),

@@ -52,7 +52,7 @@ pub(super) struct StreamInf {
 }
 
 /// What an `EXT-X-MEDIA` describes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MediaType {
     /// Sound.
     Audio,

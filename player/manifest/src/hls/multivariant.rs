@@ -12,7 +12,7 @@ use super::{
     misplaced,
     variables::Variables,
 };
-use crate::{Error, Warning, error::Warnings};
+use crate::{ContentSteering, Error, Warning, error::Warnings};
 
 /// One `EXT-X-STREAM-INF`.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,12 @@ pub struct Variant {
     pub subtitles: Option<String>,
     /// `SDR`, `HLG` or `PQ`.
     pub video_range: Option<String>,
+    /// Group of the captions in its pictures.
+    pub captions: Option<String>,
+    /// The pathway that it belongs to (`PATHWAY-ID`).
+    pub pathway: Option<String>,
+    /// `STABLE-VARIANT-ID`.
+    pub stable_id: Option<String>,
     /// Its media playlist; `None` when no address follows the tag.
     pub url: Option<Url>,
     /// Line of the tag, counted from 1.
@@ -58,6 +64,10 @@ pub struct Media {
     pub autoselect: bool,
     /// Subtitles of what is said in another language than the sound's.
     pub forced: bool,
+    /// `STABLE-RENDITION-ID`.
+    pub stable_id: Option<String>,
+    /// Captions in the pictures: which of them (`CC1` to `CC4`, `SERVICE1` to `SERVICE63`).
+    pub instream_id: Option<String>,
     /// Its media playlist; `None` when its media are in the variants' segments.
     pub url: Option<Url>,
 }
@@ -73,9 +83,31 @@ pub struct Multivariant {
     pub images: Vec<(u64, Url)>,
     /// Number of `EXT-X-I-FRAME-STREAM-INF`.
     pub iframe_variants: usize,
+    /// Who says which pathway is used.
+    pub steering: Option<ContentSteering>,
     /// What it defines for the media playlists that it lists.
     pub variables: Variables,
     warnings: Warnings,
+}
+
+/// What is read here of an `EXT-X-STREAM-INF`.
+struct ReadVariant {
+    line: usize,
+    bandwidth: Option<u64>,
+    captions: Option<String>,
+    pathway: Option<String>,
+    stable_id: Option<String>,
+    url: Option<Url>,
+}
+
+/// What is read here of an `EXT-X-MEDIA`.
+struct ReadMedia {
+    group: String,
+    name: String,
+    url: Option<Url>,
+    forced: bool,
+    stable_id: Option<String>,
+    instream_id: Option<String>,
 }
 
 /// Most variants and renditions that are read.
@@ -92,8 +124,9 @@ impl Multivariant {
         let mut variables = Variables::default();
         let mut warnings = Warnings::default();
         let mut entries = Entries::new();
-        let mut variants: Vec<(usize, Option<u64>, Option<Url>)> = Vec::new();
-        let mut media: Vec<(String, String, Option<Url>, bool)> = Vec::new();
+        let mut variants: Vec<ReadVariant> = Vec::new();
+        let mut media: Vec<ReadMedia> = Vec::new();
+        let mut steering = None;
         let mut images = Vec::new();
         let mut iframe_variants = 0;
         let mut waiting = false;
@@ -105,7 +138,7 @@ impl Multivariant {
                 }
                 let uri = variables.substitute(number, line.text)?;
                 match variants.last_mut() {
-                    Some(variant) if waiting => variant.2 = Some(resolve(url, &uri, number)?),
+                    Some(variant) if waiting => variant.url = Some(resolve(url, &uri, number)?),
                     _ => warnings.push(number, || "an address without EXT-X-STREAM-INF is left out".into()),
                 }
                 waiting = false;
@@ -128,7 +161,15 @@ impl Multivariant {
                         warnings.push(number, || "the variant before this one has no address".into());
                     }
                     entries.variant(&list, bandwidth);
-                    variants.push((number, bandwidth, None));
+                    let text = |name| list.text(name).map(str::to_owned);
+                    variants.push(ReadVariant {
+                        line: number,
+                        bandwidth,
+                        captions: text("CLOSED-CAPTIONS").filter(|group| group != "NONE"),
+                        pathway: text("PATHWAY-ID"),
+                        stable_id: text("STABLE-VARIANT-ID"),
+                        url: None,
+                    });
                 }
                 "EXT-X-MEDIA" => {
                     let value = variables.substitute(number, value)?;
@@ -142,7 +183,15 @@ impl Multivariant {
                         warnings.push(number, || "EXT-X-MEDIA lacks GROUP-ID or NAME".into());
                     }
                     let uri = list.text("URI").map(|uri| resolve(url, uri, number)).transpose()?;
-                    media.push((text("GROUP-ID"), text("NAME"), uri, list.yes("FORCED")));
+                    let known = |name| list.text(name).map(str::to_owned);
+                    media.push(ReadMedia {
+                        group: text("GROUP-ID"),
+                        name: text("NAME"),
+                        url: uri,
+                        forced: list.yes("FORCED"),
+                        stable_id: known("STABLE-RENDITION-ID"),
+                        instream_id: known("INSTREAM-ID"),
+                    });
                 }
                 "EXT-X-I-FRAME-STREAM-INF" => iframe_variants += 1,
                 "EXT-X-IMAGE-STREAM-INF" => {
@@ -150,6 +199,20 @@ impl Multivariant {
                     let list = Attributes::new(&value);
                     if let Some(uri) = list.text("URI") {
                         images.push((list.integer("BANDWIDTH").unwrap_or(0), resolve(url, uri, number)?));
+                    }
+                }
+                "EXT-X-CONTENT-STEERING" => {
+                    let value = variables.substitute(number, value)?;
+                    let list = Attributes::new(&value);
+                    match list.text("SERVER-URI").map(|uri| resolve(url, uri, number)) {
+                        Some(Ok(server)) => {
+                            let first = list.text("PATHWAY-ID").map(str::to_owned).into_iter().collect();
+                            steering = Some(ContentSteering { server, first, before_start: false });
+                        }
+                        Some(Err(reason)) => warnings.push(number, || reason.to_string()),
+                        None => warnings.push(number, || {
+                            "EXT-X-CONTENT-STEERING has no SERVER-URI, it is left out".into()
+                        }),
                     }
                 }
                 _ if kind_of(name) == Some(Kind::Media) => {
@@ -165,7 +228,7 @@ impl Multivariant {
             }
         }
         if waiting {
-            warnings.push(variants.last().map_or(0, |variant| variant.0), || {
+            warnings.push(variants.last().map_or(0, |variant| variant.line), || {
                 "the last variant has no address".into()
             });
         }
@@ -173,8 +236,8 @@ impl Multivariant {
         let variants = streams
             .into_iter()
             .zip(variants)
-            .map(|(stream, (line, bandwidth, url))| Variant {
-                bandwidth: bandwidth.map(|_| stream.bandwidth),
+            .map(|(stream, read)| Variant {
+                bandwidth: read.bandwidth.map(|_| stream.bandwidth),
                 average_bandwidth: stream.average_bandwidth,
                 codecs: stream.codecs,
                 resolution: stream.resolution,
@@ -182,26 +245,31 @@ impl Multivariant {
                 audio: stream.audio,
                 subtitles: stream.subtitles,
                 video_range: stream.video_range,
-                url,
-                line,
+                captions: read.captions,
+                pathway: read.pathway,
+                stable_id: read.stable_id,
+                url: read.url,
+                line: read.line,
             })
             .collect();
         let media = tags
             .into_iter()
             .zip(media)
-            .map(|(tag, (group, name, url, forced))| Media {
+            .map(|(tag, read)| Media {
                 kind: tag.kind,
-                group,
-                name,
+                group: read.group,
+                name: read.name,
                 language: tag.language,
                 channels: tag.channels,
                 default: tag.default,
                 autoselect: tag.autoselect,
-                forced,
-                url,
+                forced: read.forced,
+                stable_id: read.stable_id,
+                instream_id: read.instream_id,
+                url: read.url,
             })
             .collect();
-        Ok(Self { variants, media, images, iframe_variants, variables, warnings })
+        Ok(Self { variants, media, images, iframe_variants, steering, variables, warnings })
     }
 }
 

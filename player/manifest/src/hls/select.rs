@@ -1,17 +1,21 @@
 //! From all that a multivariant playlist lists to the tracks that are played.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use url::Url;
 
 use super::multivariant::{Media, MediaType, Multivariant, Variant};
 use crate::{
-    mirror::{self, Mirror},
-    model::{MediaKind, Rendition, Track},
+    mirror::{self, Address, Mirror},
+    model::{Captions, MediaKind, Rendition, Track},
+    steering::Stable,
 };
 
 /// Declared rate where the playlist gives none.
 const UNKNOWN_VIDEO_BPS: u64 = 1_500_000;
+
+/// Most captions that are listed: CEA-608 has 4 of them, CEA-708 has 63.
+const MOST_CAPTIONS: usize = 67;
 
 /// Video codec families, the most widely playable one first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,8 +87,18 @@ fn sound_rank(variant: &Variant) -> usize {
 }
 
 /// The variants of the main track: one codec family, one rendition for each address.
-fn main_variants(all: &[Variant]) -> Vec<&Variant> {
-    let usable: Vec<&Variant> = all.iter().filter(|variant| variant.url.is_some()).collect();
+fn main_variants(playlist: &Multivariant) -> Vec<&Variant> {
+    let mut usable: Vec<&Variant> =
+        playlist.variants.iter().filter(|variant| variant.url.is_some()).collect();
+    // Where a stream is steered the rungs are those of one pathway; the others stand for them.
+    if let Some(steering) = &playlist.steering {
+        let first = steering.first.iter().map(String::as_str);
+        let first = first.chain(usable.first().map(|variant| pathway(variant)));
+        let initial = first.into_iter().find(|id| usable.iter().any(|variant| pathway(variant) == *id));
+        if let Some(initial) = initial {
+            usable.retain(|variant| pathway(variant) == initial);
+        }
+    }
     let mut rungs: Vec<&Variant> = usable.iter().copied().filter(|variant| !is_audio_only(variant)).collect();
     if rungs.is_empty() {
         rungs = usable;
@@ -101,13 +115,18 @@ fn main_variants(all: &[Variant]) -> Vec<&Variant> {
     }
     // The same pictures are often listed once for each sound that goes with them.
     rungs.sort_by_key(|variant| (sound_rank(variant), variant.bandwidth));
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     rungs.retain(|variant| seen.insert(variant.url.clone()));
     // Redundant variants: equal but for the address. The first one listed is the preferred one.
     rungs.sort_by_key(|variant| variant.line);
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     rungs.retain(|variant| seen.insert(quality(variant)));
     rungs
+}
+
+/// The pathway of a variant (RFC 8216bis, 4.4.6.2).
+fn pathway(variant: &Variant) -> &str {
+    variant.pathway.as_deref().unwrap_or(".")
 }
 
 /// What redundant variants have in common.
@@ -121,20 +140,81 @@ fn quality(variant: &Variant) -> impl Eq + std::hash::Hash + use<> {
     )
 }
 
-/// The addresses of variants that are equal but for them.
-pub(crate) fn mirrors(playlist: &Multivariant) -> Vec<Mirror> {
-    let mut variants = HashMap::<_, Vec<&Url>>::new();
+/// Variants that stand for each other, in file order: those of one name, else those that are equal but for their address.
+fn redundant(playlist: &Multivariant) -> Vec<Vec<&Variant>> {
+    let mut places = HashMap::new();
+    let mut groups: Vec<Vec<&Variant>> = Vec::new();
     for variant in &playlist.variants {
-        variants.entry(quality(variant)).or_default().extend(&variant.url);
+        let key = match &variant.stable_id {
+            Some(id) => (Some(id), None),
+            None => (None, Some(quality(variant))),
+        };
+        let at = *places.entry(key).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        if let Some(group) = groups.get_mut(at) {
+            group.push(variant);
+        }
     }
-    let mut groups: Vec<Vec<&Url>> = variants.into_values().collect();
-    // The order of a map is not the same each time.
-    groups.sort();
     groups
-        .into_iter()
-        .filter_map(|group| Mirror::new(group.into_iter().cloned()))
-        .take(mirror::MOST)
-        .collect()
+}
+
+/// The addresses of variants, and of what goes with them, that are equal but for them.
+pub(crate) fn mirrors(playlist: &Multivariant) -> Vec<Mirror> {
+    let steered = playlist.steering.is_some();
+    let groups = redundant(playlist);
+    let of_variants = groups.iter().filter_map(|group| {
+        let addresses = group.iter().filter_map(|variant| {
+            let pathway = steered.then(|| pathway(variant).to_owned());
+            Some(Address { url: variant.url.clone()?, pathway })
+        });
+        let stable = group.iter().find_map(|variant| variant.stable_id.clone());
+        Mirror::of(addresses, stable.map(Stable::Variant))
+    });
+    of_variants.chain(media_mirrors(playlist, &groups)).take(mirror::MOST).collect()
+}
+
+/// Sound and text of variants that stand for each other: what has the same name in their groups.
+fn media_mirrors<'a>(playlist: &Multivariant, redundant: &[Vec<&'a Variant>]) -> Vec<Mirror> {
+    // For each group of renditions the one that it stands for, and the only pathway that uses it.
+    let mut used = HashMap::new();
+    for variants in redundant {
+        for kind in [MediaType::Audio, MediaType::Subtitles] {
+            let of = |variant: &&'a Variant| match kind {
+                MediaType::Audio => variant.audio.as_deref(),
+                _ => variant.subtitles.as_deref(),
+            };
+            let Some(first) = variants.iter().find_map(of) else { continue };
+            for variant in variants {
+                let Some(group) = of(variant) else { continue };
+                let pathway = pathway(variant);
+                let (_, only) = used.entry((kind, group)).or_insert((first, Some(pathway)));
+                *only = only.filter(|only| *only == pathway);
+            }
+        }
+    }
+    let steered = playlist.steering.is_some();
+    let mut places = HashMap::new();
+    let mut found: Vec<(Option<&String>, Vec<Address>)> = Vec::new();
+    for media in &playlist.media {
+        let Some((first, pathway)) = used.get(&(media.kind, media.group.as_str())) else { continue };
+        let Some(url) = &media.url else { continue };
+        let key = (media.kind, *first, &media.name, &media.language);
+        let at = *places.entry(key).or_insert_with(|| {
+            found.push((None, Vec::new()));
+            found.len() - 1
+        });
+        if let Some((stable, addresses)) = found.get_mut(at) {
+            *stable = stable.or(media.stable_id.as_ref());
+            let pathway = pathway.filter(|_| steered).map(str::to_owned);
+            addresses.push(Address { url: url.clone(), pathway });
+        }
+    }
+    let mirror = |(stable, addresses): (Option<&String>, Vec<Address>)| {
+        Mirror::of(addresses, stable.cloned().map(Stable::Rendition))
+    };
+    found.into_iter().filter_map(mirror).collect()
 }
 
 fn keep_if_any<T: Copy>(list: &mut Vec<T>, keep: impl Fn(T) -> bool) {
@@ -145,7 +225,7 @@ fn keep_if_any<T: Copy>(list: &mut Vec<T>, keep: impl Fn(T) -> bool) {
 
 /// The tracks of a multivariant playlist, the main one first; empty when no variant has an address.
 pub(crate) fn tracks(playlist: &Multivariant) -> Vec<Track> {
-    let variants = main_variants(&playlist.variants);
+    let variants = main_variants(playlist);
     if variants.is_empty() {
         return Vec::new();
     }
@@ -200,6 +280,22 @@ pub(crate) fn tracks(playlist: &Multivariant) -> Vec<Track> {
     tracks.extend(alternatives(playlist, MediaType::Subtitles, &text, &addresses));
     tracks.extend(images(playlist));
     tracks
+}
+
+/// Captions in the pictures of the variants that are played.
+pub(crate) fn captions(playlist: &Multivariant) -> Vec<Captions> {
+    let groups: HashSet<&str> =
+        main_variants(playlist).into_iter().filter_map(|variant| variant.captions.as_deref()).collect();
+    let mut found: Vec<Captions> = Vec::new();
+    let of_kind = playlist.media.iter().filter(|media| media.kind == MediaType::ClosedCaptions);
+    for media in of_kind.filter(|media| groups.contains(media.group.as_str())) {
+        let Some(channel) = &media.instream_id else { continue };
+        if found.len() < MOST_CAPTIONS && !found.iter().any(|known| known.channel == *channel) {
+            let (name, language) = (media.name.clone(), media.language.clone());
+            found.push(Captions { channel: channel.clone(), name, language });
+        }
+    }
+    found
 }
 
 /// Small pictures for a scrub bar; how many are in an image is known with their playlist.

@@ -33,6 +33,8 @@ struct Loaded {
     header: MediaHeader,
     /// The next load must bring the whole playlist.
     needs_whole: bool,
+    /// It was loaded from another pathway than the one that is used now.
+    elsewhere: bool,
 }
 
 type Place = (usize, usize);
@@ -63,7 +65,9 @@ impl HlsSource {
                 target_duration: Duration::ZERO,
                 target_latency: None,
                 edge: None,
+                captions: Vec::new(),
                 mirrors: Vec::new(),
+                steering: None,
             },
             variables: Variables::default(),
             loaded: BTreeMap::new(),
@@ -75,7 +79,9 @@ impl HlsSource {
             Kind::Multivariant => {
                 let playlist = Multivariant::parse(text, url)?;
                 source.presentation.tracks = select::tracks(&playlist);
+                source.presentation.captions = select::captions(&playlist);
                 source.presentation.mirrors = select::mirrors(&playlist);
+                source.presentation.steering = playlist.steering.clone();
                 if source.presentation.tracks.is_empty() {
                     return Err(Error::incomplete(
                         "the multivariant playlist lists no variant with an address",
@@ -219,7 +225,7 @@ impl HlsSource {
         let mut due = Due { requests: Vec::new(), change: Change::Unchanged, wake_at: None };
         for &place in active {
             let at = match self.loaded.get(&place) {
-                Some(loaded) if loaded.header.live() != Some(true) => continue,
+                Some(loaded) if loaded.header.live() != Some(true) && !loaded.elsewhere => continue,
                 Some(loaded) => loaded.next,
                 None => self.retry.get(&place).copied().unwrap_or(Duration::ZERO),
             };
@@ -234,6 +240,14 @@ impl HlsSource {
             }
         }
         due
+    }
+
+    pub(crate) fn moved(&mut self, now: Now) {
+        for loaded in self.loaded.values_mut() {
+            loaded.elsewhere = true;
+            loaded.needs_whole = true;
+            loaded.next = now.session;
+        }
     }
 
     pub(crate) fn hurry(&mut self, active: &[Place], wait: Duration) {
@@ -314,6 +328,7 @@ impl HlsSource {
                         // Ask for the whole at once, but when it is no whole either, do not ask in a tight loop.
                         let again = whole && !loaded.needs_whole;
                         loaded.at = now.session;
+                        loaded.elsewhere = false;
                         loaded.next = if again { now.session } else { later };
                         loaded.needs_whole |= whole;
                     }
@@ -362,6 +377,7 @@ impl HlsSource {
                     .saturating_add(playlist.segments.len() as u64),
                 header: playlist.header.clone(),
                 needs_whole: false,
+                elsewhere: false,
             },
         );
         let tracks = &mut self.presentation.tracks;

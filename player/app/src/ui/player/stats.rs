@@ -138,6 +138,11 @@ pub(crate) fn rows(snapshot: &Snapshot, local: &Local<'_>) -> Vec<Row> {
         "How picture and sound are encoded (RFC 6381).",
     );
     add(
+        "Pathway",
+        snapshot.pathway.clone(),
+        "From which of its servers the stream is fetched, as its publisher steers it.",
+    );
+    add(
         "Painter",
         Some(local.painter.to_owned()),
         "How pictures get to the screen: by the graphics card, or converted by the processor.",
@@ -385,6 +390,7 @@ mod tests {
             picture: Some((1280, 720)),
             switches: 3,
             codecs: "avc1".into(),
+            pathway: Some("cdn-b".into()),
             ..Snapshot::default()
         };
         snapshot.video.rungs = vec![
