@@ -315,6 +315,9 @@ fn goes_down_when_frames_come_too_late() {
     world.run(10.0);
     assert!(world.fetches.iter().filter(|fetch| fetch.at > 60.0).all(|fetch| fetch.rung <= 3));
     assert!(world.fetches.iter().any(|fetch| fetch.at > 60.0));
+    // What was buffered above it is not waited out: half a minute of pictures that nobody sees.
+    assert!(world.fetches.iter().any(|fetch| fetch.at > 60.0 && fetch.replace));
+    assert!(world.shown_at(69.0) <= 3, "{:?}", world.shown);
 }
 
 #[test]

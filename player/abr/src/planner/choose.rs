@@ -36,7 +36,7 @@ impl Drops {
     const TOO_MANY: f64 = 0.15;
     const FIRST_BAN: Duration = Duration::from_secs(30);
 
-    fn cap(&self, now: Duration) -> Option<RungId> {
+    pub(super) fn cap(&self, now: Duration) -> Option<RungId> {
         self.cap.filter(|(_, until)| now < *until).map(|(rung, _)| rung)
     }
 }

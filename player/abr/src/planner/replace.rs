@@ -59,7 +59,7 @@ impl Planner {
         let ladder = &track.ladder;
         let first = track.index_at(position)?;
         // A choice for a segment in the middle is made with what would be left of the buffer.
-        let wish = match self.quality {
+        let mut wish = match self.quality {
             QualityChoice::Manual(_) => self.choose_video(now, first, run.level)?,
             QualityChoice::Auto => {
                 let mut context = self.context(&track, now, first, run.level)?;
@@ -77,6 +77,7 @@ impl Planner {
         };
         let manual = matches!(self.quality, QualityChoice::Manual(_));
         let drain = self.drain_rate().max(0.1);
+        let too_fast = self.drops.cap(now);
         let state = self.tracks.first()?;
         let mut index = first;
         loop {
@@ -91,11 +92,14 @@ impl Planner {
             if state.failures.has_failed(index) || target != wish.rung {
                 continue;
             }
+            // What is buffered above what this machine can show is no use.
+            let too_much = too_fast.is_some_and(|cap| held > cap && target <= cap);
             let better = if manual {
                 held != target
             } else {
-                held < target
-                    && ladder.rung(target).bitrate.kbps() >= WORTH * ladder.rung(held).bitrate.kbps()
+                too_much
+                    || held < target
+                        && ladder.rung(target).bitrate.kbps() >= WORTH * ladder.rung(held).bitrate.kbps()
             };
             if !better {
                 continue;
@@ -107,7 +111,7 @@ impl Planner {
             if !sustained {
                 return None;
             }
-            if !manual {
+            if !manual && !too_much {
                 let context = self.context(&track, now, first, run.level)?;
                 let price = self.controller.price(&context, bytes as f64 * 8.0);
                 let needed = price.map_or(GAIN, |price| price + PRICED_GAIN);
@@ -117,6 +121,12 @@ impl Planner {
             }
             if fetch.saturating_add(fetch / 4).saturating_add(MARGIN) < until_shown {
                 let room = self.bytes_ahead(position) + bytes <= self.config.max_bytes;
+                if too_much {
+                    let label = ladder.rung(target).label();
+                    wish.reason = format!(
+                        "{label} in place of what is buffered: too many pictures came too late to be shown."
+                    );
+                }
                 return room.then_some((index, wish));
             }
         }
