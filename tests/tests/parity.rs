@@ -18,7 +18,7 @@ fn the_simulator_chooses_on_the_recorded_link_what_the_player_chose_on_the_real_
     // Steps that leave no doubt: where two rungs are worth the same, a millisecond of scheduling decides, in either world.
     fs::write(
         &trace,
-        r#"{"name": "steps", "points": [[14000, 4000, 40], [16000, 900, 60], [600000, 6500, 40]]}"#,
+        r#"{"name": "steps", "points": [[14000, 4000, 40], [16000, 600, 60], [600000, 8000, 40]]}"#,
     )
     .unwrap();
     let proxy = Proxy::start(&server.url, &["--trace".as_ref(), trace.as_os_str()]).unwrap();

@@ -79,8 +79,9 @@ pub(super) fn link(flows: &[Flow], start: f64) -> Result<Trace, Invalid> {
         flows.iter().flat_map(|flow| flow.points.iter().map(|(at, _)| *at - start)).collect();
     edges.push(0.0);
     edges.sort_by(f64::total_cmp);
-    // Edges that nearly coincide would make points of no length.
-    edges.dedup_by(|later, earlier| *later - *earlier < 1.0);
+    // All of them, also those that nearly coincide: a stretch that reaches a little beyond one would make known what is a
+    // gap.
+    edges.dedup();
     let rates = rates(flows, start, &edges);
     let latencies = latencies(flows, start);
     let mut points: Vec<Point> = Vec::with_capacity(rates.len());
@@ -240,6 +241,17 @@ mod tests {
         let trace = link(&flows, 0.0).unwrap();
         assert!((bits(&trace, 2000.0) - 2_000_000.0).abs() < 1.0, "{trace:?}");
         assert!((bits(&trace, 3000.0) - 5_000_000.0).abs() < 1.0, "{trace:?}");
+    }
+
+    #[test]
+    fn a_download_that_ends_a_moment_after_another_makes_no_outage_of_the_gap_behind_it() {
+        let flows = [
+            flow(0.0, &[(0.0, 0.0), (1000.0, 500_000.0)]),
+            flow(0.0, &[(0.0, 0.0), (1000.4, 500_200.0)]),
+            flow(3000.0, &[(3000.0, 0.0), (4000.0, 1_000_000.0)]),
+        ];
+        let trace = link(&flows, 0.0).unwrap();
+        assert!((bits(&trace, 3000.0) - 3_000_000.0).abs() < 1000.0, "{trace:?}");
     }
 
     #[test]

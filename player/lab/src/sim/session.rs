@@ -16,6 +16,8 @@ use super::{
 };
 use crate::{content::Content, trace::Link};
 
+/// A recorded session and its replay begin playback at the same word when it was said within this of the other.
+const SAME_WORD: Duration = Duration::from_millis(500);
 /// Progress and playhead are reported this often, on a grid.
 const TICK: Duration = Duration::from_millis(100);
 /// Played media further back than this is dropped, as the engine does.
@@ -635,8 +637,8 @@ impl<'a> Runner<'a> {
     /// When pictures move, if playback is begun now.
     fn pictures_move(&self) -> Duration {
         let Some(circumstances) = self.setup.circumstances else { return self.now };
-        // Progress is looked at on a grid here: a word within it of the recorded one is the same word.
-        let same = circumstances.begun.filter(|begun| begun.abs_diff(self.now) <= TICK);
+        // A word near the recorded one is the same word: progress is looked at on a grid here, and by a busy machine there.
+        let same = circumstances.begun.filter(|begun| begun.abs_diff(self.now) <= SAME_WORD);
         (same.unwrap_or(self.now) + circumstances.picture_delay).max(self.now)
     }
 
