@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use base64::Engine as _;
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use url::Url;
 
@@ -226,25 +227,12 @@ pub fn data_of(url: &Url) -> Option<Vec<u8>> {
         Some(query) => format!("{data}?{query}"),
         None => data.to_owned(),
     };
-    let bytes = unescape(&data);
+    let bytes: Vec<u8> = percent_decode_str(&data).collect();
     if kind.trim_end().ends_with(";base64") {
         base64::engine::general_purpose::STANDARD.decode(bytes.trim_ascii()).ok()
     } else {
         Some(bytes)
     }
-}
-
-/// `%41` becomes `A`.
-fn unescape(text: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = digits.filter(|_| first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        out.push(byte.unwrap_or(first));
-        rest = if byte.is_some() { after.get(2..).unwrap_or_default() } else { after };
-    }
-    out
 }
 
 #[cfg(test)]
@@ -334,6 +322,6 @@ mod tests {
         assert_eq!(data_of(&url("data:,a?b")).unwrap(), b"a?b");
         assert_eq!(data_of(&url("http://a/,x")), None);
         assert_eq!(data_of(&url("data:;base64,***")), None);
-        assert_eq!(unescape("%4"), b"%4");
+        assert_eq!(data_of(&url("data:,%4")).unwrap(), b"%4");
     }
 }

@@ -14,7 +14,7 @@ use super::LadderError;
 use super::collect::bytes_of;
 use super::log::Voice;
 use super::pipeline::{Guarded, make};
-use crate::package::VideoCodec;
+use crate::package::{VideoCodec, nal_units};
 
 /// One access unit of the source's video, in decode order.
 #[derive(Debug, Clone)]
@@ -244,17 +244,6 @@ fn is_key(codec: VideoCodec, data: &[u8], delta: bool) -> bool {
         }
         VideoCodec::Av1 => !delta,
     }
-}
-
-/// NAL units behind four-byte lengths; ends at the first that does not fit.
-fn nal_units(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let (length, rest) = data.split_first_chunk::<4>()?;
-        let length = u32::from_be_bytes(*length) as usize;
-        let (nal, after) = rest.split_at_checked(length)?;
-        data = after;
-        Some(nal)
-    })
 }
 
 #[cfg(test)]

@@ -111,6 +111,11 @@ pub(super) struct Anchor {
 }
 
 impl Anchor {
+    /// [`reorder_ns`](Self::reorder_ns) as a length of time.
+    pub(super) fn reorder(&self) -> u64 {
+        self.reorder_ns.max(0).unsigned_abs()
+    }
+
     /// The stream's time of the publisher's; `None` for what lies before the beginning.
     pub(super) fn map(&self, theirs_ns: i64) -> Option<u64> {
         let distance = i128::from(theirs_ns) - i128::from(self.theirs_ns);

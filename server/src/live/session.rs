@@ -510,7 +510,7 @@ impl Session {
         if take.video.is_some() {
             sound.hold(at, unit.data);
             let frontier = take.video.as_ref().map_or(0, Video::last_ns);
-            sound.release(frontier, take.anchor.reorder_ns.max(0).unsigned_abs(), &take.boundaries)?;
+            sound.release(frontier, take.anchor.reorder(), &take.boundaries)?;
             return self.heard(at);
         }
         if take.cutter.sound(at) != Cut::No {

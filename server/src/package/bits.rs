@@ -83,3 +83,14 @@ pub(crate) fn unescape(nal: &[u8], limit: usize) -> Vec<u8> {
     }
     out
 }
+
+/// NAL units behind four-byte lengths; ends at the first that does not fit.
+pub(crate) fn nal_units(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, rest) = data.split_first_chunk::<4>()?;
+        let length = u32::from_be_bytes(*length) as usize;
+        let (nal, after) = rest.split_at_checked(length)?;
+        data = after;
+        Some(nal)
+    })
+}

@@ -14,7 +14,7 @@ mod mux;
 mod repeat;
 mod sps;
 
-pub(crate) use bits::unescape;
+pub(crate) use bits::{nal_units, unescape};
 pub use codec::{AudioCodec, AudioConfig, VideoCodec, VideoConfig};
 pub use fragment::{ProducerTime, Sample, chunk, media_segment};
 pub use init::{

@@ -666,39 +666,3 @@ async fn key_frames_of_a_film_can_be_fetched_by_themselves() {
         assert_eq!(frame.body.len() as u64, range.length);
     }
 }
-
-#[tokio::test]
-async fn subtitles_are_listed_in_both_worlds_and_served() {
-    let server = Server::with_film().await;
-    let film = server.app.media("film").unwrap();
-    let track = weir_server::store::TextTrack {
-        lang: "de".into(),
-        label: "Deutsch".into(),
-        default: true,
-        end_ms: 11_000,
-        version: 0,
-        bytes: 0,
-    };
-    let before = server.get("/stream/film/hls/master.m3u8").await.text();
-    assert!(!before.contains("SUBTITLES"));
-    film.put_subtitles(track, "WEBVTT\n\n00:01.000 --> 00:11.000\nGuten Tag\n").unwrap();
-    let master = server.get("/stream/film/hls/master.m3u8").await.text();
-    let parsed = m3u8_rs::parse_master_playlist_res(master.as_bytes()).unwrap();
-    assert!(parsed.variants.iter().filter(|v| !v.is_i_frame).all(|v| v.subtitles.as_deref() == Some("text")));
-    let list = server.get("/stream/film/hls/text-de/index.m3u8").await;
-    let parsed = m3u8_rs::parse_media_playlist_res(&list.body).unwrap();
-    assert!(parsed.end_list);
-    let vtt = server.get(&format!("/stream/film/hls/text-de/{}", parsed.segments[0].uri)).await;
-    assert_eq!((vtt.status, vtt.header("content-type")), (200, Some("text/vtt; charset=utf-8")));
-    assert!(vtt.text().contains("Guten Tag"));
-    let manifest = server.get("/stream/film/dash/manifest.mpd").await.text();
-    super::mpd_schema::check(&manifest);
-    let base = format!("<BaseURL>text-de/{}</BaseURL>", parsed.segments[0].uri);
-    assert!(manifest.contains("contentType=\"text\"") && manifest.contains(&base), "{manifest}");
-    assert_eq!(
-        server.get(&format!("/stream/film/dash/text-de/{}", parsed.segments[0].uri)).await.status,
-        200
-    );
-    assert_eq!(server.get("/stream/film/hls/text-de/other.vtt").await.problem(404), "not-found");
-    assert_eq!(server.get("/stream/film/hls/text-fr/index.m3u8").await.problem(404), "not-found");
-}

@@ -17,8 +17,8 @@ const AUDIO_DOWN: f64 = 0.16;
 /// Segments that a controller is shown.
 pub(super) const HORIZON: usize = 8;
 
-/// A rung of which the byte quota holds less than so much, than two segments or than half of the largest buffer is not
-/// for this quota: one that is lowered for single segments flickers.
+/// The byte quota has to hold so much of a rung, and two segments; half of the largest buffer is always enough. Else the
+/// rung is not used at all: one that is lowered for single segments flickers.
 const QUOTA_SPAN: Duration = Duration::from_secs(6);
 
 /// Too many frames that came too late lower the highest rung for a while.

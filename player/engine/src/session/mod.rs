@@ -3,6 +3,7 @@
 //! One task owns all state. Downloads run beside it on the runtime's threads, demuxers on threads of their own, the
 //! pipeline on GStreamer's; all of them reach it through bounded channels, and it never waits for any of them.
 
+mod captions;
 mod catalog;
 mod commands;
 mod edge;

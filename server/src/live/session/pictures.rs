@@ -74,12 +74,6 @@ enum Place {
     Moved,
 }
 
-impl Take {
-    fn reorder_ns(&self) -> u64 {
-        self.anchor.reorder_ns.max(0).unsigned_abs()
-    }
-}
-
 impl Session {
     /// A picture of the running take.
     pub(super) fn picture(&mut self, unit: LiveUnit, now_ms: u64) -> Result<(), StoreError> {
@@ -106,7 +100,7 @@ impl Session {
             return Ok(());
         }
         let clock = if take.sound.is_some() { Some(video.heard_ns) } else { None };
-        let told = dts.saturating_sub(take.anchor.reorder_ns.max(0).unsigned_abs());
+        let told = dts.saturating_sub(take.anchor.reorder());
         video.pace.arrived(told, clock, now_ms.saturating_mul(MS));
         video.real_ns = video.real_ns.max(dts);
         (video.still, video.stuck) = (false, false);
@@ -139,7 +133,7 @@ impl Session {
     fn fill(&mut self, before: u64, key: bool) -> Result<u64, StoreError> {
         loop {
             let Some(Take { video: Some(video), anchor, .. }) = &mut self.take else { return Ok(before) };
-            let reorder = anchor.reorder_ns.max(0).unsigned_abs();
+            let reorder = anchor.reorder();
             let writer = &mut video.writer;
             match writer.gap(writer.ticks(before), key) {
                 None => return Ok(before),
@@ -191,7 +185,7 @@ impl Session {
             Place::Repeat | Place::Moved => video.writer.pack(unit)?,
         }
         if let Some(sound) = sound {
-            sound.release(dts, anchor.reorder_ns.max(0).unsigned_abs(), boundaries)?;
+            sound.release(dts, anchor.reorder(), boundaries)?;
             if sound.silent {
                 let text = "no sound arrives any more: silence is sent in its place".to_owned();
                 self.told.warn(self.stream.id(), text);
@@ -234,7 +228,7 @@ impl Session {
     fn stand_in(&mut self, clock_ns: u64) -> Result<(), StoreError> {
         loop {
             let Some(take) = &mut self.take else { return Ok(()) };
-            let reorder = take.reorder_ns();
+            let reorder = take.anchor.reorder();
             let Some(video) = &mut take.video else { return Ok(()) };
             let Some(due) = video.due_ns(reorder).filter(|due| video.pace.is_late(*due, clock_ns)) else {
                 return Ok(());
@@ -258,7 +252,7 @@ impl Session {
     pub(in crate::live) fn due_ms(&self) -> Option<u64> {
         let take = self.take.as_ref().filter(|take| take.sound.is_none())?;
         let video = take.video.as_ref()?;
-        video.pace.due_at(video.due_ns(take.reorder_ns())?).map(|ns| ns.div_ceil(MS))
+        video.pace.due_at(video.due_ns(take.anchor.reorder())?).map(|ns| ns.div_ceil(MS))
     }
 
     /// Looks at the time: `now_ms` is the wall clock in milliseconds since 1970.

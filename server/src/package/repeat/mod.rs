@@ -16,7 +16,7 @@ use self::params::{Picture, is_usable};
 use self::skip::Skip;
 use self::slice::{Marking, Slice};
 use super::sps::{Order, Sequence, h264_sequence};
-use super::{VideoCodec, VideoConfig};
+use super::{VideoCodec, VideoConfig, nal_units};
 
 /// Pictures that are remembered to know which one is on the screen.
 const REMEMBERED: usize = 40;
@@ -97,7 +97,7 @@ impl Repeater {
 
     fn note(&mut self, pts: i64, data: &Bytes) -> Option<()> {
         let mut first = None;
-        for nal in nals(data) {
+        for nal in nal_units(data) {
             match nal.first()? & 31 {
                 // Parameter sets within the stream may say something else than the init segment.
                 7 => self.sequence = h264_sequence(nal).filter(is_usable)?,
@@ -181,8 +181,11 @@ impl Repeater {
             }
             // No other picture refers to it, so a decoder that has just decoded it can do so again.
             None if decoder.seen.back() == Some(shown) => {
-                let slices =
-                    decoder.last.as_ref().map(nals)?.filter(|nal| nal.first().map(|b| b & 31) == Some(1));
+                let slices = decoder
+                    .last
+                    .as_ref()
+                    .map(|data| nal_units(data))?
+                    .filter(|nal| nal.first().map(|b| b & 31) == Some(1));
                 slices.for_each(|nal| unit(&mut out, nal));
             }
             None => return None,
@@ -194,15 +197,4 @@ impl Repeater {
 fn unit(out: &mut Vec<u8>, nal: &[u8]) {
     out.extend_from_slice(&(nal.len() as u32).to_be_bytes());
     out.extend_from_slice(nal);
-}
-
-/// NAL units with four-byte lengths; stops where they do not fit.
-fn nals(data: &Bytes) -> impl Iterator<Item = &[u8]> {
-    let mut rest: &[u8] = data;
-    std::iter::from_fn(move || {
-        let (length, behind) = rest.split_first_chunk::<4>()?;
-        let nal = behind.get(..u32::from_be_bytes(*length) as usize)?;
-        rest = behind.get(nal.len()..)?;
-        Some(nal)
-    })
 }

@@ -3,21 +3,12 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use crate::live::Codec;
-use crate::package::unescape;
+use crate::package::{nal_units, unescape};
 
 /// Whether decoding can start at a unit with four-byte lengths, by what is in it; `None` where that cannot be told.
-pub(super) fn is_key(codec: Codec, mut data: &[u8]) -> Option<bool> {
-    if !matches!(codec, Codec::Avc | Codec::Hevc) {
-        return None;
-    }
-    while let Some((length, rest)) = data.split_first_chunk::<4>() {
-        let Some((unit, after)) = rest.split_at_checked(u32::from_be_bytes(*length) as usize) else { break };
-        if unit.first().is_some_and(|head| starts(codec, *head)) {
-            return Some(true);
-        }
-        data = after;
-    }
-    Some(false)
+pub(super) fn is_key(codec: Codec, data: &[u8]) -> Option<bool> {
+    matches!(codec, Codec::Avc | Codec::Hevc)
+        .then(|| nal_units(data).any(|unit| unit.first().is_some_and(|head| starts(codec, *head))))
 }
 
 /// IDR pictures of H.264, IRAP pictures of HEVC.
