@@ -90,4 +90,6 @@ pub enum LiveEvent {
     Unit(LiveUnit),
     /// The publisher's clock started anew: what follows has another origin.
     Discontinuity,
+    /// Something that an admin has to know of this publisher, such as why it is sent away.
+    Warning(String),
 }

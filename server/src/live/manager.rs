@@ -99,6 +99,7 @@ impl Publisher {
             LiveEvent::Unit(unit) => unit.data.len(),
             LiveEvent::Setup(setup) => setup.config.len(),
             LiveEvent::Discontinuity => 0,
+            LiveEvent::Warning(text) => text.len(),
         };
         let wanted = (bytes + 64).min(QUEUE_BYTES) as u32;
         let room = tokio::select! {

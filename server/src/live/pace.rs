@@ -2,6 +2,8 @@
 
 /// Longer than this nothing is waited for.
 const LONGEST_NS: u64 = 1_500_000_000;
+/// More is not told apart.
+const FURTHEST_NS: u64 = 2 * LONGEST_NS;
 /// Waited for beyond what was seen.
 const MARGIN_NS: u64 = 60_000_000;
 /// How long something that was seen counts, about.
@@ -36,16 +38,17 @@ impl Pace {
         let clock = sound_ns.or_else(|| self.reading(wall_ns)).unwrap_or(at_ns);
         let faded =
             self.lag_ns - (u128::from(self.lag_ns) * u128::from(elapsed) / u128::from(MEMORY_NS)) as u64;
-        self.lag_ns = faded.max(clock.saturating_sub(at_ns)).min(LONGEST_NS);
+        self.lag_ns = faded.max(clock.saturating_sub(at_ns)).min(FURTHEST_NS);
     }
 
-    fn slack(&self) -> u64 {
-        (self.lag_ns + self.lag_ns / 4 + MARGIN_NS).min(LONGEST_NS)
+    /// How long a picture is waited for. Where they come so late that nobody would wait, they are not guessed at.
+    fn slack(&self) -> Option<u64> {
+        (self.lag_ns <= LONGEST_NS).then(|| (self.lag_ns + self.lag_ns / 4 + MARGIN_NS).min(LONGEST_NS))
     }
 
     /// Whether a picture of `due_ns` would have come when the time is `clock_ns`.
     pub(super) fn is_late(&self, due_ns: u64, clock_ns: u64) -> bool {
-        clock_ns >= due_ns.saturating_add(self.slack())
+        self.slack().is_some_and(|slack| clock_ns >= due_ns.saturating_add(slack))
     }
 
     /// The stream's time by the wall clock.
@@ -55,7 +58,7 @@ impl Pace {
 
     /// When a picture of `due_ns` is late, by the wall clock.
     pub(super) fn due_at(&self, due_ns: u64) -> Option<u64> {
-        self.origin_ns.map(|origin| due_ns.saturating_add(self.slack()).saturating_add(origin))
+        Some(due_ns.saturating_add(self.slack()?).saturating_add(self.origin_ns?))
     }
 }
 
@@ -86,6 +89,20 @@ mod tests {
         }
         let due = 400 * 33 * MS;
         assert!(!pace.is_late(due, due + 300 * MS) && pace.is_late(due, due + 500 * MS));
+    }
+
+    #[test]
+    fn pictures_that_come_too_far_behind_the_sound_are_not_missed() {
+        let mut pace = Pace::new(500 * MS);
+        for n in 0..100 {
+            pace.arrived(n * 40 * MS, Some(n * 40 * MS + 2000 * MS), WALL);
+        }
+        assert!(!pace.is_late(4000 * MS, 100_000 * MS));
+        // They have caught up.
+        for n in 100..200 {
+            pace.arrived(n * 40 * MS, Some(n * 40 * MS + 100 * MS), WALL);
+        }
+        assert!(pace.is_late(8000 * MS, 9500 * MS));
     }
 
     #[test]

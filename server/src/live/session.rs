@@ -176,6 +176,10 @@ impl Session {
                 self.anchor = None;
                 self.break_take()
             }
+            LiveEvent::Warning(text) => {
+                self.told.warn(self.stream.id(), text);
+                Ok(())
+            }
             LiveEvent::Unit(unit) => {
                 self.told.units += 1;
                 self.told.bytes += unit.data.len() as u64;

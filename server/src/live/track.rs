@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::cutter::longest_segment;
-use crate::package::{AUDIO_TRACK, ProducerTime, Repeater, Sample, VIDEO_TRACK, VideoConfig, chunk};
+use crate::package::{
+    AUDIO_TRACK, ProducerTime, Repeater, Repetition, Sample, VIDEO_TRACK, VideoConfig, chunk,
+};
 use crate::store::{OpenSegment, Rendition, SegmentEntry, StoreError, StreamStore, TrackKind};
 
 /// A segment that the next sample is to begin.
@@ -63,6 +65,8 @@ pub(super) struct TrackWriter {
     reorder: i64,
     /// Makes what parts lack, where the codec allows it.
     repeater: Option<Repeater>,
+    /// Pictures that parts lacked and that could not be made.
+    lacking: u32,
     /// When the last of these is shown.
     repeated: i64,
     part_ticks: u64,
@@ -103,6 +107,7 @@ impl TrackWriter {
             delay: 0,
             reorder: 0,
             repeater: None,
+            lacking: 0,
             repeated: i64::MIN,
             part_ticks: u64::from(part_ms) * u64::from(timescale) / 1000,
             started_ms,
@@ -130,6 +135,11 @@ impl TrackWriter {
     pub(super) fn repeats(&mut self, config: &VideoConfig, reorder_ns: i64) {
         self.repeater = Repeater::new(config);
         self.reorder = self.signed_ticks(reorder_ns.max(0));
+    }
+
+    /// How often a part lacked a picture that could not be made, because pictures of this coding cannot be repeated.
+    pub(super) fn lacking(&self) -> u32 {
+        self.lacking
     }
 
     pub(super) fn rendition(&self) -> &Arc<Rendition> {
@@ -214,13 +224,17 @@ impl TrackWriter {
         if !key && next - at <= EARLY_MS * u64::from(self.timescale) / 1000 {
             return Some(Gap::Early(at));
         }
-        let (repeater, waiting) = (self.repeater.as_ref()?, self.waiting.as_ref()?);
+        let Some(repeater) = &self.repeater else {
+            self.lacking = self.lacking.saturating_add(1);
+            return None;
+        };
+        let waiting = self.waiting.as_ref()?;
         let shown = |dts: u64| i64::try_from(dts).unwrap_or(i64::MAX).saturating_sub(self.reorder);
         let (reorder, after) = (self.reorder, self.repeated.saturating_add(1));
-        let timed = |dts: u64, (pts, data): (i64, Bytes)| {
+        let timed = |dts: u64, Repetition { pts, key, data }| {
             let pts = pts.max(after);
             let offset = pts.saturating_sub(i64::try_from(dts).unwrap_or(i64::MAX)).max(-reorder);
-            Timed { dts, offset, key: false, data }
+            Timed { dts, offset, key, data }
         };
         if let Some(found) = repeater.repeat(shown(at)) {
             let unit = timed(at, found);
@@ -266,7 +280,9 @@ impl TrackWriter {
         if let Some(waiting) = self.waiting.take() {
             later = later.max(waiting.dts + 1);
             let duration = later - waiting.dts;
-            self.usual = duration;
+            if duration >= u64::from(self.timescale) / 1000 {
+                self.usual = duration;
+            }
             self.commit(waiting, duration)?;
         }
         if self.repeater.is_some() {

@@ -94,3 +94,44 @@ pub(crate) fn nal_units(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
         Some(nal)
     })
 }
+
+/// An open bitstream unit of AV1 (section 5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Obu<'a> {
+    pub(super) kind: u8,
+    /// Temporal and spatial layer.
+    pub(super) extension: Option<u8>,
+    pub(super) payload: &'a [u8],
+    /// Where its header begins, and where its payload ends.
+    pub(super) at: usize,
+    pub(super) end: usize,
+}
+
+/// The units of a sample; ends at the first that does not fit.
+pub(super) fn obus(data: &[u8]) -> impl Iterator<Item = Obu<'_>> {
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let at = next;
+        let header = data.get(at).copied()?;
+        let extended = header & 4 != 0;
+        let extension = if extended { Some(*data.get(at + 1)?) } else { None };
+        let mut from = at + if extended { 2 } else { 1 };
+        let size = if header & 2 != 0 {
+            let mut value = 0_usize;
+            for i in 0..4 {
+                let byte = data.get(from).copied()?;
+                from += 1;
+                value |= usize::from(byte & 0x7f) << (7 * i);
+                if byte & 0x80 == 0 {
+                    break;
+                }
+            }
+            value
+        } else {
+            data.len().checked_sub(from)?
+        };
+        next = from.checked_add(size)?;
+        let payload = data.get(from..next)?;
+        Some(Obu { kind: header >> 3 & 15, extension, payload, at, end: next })
+    })
+}

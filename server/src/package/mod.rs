@@ -21,7 +21,7 @@ pub use init::{
     InitFormat, audio_init, audio_init_at, init_delay, init_format, video_init, video_init_delayed,
 };
 pub use mux::{muxed_init, with_sequence, with_sequences};
-pub use repeat::Repeater;
+pub use repeat::{Repeater, Repetition};
 pub use sps::PictureInfo;
 
 /// Track ID of every video rendition.

@@ -1,6 +1,6 @@
 //! What the parameter sets say about pictures: size and frame rate.
 
-use super::bits::{Bits, unescape};
+use super::bits::{Bits, obus, unescape};
 
 /// Size in pixels after cropping, and frames a second where they are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,14 +223,63 @@ pub(super) fn h265(nal: &[u8]) -> Option<PictureInfo> {
     checked(width, height, None)
 }
 
+/// What an AV1 sequence header says of the headers of its frames (section 5.5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Frames {
+    /// `reduced_still_picture_header`.
+    pub(super) reduced: bool,
+    /// `decoder_model_info_present_flag`.
+    pub(super) decoder_model: bool,
+    /// Length of a frame's identity, 0 where frames have none.
+    pub(super) id_bits: u32,
+    /// `OrderHintBits`.
+    pub(super) order_bits: u32,
+    /// `seq_force_screen_content_tools`.
+    pub(super) screen_content: u32,
+    /// `seq_force_integer_mv`.
+    pub(super) integer_mv: u32,
+}
+
 /// AV1 (section 5.5.1): the largest picture of the sequence header among `obus`.
 pub(super) fn av1(obus: &[u8]) -> Option<PictureInfo> {
+    let (width, height, frame_rate) =
+        av1_sizes(&mut Bits::new(sequence_header(obus)?), &mut Frames::default())?;
+    checked(width, height, frame_rate)
+}
+
+/// AV1: what the sequence header among `obus` says of frames.
+pub(super) fn av1_frames(obus: &[u8]) -> Option<Frames> {
+    const SELECT: u32 = 2;
+    let mut frames = Frames::default();
     let mut bits = Bits::new(sequence_header(obus)?);
+    av1_sizes(&mut bits, &mut frames)?;
+    if frames.reduced {
+        return Some(frames);
+    }
+    if bits.bit()? {
+        frames.id_bits = bits.take(4)? + 2 + bits.take(3)? + 1;
+    }
+    bits.skip(3 + 4)?; // from the size of superblocks to enable_dual_filter
+    let ordered = bits.bit()?;
+    if ordered {
+        bits.skip(2)?;
+    }
+    frames.screen_content = if bits.bit()? { SELECT } else { bits.take(1)? };
+    frames.integer_mv = if frames.screen_content == 0 || bits.bit()? { SELECT } else { bits.take(1)? };
+    if ordered {
+        frames.order_bits = bits.take(3)? + 1;
+    }
+    Some(frames)
+}
+
+/// Reads as far as the sizes: width, height, frame rate.
+fn av1_sizes(bits: &mut Bits<'_>, frames: &mut Frames) -> Option<(u32, u32, Option<(u32, u32)>)> {
     bits.skip(3)?; // profile
     bits.skip(1)?; // still picture
     let mut frame_rate = None;
-    if bits.bit()? {
-        bits.skip(5)?; // reduced header: level only
+    frames.reduced = bits.bit()?;
+    if frames.reduced {
+        bits.skip(5)?; // level only
     } else {
         let mut decoder_model = None;
         if bits.bit()? {
@@ -244,6 +293,7 @@ pub(super) fn av1(obus: &[u8]) -> Option<PictureInfo> {
                 bits.skip(32 + 5 + 5)?;
             }
         }
+        frames.decoder_model = decoder_model.is_some();
         let initial_delay = bits.bit()?;
         for _ in 0..=bits.take(5)? {
             bits.skip(12)?;
@@ -262,33 +312,10 @@ pub(super) fn av1(obus: &[u8]) -> Option<PictureInfo> {
     }
     let (width_bits, height_bits) = (bits.take(4)? + 1, bits.take(4)? + 1);
     let (width, height) = (bits.take(width_bits)? + 1, bits.take(height_bits)? + 1);
-    checked(width, height, frame_rate)
+    Some((width, height, frame_rate))
 }
 
 /// The payload of the first sequence header OBU.
-fn sequence_header(obus: &[u8]) -> Option<&[u8]> {
-    let mut rest = obus;
-    while let Some(header) = rest.first().copied() {
-        let mut at = if header & 4 != 0 { 2 } else { 1 };
-        let size = if header & 2 != 0 {
-            let mut value = 0_usize;
-            for i in 0..4 {
-                let byte = rest.get(at).copied()?;
-                at += 1;
-                value |= usize::from(byte & 0x7f) << (7 * i);
-                if byte & 0x80 == 0 {
-                    break;
-                }
-            }
-            value
-        } else {
-            rest.len().checked_sub(at)?
-        };
-        let payload = rest.get(at..at.checked_add(size)?)?;
-        if header >> 3 & 15 == 1 {
-            return Some(payload);
-        }
-        rest = rest.get(at + size..)?;
-    }
-    None
+fn sequence_header(data: &[u8]) -> Option<&[u8]> {
+    obus(data).find(|obu| obu.kind == 1).map(|obu| obu.payload)
 }

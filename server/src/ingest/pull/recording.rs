@@ -105,7 +105,7 @@ impl Recording {
             match timed.event {
                 LiveEvent::Setup(setup) => self.set_up(setup, from)?,
                 LiveEvent::Unit(unit) => self.unit(unit, from)?,
-                LiveEvent::Discontinuity => {}
+                LiveEvent::Discontinuity | LiveEvent::Warning(_) => {}
             }
         }
         if complete && (self.begun || self.is_clear()) { self.flush(false) } else { Ok(()) }

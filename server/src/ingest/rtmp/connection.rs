@@ -150,11 +150,11 @@ impl<'a> Connection<'a> {
             (Event::Metadata(data), Some(on_air)) => on_air.tracks.metadata(&data),
             (Event::Video { timestamp, body }, Some(on_air)) => {
                 let taken = on_air.tracks.video(timestamp, body, &mut events);
-                self.check(taken)?;
+                self.check(taken).await?;
             }
             (Event::Audio { timestamp, body }, Some(on_air)) => {
                 let taken = on_air.tracks.audio(timestamp, body, &mut events);
-                self.check(taken)?;
+                self.check(taken).await?;
             }
             (_, None) => {}
         }
@@ -238,10 +238,14 @@ impl<'a> Connection<'a> {
         Ok(None)
     }
 
-    /// Tells the client of a tag that cannot be used.
-    fn check(&mut self, taken: Result<(), TagError>) -> Result<(), TagError> {
+    /// Tells the client, and who asks for the stream, of a tag that cannot be used.
+    async fn check(&mut self, taken: Result<(), TagError>) -> Result<(), TagError> {
         if let Err(error) = &taken {
             self.session.refuse("NetStream.Publish.Rejected", &error.to_string());
+            if let Some(on_air) = &self.on_air {
+                let told = LiveEvent::Warning(format!("a publisher was sent away: {error}"));
+                let _ = on_air.publisher.send(told).await;
+            }
         }
         taken
     }

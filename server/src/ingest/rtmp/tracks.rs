@@ -7,6 +7,7 @@ use super::clock::{Clock, Stamp};
 use super::flv::{self, Content, Tag, TagCodec};
 use crate::ingest::exact_rate;
 use crate::live::{Codec, LiveEvent, LiveUnit, TrackSetup};
+use crate::package::nal_units;
 use crate::store::TrackKind;
 
 /// Presentation may be this far from decoding, in milliseconds; more is a broken stamp.
@@ -223,6 +224,9 @@ impl Tracks {
             self.dropped += 1;
             return;
         };
+        if !has_picture(codec, &data) {
+            return;
+        }
         track.open = true;
         let at = match self.clock.stamp(kind, timestamp) {
             Stamp::At(at) => at,
@@ -304,6 +308,17 @@ fn four_byte_lengths(data: Bytes, size: usize) -> Option<Bytes> {
         (0, _) => None,
         (_, 4) => Some(data),
         _ => Some(out.freeze()),
+    }
+}
+
+/// Whether an access unit is one. Some encoders send delimiters, parameter sets or messages in a packet of their own:
+/// what they say of the coding is in the configuration, and a sample without a picture is an error to decoders.
+fn has_picture(codec: Codec, data: &[u8]) -> bool {
+    let any = |is: fn(u8) -> bool| nal_units(data).any(|nal| nal.first().is_some_and(|byte| is(*byte)));
+    match codec {
+        Codec::Avc => any(|byte| matches!(byte & 31, 1..=5)),
+        Codec::Hevc => any(|byte| byte >> 1 & 63 < 32),
+        Codec::Av1 | Codec::Aac | Codec::Opus => true,
     }
 }
 
@@ -396,6 +411,7 @@ mod tests {
                 LiveEvent::Setup(setup) => setup.codec.name(),
                 LiveEvent::Unit(_) => "unit",
                 LiveEvent::Discontinuity => "discontinuity",
+                LiveEvent::Warning(_) => "warning",
             })
             .collect();
         assert_eq!(kinds, ["H.264", "unit", "AV1", "unit"]);

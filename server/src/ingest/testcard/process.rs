@@ -87,7 +87,7 @@ fn write_event(event: &LiveEvent, out: &mut Vec<u8>) {
                 &[&sound, &dts, &pts, &u64::from(unit.key).to_le_bytes(), &unit.data],
             );
         }
-        LiveEvent::Discontinuity => {}
+        LiveEvent::Discontinuity | LiveEvent::Warning(_) => {}
     }
 }
 

@@ -7,7 +7,7 @@ use crate::live::cutter::Cut;
 use crate::live::pace::Pace;
 use crate::live::track::{Gap, Timed, TrackWriter};
 use crate::live::{LiveUnit, SourceUnit};
-use crate::store::StoreError;
+use crate::store::{StoreError, TrackKind};
 
 /// Pictures further apart than this are not one take.
 const FROZEN: u64 = 5 * SECOND;
@@ -15,6 +15,11 @@ const FROZEN: u64 = 5 * SECOND;
 const STILL: u64 = 3 * SECOND;
 /// ... unless the last picture itself can be repeated. That is done for so long: whoever joins waits for a key frame.
 const REPEATED: u64 = 30 * SECOND;
+
+/// Parts that lack a picture before it is told.
+const LACKING: u32 = 3;
+/// Pictures in a row whose times do not go on before it is told.
+const BEHIND: u32 = 50;
 
 /// The pictures of a take.
 #[derive(Debug)]
@@ -30,6 +35,8 @@ pub(super) struct Video {
     still: bool,
     /// The newest picture cannot be repeated.
     stuck: bool,
+    /// Pictures in a row that were not later than what was there.
+    behind: u32,
     pace: Pace,
     /// How far the sound has come.
     heard_ns: u64,
@@ -44,6 +51,7 @@ impl Video {
             key: None,
             still: false,
             stuck: false,
+            behind: 0,
             pace: Pace::new(u64::from(part_ms) * MS),
             heard_ns: at_ns,
         }
@@ -157,6 +165,11 @@ impl Session {
         };
         let key = unit.key;
         let first = !video.writer.is_begun() && dts == anchor.ours_ns;
+        video.behind = if dts > video.last_ns || first { 0 } else { video.behind.saturating_add(1) };
+        // What stood in for a picture has its place: whatever comes later begins behind it.
+        let dts = dts.max(video.last_ns);
+        let lacking = video.writer.lacking() >= LACKING;
+        let stamps = video.behind >= BEHIND;
         let cut = cutter.picture(dts, pts_ns, key);
         if cut == Cut::Forced {
             let text =
@@ -193,6 +206,22 @@ impl Session {
         }
         if cut != Cut::No {
             self.at_boundary()?;
+        }
+        if stamps {
+            let text = format!(
+                "the time stamps of pictures do not go on: {BEHIND} in a row were not later than the one before; look at \
+                 the encoder's clock"
+            );
+            self.told.warn(self.stream.id(), text);
+        }
+        if lacking {
+            let codec = self.setup(TrackKind::Video).map_or("these", |(setup, _)| setup.codec.name());
+            let text = format!(
+                "pictures come unevenly, and {codec} pictures of this kind cannot be repeated: parts of the source are longer or \
+                 shorter than LL-HLS has them, so players may stall at the live edge; send a constant frame rate, or \
+                 progressive H.264 or AV1"
+            );
+            self.told.warn(self.stream.id(), text);
         }
         Ok(())
     }

@@ -1,200 +1,81 @@
-//! Pictures that repeat one which was there before, for H.264.
+//! Pictures that repeat one which was there before, for H.264 and AV1.
 //!
 //! A part of a live stream must not be longer than the part target, and must hold a sample; a publisher's picture may
-//! last longer. What is put in between refers to the picture that is on the screen and changes nothing: it is no
-//! reference picture, so what follows decodes as it would have without.
+//! last longer. What is put in between shows the picture that is on the screen once more and changes nothing of what a
+//! decoder holds, so what follows decodes as it would have without.
+//!
+//! HEVC has nothing of the kind. Two pictures between two IRAP pictures must not have the same picture order count, and
+//! publishers count by one, so there is no number for one in between. Numbering all pictures anew would change how
+//! motion vectors are scaled (8.5.3.2.8 rounds), and with that the pictures.
 
+mod av1;
+mod avc;
 mod params;
 mod skip;
 mod slice;
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
-use self::params::{Picture, is_usable};
-use self::skip::Skip;
-use self::slice::{Marking, Slice};
-use super::sps::{Order, Sequence, h264_sequence};
-use super::{VideoCodec, VideoConfig, nal_units};
+use self::av1::Av1;
+use self::avc::Avc;
+use super::{VideoCodec, VideoConfig};
 
-/// Pictures that are remembered to know which one is on the screen.
-const REMEMBERED: usize = 40;
-
-/// A picture that was decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
-    /// Presentation time in ticks.
-    pts: i64,
-    /// `None` for one that no other may refer to.
-    reference: Option<Reference>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Reference {
-    frame_num: u32,
-    order: u32,
-}
-
-/// What a decoder holds.
-#[derive(Debug, Clone, Default)]
-struct Decoder {
-    /// Reference pictures, the newest first.
-    references: VecDeque<Reference>,
-    /// Pictures since the last IDR picture in the order of decoding, the newest last.
-    seen: VecDeque<Seen>,
-    last: Option<Bytes>,
-    /// Presentation time of the last IDR picture: what is decoded after it is shown after it.
-    begun: i64,
-    /// `frame_num` of the last reference picture.
-    frame_num: u32,
-    /// The picture parameter set of the last picture.
-    picture: u32,
+/// An access unit that shows a picture again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repetition {
+    /// When it is shown, in ticks: when it was asked for, or a tick behind the picture itself where that comes no sooner.
+    pub pts: i64,
+    /// It is a key frame once more, on which a decoder may begin.
+    pub key: bool,
+    /// As samples of its codec are.
+    pub data: Bytes,
 }
 
 /// Follows a rendition's pictures and makes repetitions of them.
 #[derive(Debug, Clone)]
-pub struct Repeater {
-    sequence: Sequence,
-    pictures: Vec<Picture>,
-    now: Decoder,
-    /// Before the last picture.
-    before: Decoder,
+pub struct Repeater(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Avc(Box<Avc>),
+    Av1(Box<Av1>),
 }
 
 impl Repeater {
-    /// `None` for pictures that cannot be repeated: those of other codecs, interlaced ones, and sequences without
-    /// reference pictures.
+    /// `None` for pictures that cannot be repeated: HEVC, interlaced H.264, sequences without reference pictures, AV1 with
+    /// a decoder model or in still pictures.
     #[must_use]
     pub fn new(config: &VideoConfig) -> Option<Self> {
-        if config.codec() != VideoCodec::Avc {
-            return None;
-        }
-        let (mut sequence, mut pictures) = (None, Vec::new());
-        for nal in config.parameter_sets() {
-            match nal.first()? & 31 {
-                7 => sequence = sequence.or(h264_sequence(nal)),
-                8 => pictures.extend(Picture::parse(nal)),
-                _ => {}
-            }
-        }
-        let sequence = sequence.filter(is_usable)?;
-        let pictures: Vec<_> =
-            pictures.into_iter().filter(|(_, of)| *of == sequence.id).map(|(found, _)| found).collect();
-        let fresh = Decoder::default();
-        (!pictures.is_empty()).then_some(Self { sequence, pictures, now: fresh.clone(), before: fresh })
+        Some(Self(match config.codec() {
+            VideoCodec::Avc => Kind::Avc(Box::new(Avc::new(config)?)),
+            VideoCodec::Av1 => Kind::Av1(Box::new(Av1::new(config)?)),
+            VideoCodec::Hevc => return None,
+        }))
     }
 
-    /// Takes note of an access unit (four-byte NAL lengths), in the order of decoding. `pts` is its presentation time in
-    /// ticks.
+    /// Takes note of a sample, in the order of decoding. `pts` is its presentation time in ticks.
     pub fn see(&mut self, pts: i64, data: &Bytes) {
-        self.before = self.now.clone();
-        if self.note(pts, data).is_none() {
-            // Not understood: nothing is repeated before the next IDR picture.
-            self.now = Decoder::default();
+        match &mut self.0 {
+            Kind::Avc(avc) => avc.see(pts, data),
+            Kind::Av1(av1) => av1.see(pts, data),
         }
     }
 
-    fn note(&mut self, pts: i64, data: &Bytes) -> Option<()> {
-        let mut first = None;
-        for nal in nal_units(data) {
-            match nal.first()? & 31 {
-                // Parameter sets within the stream may say something else than the init segment.
-                7 => self.sequence = h264_sequence(nal).filter(is_usable)?,
-                8 => {
-                    let (picture, _) = Picture::parse(nal).filter(|(_, of)| *of == self.sequence.id)?;
-                    self.pictures.retain(|known| known.id != picture.id);
-                    self.pictures.push(picture);
-                }
-                1 | 5 if first.is_none() => {
-                    first = Some(Slice::parse(nal, &self.sequence, &self.pictures)?);
-                }
-                2..=4 => return None,
-                _ => {}
-            }
-        }
-        let slice = first?;
-        let decoder = &mut self.now;
-        if slice.idr {
-            *decoder = Decoder { begun: pts, ..Decoder::default() };
-        } else if decoder.seen.is_empty() {
-            return None;
-        }
-        let most = 1_u32 << self.sequence.frame_num_bits;
-        let own = Reference { frame_num: slice.frame_num, order: slice.order };
-        if slice.reference {
-            match slice.marking {
-                Marking::Sliding => {}
-                Marking::Drop(back) => {
-                    for back in back {
-                        let dropped = slice.frame_num.wrapping_sub(back) % most;
-                        decoder.references.retain(|known| known.frame_num != dropped);
-                    }
-                }
-                Marking::Other => return None,
-            }
-            decoder.references.push_front(own);
-            decoder.references.truncate(self.sequence.references as usize);
-            decoder.frame_num = slice.frame_num;
-        }
-        decoder.picture = slice.picture;
-        decoder.seen.push_back(Seen { pts, reference: slice.reference.then_some(own) });
-        if decoder.seen.len() > REMEMBERED {
-            decoder.seen.pop_front();
-        }
-        decoder.last = Some(data.clone());
-        Some(())
-    }
-
-    /// An access unit that shows again what is on the screen at `pts`, and when it is shown: then, or a tick behind the
-    /// picture itself where that comes no sooner. It is to be decoded next. `None` where there is no such unit.
+    /// Shows again what is on the screen at `pts`. It is to be decoded next. `None` where nothing can.
     #[must_use]
-    pub fn repeat(&self, pts: i64) -> Option<(i64, Bytes)> {
-        self.of(&self.now, pts)
+    pub fn repeat(&self, pts: i64) -> Option<Repetition> {
+        match &self.0 {
+            Kind::Avc(avc) => avc.repeat(pts),
+            Kind::Av1(av1) => av1.repeat(pts),
+        }
     }
 
     /// As [`repeat`](Self::repeat), but to be decoded before the picture that was seen last.
     #[must_use]
-    pub fn repeat_before(&self, pts: i64) -> Option<(i64, Bytes)> {
-        self.of(&self.before, pts)
-    }
-
-    fn of(&self, decoder: &Decoder, pts: i64) -> Option<(i64, Bytes)> {
-        let pts = pts.max(decoder.begun);
-        let shown = decoder.seen.iter().filter(|seen| seen.pts <= pts).max_by_key(|seen| seen.pts)?;
-        let mut out = Vec::new();
-        // Equal slice headers would make one picture of two, were it not for the delimiter.
-        unit(&mut out, &[0x09, 0xf0]);
-        match shown.reference {
-            Some(reference) => {
-                let known = decoder.references.iter().find(|known| **known == reference)?;
-                let picture = self.pictures.iter().find(|known| known.id == decoder.picture)?;
-                let most = 1_u32 << self.sequence.frame_num_bits;
-                let frame_num = decoder.frame_num.wrapping_add(1) % most;
-                let order = match self.sequence.order {
-                    // Frames are two apart, for a frame has two fields: there is room for one number between them.
-                    Order::Told(length) => (known.order + 1) % (1 << length),
-                    _ => 0,
-                };
-                let back = frame_num.wrapping_sub(known.frame_num) % most;
-                unit(&mut out, &skip::nal(&self.sequence, picture, &Skip { frame_num, order, back }));
-            }
-            // No other picture refers to it, so a decoder that has just decoded it can do so again.
-            None if decoder.seen.back() == Some(shown) => {
-                let slices = decoder
-                    .last
-                    .as_ref()
-                    .map(|data| nal_units(data))?
-                    .filter(|nal| nal.first().map(|b| b & 31) == Some(1));
-                slices.for_each(|nal| unit(&mut out, nal));
-            }
-            None => return None,
+    pub fn repeat_before(&self, pts: i64) -> Option<Repetition> {
+        match &self.0 {
+            Kind::Avc(avc) => avc.repeat_before(pts),
+            Kind::Av1(av1) => av1.repeat_before(pts),
         }
-        Some((pts.max(shown.pts.saturating_add(1)), out.into()))
     }
-}
-
-fn unit(out: &mut Vec<u8>, nal: &[u8]) {
-    out.extend_from_slice(&(nal.len() as u32).to_be_bytes());
-    out.extend_from_slice(nal);
 }

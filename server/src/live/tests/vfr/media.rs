@@ -1,4 +1,4 @@
-//! Real H.264 of numbered pictures, coded and decoded by GStreamer.
+//! Real pictures with numbers on them, coded and decoded by GStreamer.
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -56,12 +56,28 @@ pub(super) struct Coded {
     pub(super) data: Bytes,
 }
 
+/// The codec of what an encoder makes.
+pub(super) fn codec(encoder: &str) -> Codec {
+    if encoder.starts_with("av1enc") { Codec::Av1 } else { Codec::Avc }
+}
+
+/// The `av1C` of a stream that begins with a temporal delimiter and a sequence header of main profile, 4:2:0.
+fn av1c(data: &[u8]) -> Bytes {
+    let header = &data[2..];
+    assert_eq!((header[0], header[1] < 128), (0x0a, true), "a sequence header with its length");
+    [&[0x81, 0, 0x0c, 0], &header[..2 + usize::from(header[1])]].concat().into()
+}
+
 /// Codes a picture for each of `times` (milliseconds), with a key frame at the first one of every `gop_ms`. Gives the
-/// `avcC` and the pictures in the order of decoding.
+/// `avcC` or `av1C` and the pictures in the order of decoding.
 pub(super) fn encode(encoder: &str, times: &[i64], gop_ms: i64) -> (Bytes, Vec<Coded>) {
+    let parser = match codec(encoder) {
+        Codec::Av1 => "av1parse ! video/x-av1,stream-format=obu-stream,alignment=tu",
+        _ => "h264parse ! video/x-h264,stream-format=avc,alignment=au",
+    };
     let text = format!(
         "appsrc name=in format=time caps=video/x-raw,format=I420,width={WIDTH},height={HEIGHT},framerate=0/1 \
-         ! {encoder} ! h264parse ! video/x-h264,stream-format=avc,alignment=au ! appsink name=out sync=false"
+         ! {encoder} ! {parser} ! appsink name=out sync=false"
     );
     let (pipeline, source, sink) = pipeline(&text);
     let mut period = 0;
@@ -80,11 +96,20 @@ pub(super) fn encode(encoder: &str, times: &[i64], gop_ms: i64) -> (Bytes, Vec<C
     let mut origin = None;
     while let Ok(sample) = sink.pull_sample() {
         let caps = sample.caps().unwrap().structure(0).unwrap();
-        if config.is_empty() {
-            let data = caps.get::<gst::Buffer>("codec_data").unwrap();
-            config = Bytes::copy_from_slice(&data.map_readable().unwrap());
-        }
         let buffer = sample.buffer().unwrap();
+        let mut data = Bytes::copy_from_slice(&buffer.map_readable().unwrap());
+        if config.is_empty() {
+            config = match codec(encoder) {
+                Codec::Av1 => av1c(&data),
+                _ => {
+                    let data = caps.get::<gst::Buffer>("codec_data").unwrap();
+                    Bytes::copy_from_slice(&data.map_readable().unwrap())
+                }
+            };
+        }
+        if data.starts_with(&[0x12, 0]) {
+            data = data.slice(2..); // publishers leave temporal delimiters out
+        }
         let pts = buffer.pts().unwrap().nseconds() as i64;
         // x264enc counts from 1000 hours on.
         let origin = *origin.get_or_insert(pts - times[0] * 1_000_000);
@@ -93,7 +118,7 @@ pub(super) fn encode(encoder: &str, times: &[i64], gop_ms: i64) -> (Bytes, Vec<C
             dts_ms: ms(buffer.dts().map_or(pts, |dts| dts.nseconds() as i64)),
             pts_ms: ms(pts),
             key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
-            data: Bytes::copy_from_slice(&buffer.map_readable().unwrap()),
+            data,
         });
     }
     pipeline.set_state(gst::State::Null).unwrap();
@@ -102,10 +127,11 @@ pub(super) fn encode(encoder: &str, times: &[i64], gop_ms: i64) -> (Bytes, Vec<C
 }
 
 /// Decodes a rendition's file: presentation time in milliseconds and number of every picture, as they come out.
-pub(super) fn decode(file: Vec<u8>) -> Vec<(i64, u32)> {
-    let (pipeline, source, sink) = pipeline(
-        "appsrc name=in ! qtdemux ! avdec_h264 ! video/x-raw,format=I420 ! appsink name=out sync=false",
-    );
+pub(super) fn decode(codec: Codec, file: Vec<u8>) -> Vec<(i64, u32)> {
+    let decoder = if codec == Codec::Av1 { "av1parse ! av1dec" } else { "avdec_h264" };
+    let (pipeline, source, sink) = pipeline(&format!(
+        "appsrc name=in ! qtdemux ! {decoder} ! video/x-raw,format=I420 ! appsink name=out sync=false"
+    ));
     source.push_buffer(gst::Buffer::from_slice(file)).unwrap();
     source.end_of_stream().unwrap();
     let mut shown = Vec::new();
