@@ -14,7 +14,7 @@ use crate::store::{OpenSegment, SegmentEntry, Window};
 pub struct Run<'a> {
     /// Discontinuities before it since the stream's beginning: the same in every rendition.
     pub ordinal: u64,
-    /// Its finished segments.
+    /// Its finished segments, without the gaps at either end.
     pub segments: &'a [SegmentEntry],
     /// The segment in progress, when it belongs here and has a part.
     pub open: Option<OpenSegment>,
@@ -56,7 +56,7 @@ pub fn runs(window: &Window, with_open: bool) -> Vec<Run<'_>> {
         ordinal += u64::from(first.discontinuity);
         let length = 1 + rest.iter().skip(1).take_while(|s| !s.discontinuity).count();
         let (segments, after) = rest.split_at(length);
-        found.push(Run { ordinal, segments, open: None });
+        found.push(Run { ordinal, segments: without_gaps(segments), open: None });
         rest = after;
     }
     let open = window.open.filter(|open| with_open && window.parts_of(open.number).next().is_some());
@@ -69,7 +69,17 @@ pub fn runs(window: &Window, with_open: bool) -> Vec<Run<'_>> {
             }
         }
     }
+    // Where a rendition has nothing but gaps it is not there.
+    found.retain(|run| !run.segments.is_empty() || run.open.is_some());
     found
+}
+
+/// What is between the gaps at both ends: a manifest has no word for them, and players stop at a segment that is listed and
+/// not to be had. One in the middle stays, for segments are counted.
+fn without_gaps(segments: &[SegmentEntry]) -> &[SegmentEntry] {
+    let from = segments.iter().position(|segment| !segment.is_gap()).unwrap_or(segments.len());
+    let to = segments.iter().rposition(|segment| !segment.is_gap()).map_or(from, |last| last + 1);
+    segments.get(from..to).unwrap_or_default()
 }
 
 /// Where a Period begins, as it was first seen.
@@ -180,6 +190,28 @@ mod tests {
             discontinuity_sequence: before,
             ..Window::default()
         }
+    }
+
+    #[test]
+    fn what_a_rendition_lacks_at_the_ends_of_a_run_is_not_listed() {
+        // Segments 1 to 9, breaks before 4 and 7: gaps at the end of the first run, in the middle of the second, and all
+        // of the third.
+        let mut segments: Vec<_> =
+            (1..=9).map(|number| entry(number, number % 3 == 1 && number > 1)).collect();
+        for gap in [3, 5, 7, 8, 9] {
+            segments[gap - 1].bytes = 0;
+        }
+        let window = Window { segments: segments.into(), ..Window::default() };
+        let listed = |run: &Run<'_>| run.segments.iter().map(|s| s.number).collect::<Vec<_>>();
+        let found: Vec<_> = runs(&window, true).iter().map(|run| (run.ordinal, listed(run))).collect();
+        assert_eq!(found, [(0, vec![1, 2]), (1, vec![4, 5, 6])]);
+        // At the beginning of one.
+        let segments: Vec<_> = (1..=4)
+            .map(|number| SegmentEntry { bytes: u64::from(number > 2), ..entry(number, false) })
+            .collect();
+        let window = Window { segments: segments.into(), ..Window::default() };
+        let found = runs(&window, true);
+        assert_eq!((found.len(), found[0].first_number(), found[0].start()), (1, 3, 2 * 180_000));
     }
 
     #[test]
