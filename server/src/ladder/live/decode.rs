@@ -85,8 +85,8 @@ impl LiveDecoder {
         }
         let mut buffer = gst::Buffer::from_slice(unit.data.clone());
         if let Some(buffer) = buffer.get_mut() {
+            // No decode time: B pictures are decoded after they are shown here, and parsers would show them later for it.
             buffer.set_pts(gst::ClockTime::from_nseconds(unit.pts_ns));
-            buffer.set_dts(gst::ClockTime::from_nseconds(unit.dts_ns));
             if !unit.key {
                 buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
             }

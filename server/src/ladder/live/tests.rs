@@ -35,8 +35,8 @@ fn source(pictures: u32) -> (TrackSetup, Vec<SourceUnit>) {
         config = Bytes::copy_from_slice(&codec_data.map_readable().unwrap());
         segments += u32::from(key);
         units.push(SourceUnit {
-            // A second in, so that decode times before the first picture are there too.
-            dts_ns: 1_000_000_000 + units.len() as u64 * FRAME - 2 * FRAME,
+            // As sessions count: a key frame is decoded when it is shown, so B pictures are decoded after they are.
+            dts_ns: 1_000_000_000 + units.len() as u64 * FRAME,
             pts_ns: 1_000_000_000 + pts,
             key,
             segment: key.then_some(segments),
