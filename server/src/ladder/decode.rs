@@ -15,6 +15,7 @@ use super::animation;
 use super::log::Voice;
 use super::pipeline::{Guarded, make};
 use super::timeline::SAMPLE_RATE;
+use super::whole::cut_before_index;
 
 /// What a source turned out to hold.
 #[derive(Debug, Clone)]
@@ -132,7 +133,10 @@ impl Decoder {
             }
         });
         guarded.set_state(gst::State::Paused).map_err(decode)?;
-        guarded.watcher.wait_async_done(PREROLL_LIMIT, stop).map_err(decode)?;
+        guarded.watcher.wait_async_done(PREROLL_LIMIT, stop).map_err(|why| match cut_before_index(path) {
+            Some((length, least)) => LadderError::CutShort { length, least },
+            None => decode(why),
+        })?;
         let this = Self { guarded, sinks };
         let sinks = this.lock();
         if sinks.video.is_none() && sinks.audio.is_none() {

@@ -21,6 +21,7 @@ mod sound;
 mod thumbs;
 mod timeline;
 mod units;
+mod whole;
 pub(crate) mod wire;
 
 pub use encode::VideoEncoderKind;
@@ -60,6 +61,17 @@ pub enum LadderError {
     /// The source could not be read or decoded.
     #[error("cannot decode the source: {0}")]
     Decode(String),
+    /// A copy or an upload that did not come to its end.
+    #[error(
+        "the source is cut short: it has {length} bytes of at least {least}, and its index (moov) would come behind them; copy \
+         or upload it again"
+    )]
+    CutShort {
+        /// Bytes that are there.
+        length: u64,
+        /// Bytes that the file says it has, without its index.
+        least: u64,
+    },
     /// The source holds neither pictures nor sound.
     #[error("the source has no video and no audio that this server can decode")]
     NothingToPlay,
