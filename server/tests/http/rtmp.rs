@@ -195,6 +195,11 @@ async fn codecs_that_nobody_could_watch_are_refused_by_name() {
         assert_eq!(client.status().await, "NetStream.Publish.Rejected");
         client.closed().await;
     }
+    // Who asks for the stream is told, too.
+    let now = until(&server, "both reasons", |now| now.warnings.len() == 2).await;
+    for (warning, codec) in now.warnings.iter().zip(["MP3", "FLAC"]) {
+        assert!(warning.contains("was sent away") && warning.contains(codec), "{warning}");
+    }
     // Only sound is fine.
     let (mut client, _) = RtmpClient::publish(address, &key).await;
     client.audio(0, &[&[0xaf, 0], ASC].concat()).await;

@@ -445,6 +445,25 @@ mod tests {
     }
 
     #[test]
+    fn packets_without_a_picture_are_no_units() {
+        let (mut tracks, mut out) = (Tracks::default(), Vec::new());
+        tracks.video(0, avc(0, true, 0, AVCC), &mut out).unwrap();
+        // Parameter sets, a delimiter and a message alone; with a key frame's flag, too.
+        for alone in
+            [&[0, 0, 0, 2, 0x67, 1, 0, 0, 0, 1, 0x68][..], &[0, 0, 0, 2, 9, 0xf0], &[0, 0, 0, 2, 6, 5]]
+        {
+            tracks.video(0, avc(1, true, 0, alone), &mut out).unwrap();
+        }
+        tracks.video(20, avc(1, false, 0, &[0, 0, 0, 1, 0x41]), &mut out).unwrap();
+        tracks.video(40, avc(1, true, 0, &[0, 0, 0, 1, 6, 0, 0, 0, 1, 0x65]), &mut out).unwrap();
+        assert_eq!(units(&out).len(), 1, "{out:?}");
+        assert_eq!(tracks.dropped(), 1, "the picture before the first key frame");
+        for (nal, is) in [(19, true), (1, true), (21, true), (32, false), (35, false), (39, false)] {
+            assert_eq!(has_picture(Codec::Hevc, &[0, 0, 0, 2, nal << 1, 1]), is, "{nal}");
+        }
+    }
+
+    #[test]
     fn a_clock_that_starts_anew_is_a_discontinuity() {
         let (mut tracks, mut out) = (Tracks::default(), Vec::new());
         tracks.audio(0, Bytes::from_static(&[0xaf, 0, 0x12, 0x10]), &mut out).unwrap();

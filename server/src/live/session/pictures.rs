@@ -209,8 +209,8 @@ impl Session {
         }
         if stamps {
             let text = format!(
-                "the time stamps of pictures do not go on: {BEHIND} in a row were not later than the one before; look at \
-                 the encoder's clock"
+                "{BEHIND} pictures in a row came with times that were over already: the encoder's clock stands still, or its \
+                 sound and its pictures are too far apart"
             );
             self.told.warn(self.stream.id(), text);
         }

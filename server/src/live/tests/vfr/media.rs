@@ -56,6 +56,37 @@ pub(super) struct Coded {
     pub(super) data: Bytes,
 }
 
+/// Temporal units of AV1 at 64x64, as SVT-AV1 makes them with `-preset 10 -g 9` of FFmpeg's test picture: key frames, hidden
+/// frames that are shown later, frames that are not kept. Without their delimiters.
+pub(super) fn av1_units() -> Vec<Bytes> {
+    let file: &[u8] = include_bytes!("pictures.obu");
+    let starts: Vec<_> = (0..file.len()).filter(|at| file[*at..].starts_with(&[0x12, 0])).collect();
+    let ends = starts.iter().skip(1).copied().chain([file.len()]);
+    starts.iter().zip(ends).map(|(from, to)| Bytes::from_static(&file[from + 2..to])).collect()
+}
+
+/// Decodes temporal units of AV1: the bytes of every picture, as they come out.
+pub(super) fn decode_av1(units: &[Bytes]) -> Vec<Vec<u8>> {
+    let (pipeline, source, sink) = pipeline(
+        "appsrc name=in format=time caps=video/x-av1,stream-format=obu-stream,alignment=tu,width=64,height=64 \
+         ! av1dec ! video/x-raw,format=I420 ! appsink name=out sync=false",
+    );
+    for (number, unit) in (0_u64..).zip(units) {
+        let mut buffer = gst::Buffer::from_slice([&[0x12, 0], &unit[..]].concat());
+        buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_mseconds(number * 40));
+        source.push_buffer(buffer).unwrap();
+    }
+    source.end_of_stream().unwrap();
+    let mut pictures = Vec::new();
+    while let Ok(sample) = sink.pull_sample() {
+        pictures.push(sample.buffer().unwrap().map_readable().unwrap().to_vec());
+    }
+    let told = pipeline.bus().unwrap().pop_filtered(&[gst::MessageType::Error, gst::MessageType::Warning]);
+    assert!(told.is_none(), "{told:?}");
+    pipeline.set_state(gst::State::Null).unwrap();
+    pictures
+}
+
 /// The codec of what an encoder makes.
 pub(super) fn codec(encoder: &str) -> Codec {
     if encoder.starts_with("av1enc") { Codec::Av1 } else { Codec::Avc }
@@ -115,7 +146,11 @@ pub(super) fn encode(encoder: &str, times: &[i64], gop_ms: i64) -> (Bytes, Vec<C
         let origin = *origin.get_or_insert(pts - times[0] * 1_000_000);
         let ms = |ns: i64| (ns - origin + 500_000).div_euclid(1_000_000);
         coded.push(Coded {
-            dts_ms: ms(buffer.dts().map_or(pts, |dts| dts.nseconds() as i64)),
+            // A temporal unit of AV1 is shown when it is decoded, whatever GStreamer guesses.
+            dts_ms: ms(match (codec(encoder), buffer.dts()) {
+                (Codec::Avc, Some(dts)) => dts.nseconds() as i64,
+                _ => pts,
+            }),
             pts_ms: ms(pts),
             key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
             data,
@@ -128,7 +163,9 @@ pub(super) fn encode(encoder: &str, times: &[i64], gop_ms: i64) -> (Bytes, Vec<C
 
 /// Decodes a rendition's file: presentation time in milliseconds and number of every picture, as they come out.
 pub(super) fn decode(codec: Codec, file: Vec<u8>) -> Vec<(i64, u32)> {
-    let decoder = if codec == Codec::Av1 { "av1parse ! av1dec" } else { "avdec_h264" };
+    // Each fragment's own frame rate in the caps would have GStreamer's AV1 decoder begin anew.
+    let steady = "capssetter caps=\"video/x-av1,framerate=(fraction)25/1\" ! av1dec";
+    let decoder = if codec == Codec::Av1 { steady } else { "avdec_h264" };
     let (pipeline, source, sink) = pipeline(&format!(
         "appsrc name=in ! qtdemux ! {decoder} ! video/x-raw,format=I420 ! appsink name=out sync=false"
     ));
