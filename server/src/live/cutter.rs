@@ -33,6 +33,8 @@ pub(super) struct Cutter {
     start_shown_ns: u64,
     last_key_ns: u64,
     last_ns: u64,
+    /// From the last but one picture to the last.
+    step_ns: u64,
 }
 
 impl Cutter {
@@ -44,6 +46,7 @@ impl Cutter {
             start_shown_ns: start_ns,
             last_key_ns: start_ns,
             last_ns: start_ns,
+            step_ns: 0,
         }
     }
 
@@ -64,6 +67,7 @@ impl Cutter {
         let longest = elapsed.max(shown_ns.saturating_sub(self.start_shown_ns));
         let step = at_ns.saturating_sub(self.last_ns);
         self.last_ns = at_ns;
+        self.step_ns = step;
         let cut = if key {
             let gop = at_ns.saturating_sub(self.last_key_ns);
             self.last_key_ns = at_ns;
@@ -99,12 +103,21 @@ impl Cutter {
     fn take(&mut self, cut: Cut, at_ns: u64, elapsed: u64) -> Cut {
         if cut != Cut::No {
             self.start_ns = at_ns;
-            self.target_s.get_or_insert_with(|| {
-                let longest = elapsed.max(self.wished_ns).min(LONGEST_NS);
-                (((longest + 500_000_000) / 1_000_000_000) as u32).max(1)
-            });
+            self.settle(elapsed);
         }
         cut
+    }
+
+    /// Nothing follows: a first segment that was not cut settles the target duration as it is.
+    pub(super) fn end(&mut self) {
+        self.settle(self.last_ns.saturating_sub(self.start_ns) + self.step_ns);
+    }
+
+    fn settle(&mut self, elapsed: u64) {
+        self.target_s.get_or_insert_with(|| {
+            let longest = elapsed.max(self.wished_ns).min(LONGEST_NS);
+            (((longest + 500_000_000) / 1_000_000_000) as u32).max(1)
+        });
     }
 
     /// The target duration, once the first segment is finished.
@@ -169,6 +182,20 @@ mod tests {
         // None at all.
         let (lengths, target, _) = cuts(2000, 2000, |frame| frame == 0);
         assert!(target == 10 && lengths.iter().all(|length| *length <= 10_450), "{lengths:?}");
+    }
+
+    #[test]
+    fn a_segment_that_is_never_cut_settles_the_target_duration() {
+        for (frames, target) in [(1, 2), (20, 2), (100, 4), (163, 7), (250, 10)] {
+            let mut cutter = Cutter::new(2000, None, 0);
+            assert!((0..frames).all(|n| cutter.picture(n * 40 * MS, n * 40 * MS, n == 0) == Cut::No));
+            cutter.end();
+            assert_eq!(cutter.target_s(), Some(target), "{frames}");
+        }
+        let mut cutter = Cutter::new(2000, Some(3), 0);
+        cutter.picture(9000 * MS, 9000 * MS, true);
+        cutter.end();
+        assert_eq!(cutter.target_s(), Some(3), "what is settled stays");
     }
 
     #[test]

@@ -535,6 +535,7 @@ impl Session {
         self.waiting.clear();
         self.waiting_bytes = 0;
         let Some(mut take) = self.take.take() else { return Ok(()) };
+        take.cutter.end();
         Self::target(&self.stream, &take.cutter)?;
         let mut first_error = Ok(());
         if let Some(mut video) = take.video.take() {
