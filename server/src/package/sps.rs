@@ -242,9 +242,8 @@ pub(super) struct Frames {
 
 /// AV1 (section 5.5.1): the largest picture of the sequence header among `obus`.
 pub(super) fn av1(obus: &[u8]) -> Option<PictureInfo> {
-    let (width, height, frame_rate) =
-        av1_sizes(&mut Bits::new(sequence_header(obus)?), &mut Frames::default())?;
-    checked(width, height, frame_rate)
+    let told = av1_sizes(&mut Bits::new(sequence_header(obus)?), &mut Frames::default())?;
+    checked(told.width, told.height, told.frame_rate)
 }
 
 /// AV1: what the sequence header among `obus` says of frames.
@@ -272,8 +271,8 @@ pub(super) fn av1_frames(obus: &[u8]) -> Option<Frames> {
     Some(frames)
 }
 
-/// Reads as far as the sizes: width, height, frame rate.
-fn av1_sizes(bits: &mut Bits<'_>, frames: &mut Frames) -> Option<(u32, u32, Option<(u32, u32)>)> {
+/// Reads as far as the sizes, which are not checked.
+fn av1_sizes(bits: &mut Bits<'_>, frames: &mut Frames) -> Option<PictureInfo> {
     bits.skip(3)?; // profile
     bits.skip(1)?; // still picture
     let mut frame_rate = None;
@@ -312,7 +311,7 @@ fn av1_sizes(bits: &mut Bits<'_>, frames: &mut Frames) -> Option<(u32, u32, Opti
     }
     let (width_bits, height_bits) = (bits.take(4)? + 1, bits.take(4)? + 1);
     let (width, height) = (bits.take(width_bits)? + 1, bits.take(height_bits)? + 1);
-    Some((width, height, frame_rate))
+    Some(PictureInfo { width, height, frame_rate })
 }
 
 /// The payload of the first sequence header OBU.

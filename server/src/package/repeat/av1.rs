@@ -241,7 +241,8 @@ mod tests {
     #[test]
     fn a_frame_is_shown_again_by_its_place_and_its_identity() {
         // Slot, identity, its length, extension: OBU.
-        let rows: [(u32, u32, u32, Option<u8>, &[u8]); 4] = [
+        type Row<'a> = (u32, u32, u32, Option<u8>, &'a [u8]);
+        let rows: [Row<'_>; 4] = [
             (0, 0, 0, None, &[0x1a, 1, 0b1000_1000]),
             (5, 0, 0, None, &[0x1a, 1, 0b1101_1000]),
             (7, 0, 0, Some(0x20), &[0x1e, 0x20, 1, 0b1111_1000]),
