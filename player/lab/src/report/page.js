@@ -26,7 +26,7 @@ function overall() {
       const m = mean(values), half = values.length < 2 ? 0
         : 1.96 * Math.sqrt(mean(values.map((v) => (v - m) ** 2)) / (values.length - 1));
       // No mean of what cannot be below nothing is below it.
-      const least = values[0] < 0 ? -Infinity : 0;
+      const least = c.up || values[0] < 0 ? -Infinity : 0;
       return { mean: m, low: Math.max(least, m - half), high: m + half, p5: place(0.05), p50: place(0.5), p95: place(0.95), values };
     });
     return { algorithm, of_best: shares.length ? mean(shares) : null, figures };
