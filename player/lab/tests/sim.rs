@@ -58,6 +58,18 @@ fn every_controller_plays_to_the_end_without_stalls_on_a_fast_link() {
 }
 
 #[test]
+fn a_link_that_is_slow_to_answer_but_fast_is_used_as_a_fast_one() {
+    // A satellite link: what is waited for the first byte says nothing of the rate.
+    let content = content(300);
+    let satellite = Point { duration_ms: 1e6, kbps: 50_000.0, latency_ms: 2000.0 };
+    let link = Link::new(&Trace::new("satellite", vec![satellite]).unwrap());
+    let session = simulate(Setup::new(&content, &link), config("weir", 10)).unwrap();
+    let figures = Figures::of(&session, &content);
+    assert!(figures.lowest_share < 0.1, "{} of the time at the lowest rung", figures.lowest_share);
+    assert!(stalled(&session) < 1.0, "{} s of stalls", stalled(&session));
+}
+
+#[test]
 fn equal_inputs_give_equal_sessions() {
     let content = content(200);
     let link = Link::new(&generate::walk("w", 2500.0, 200, 3, 40.0).unwrap());

@@ -93,6 +93,7 @@ fn bad_input_is_named_with_its_line() {
         (Format::Pensieve, "0 1\n1 2 3\n", 2, "3 numbers"),
         (Format::Pensieve, "0 1\n0 2\n", 2, "after"),
         (Format::Csv, "a,b\n1,2\n", 1, "head"),
+        (Format::Csv, "0,2\n1,3\n", 1, "no head"),
         (Format::Csv, "duration_ms,kbps\n10,1\n10\n", 3, "cells"),
         (Format::Csv, "time_s,kbps\n1,1\n1,2\n", 3, "after"),
         (Format::Csv, "duration_ms,kbps\n10,nan\n", 2, "not below 0"),
@@ -176,12 +177,16 @@ fn tables_are_read_as_spreadsheets_and_people_write_them() {
             "\"duration_ms\",\"kbps\",\"note\"\n\"1000\",\"1500\",\"\"\n\"1000\",\"2500\",\"\"\n".to_owned(),
         ),
         ("units.csv", "Time [s],Bandwidth (Mbit/s),RTT (ms)\n0,1.5,20\n1,2.5,20\n".to_owned()),
+        ("bytes.csv", "time_s,Rate [kB/s]\n0,187.5\n1,312.5\n".to_owned()),
+        ("shouted.csv", "TIME_S,MBPS\n0,1.5\n1,2.5\n".to_owned()),
         ("bits.csv", "timestamp_ms,throughput_bps\n0,1500000\n1000,2500000\n".to_owned()),
     ] {
         assert_eq!(points(name, text.as_bytes()), wanted, "{name}");
     }
     let wide: Vec<u8> = format!("\u{feff}{plain}").encode_utf16().flat_map(u16::to_le_bytes).collect();
     assert_eq!(points("wide.csv", &wide), wanted);
+    let seconds = parse(Format::Csv, "time_s,kbps,latency_s\n0,1500,0.05\n");
+    assert_eq!(seconds[0].points()[0].latency_ms, 50.0);
     assert_eq!(
         points("mark.json", "\u{feff}[{\"duration_ms\":1,\"bandwidth_kbps\":2,\"latency_ms\":3}]".as_bytes()),
         [(1.0, 2.0)]

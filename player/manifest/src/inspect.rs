@@ -36,8 +36,10 @@ fn put(object: &mut Object<String, Value>, name: &str, value: Option<impl Into<V
     }
 }
 
+/// The number that stands nearest to what was written, not what adding up two binary fractions gives.
 fn seconds(time: Duration) -> Value {
-    json!(time.as_secs_f64())
+    let text = format!("{}.{:09}", time.as_secs(), time.subsec_nanos());
+    json!(text.parse::<f64>().unwrap_or(time.as_secs_f64()))
 }
 
 fn warnings(list: &[Warning]) -> Value {
@@ -219,9 +221,7 @@ fn segments(representation: &Representation, period: Option<Duration>) -> Value 
     let indices = addressing.listed(period);
     let timeline = addressing.timeline();
     let url = |index: u64| {
-        let time =
-            timeline.as_ref().and_then(|timeline| timeline.at(index)).map_or(addressing.offset(), |at| at.0);
-        addressing.media(base, id, bandwidth, index, time).map(|(url, _)| url.to_string())
+        addressing.media(base, id, bandwidth, timeline.as_deref(), index).map(|(url, _)| url.to_string())
     };
     let first = match &indices {
         Some(indices) => (!indices.is_empty()).then_some(indices.start),

@@ -112,7 +112,10 @@ pub(super) fn run(args: &SimArgs) -> anyhow::Result<()> {
         set.keep_half(args.half);
     }
     sets.retain(|set| !set.traces.is_empty());
-    anyhow::ensure!(!sets.is_empty(), "no trace is left to run");
+    anyhow::ensure!(
+        !sets.is_empty(),
+        "no trace is left to run: --feasible and --half left none of those that were read"
+    );
     let mut algorithms = algorithms;
     if args.oracle.is_some() && !algorithms.iter().any(|name| name == experiment::ORACLE) {
         algorithms.push(experiment::ORACLE.to_owned());
@@ -138,7 +141,7 @@ pub(super) fn run(args: &SimArgs) -> anyhow::Result<()> {
         let timelines = if progress.is_stopped() { Vec::new() } else { timelines(args, &sets, &options)? };
         let whole = if progress.is_stopped() { format!(" of {}", progress.total()) } else { String::new() };
         let title = format!("Weir lab: {}{whole} sessions", rows.len());
-        report::write(&out.join("report.html"), &Report::new(title, &rows, timelines))?;
+        report::write(&out.join("report.html"), &Report::new(title, about(&sets), &rows, timelines))?;
     }
     if progress.is_stopped() {
         let kept = match &args.out {
@@ -148,6 +151,36 @@ pub(super) fn run(args: &SimArgs) -> anyhow::Result<()> {
         anyhow::bail!("interrupted after {} of {} sessions; {kept}", rows.len(), progress.total());
     }
     Ok(())
+}
+
+/// How the results were made, for whoever finds them later.
+fn about(sets: &[Set]) -> Vec<String> {
+    let words = std::env::args().skip(1).map(|word| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+.,:/@%".contains(c);
+        if !word.is_empty() && word.chars().all(plain) {
+            word
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
+    });
+    let words: Vec<String> = words.skip_while(|word| word == "lab").collect();
+    let mut lines = vec![format!("Weir {}: weir lab {}", env!("CARGO_PKG_VERSION"), words.join(" "))];
+    let mut contents: Vec<String> = Vec::new();
+    for set in sets {
+        let rungs: Vec<String> = set.content.kbps().iter().map(|kbps| format!("{kbps:.0}")).collect();
+        let line = format!(
+            "{}, {} segments, {:.0} s, rungs of {} kbit/s",
+            set.content.name,
+            set.content.main().segments.len(),
+            set.content.duration().as_secs_f64(),
+            rungs.join(", ")
+        );
+        if !contents.contains(&line) {
+            contents.push(line);
+        }
+    }
+    lines.extend(contents.into_iter().take(12).map(|content| format!("Content: {content}.")));
+    lines
 }
 
 /// Ctrl-C lets the sessions that have begun come to their end; a second one does not wait for them.
@@ -189,7 +222,14 @@ fn load_sets(args: &SimArgs) -> anyhow::Result<Vec<Set>> {
     if let Some(suite) = &args.suite {
         let mut suite = if suite == "reference" { Suite::reference()? } else { Suite::read(suite.as_ref())? };
         if !args.sets.is_empty() {
+            let known: Vec<String> = suite.sets.iter().map(|set| set.name.clone()).collect();
             suite.sets.retain(|set| args.sets.iter().any(|name| set.name.contains(name.as_str())));
+            anyhow::ensure!(
+                !suite.sets.is_empty(),
+                "--sets {}: no set of the suite is called that; there are {}",
+                args.sets.join(","),
+                known.join(", ")
+            );
         }
         return suite.load(&args.root);
     }

@@ -12,6 +12,8 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub struct Report<'a> {
     title: String,
+    /// How it was made, a line each.
+    about: Vec<String>,
     columns: Vec<Column>,
     groups: Vec<Summary<'a>>,
     timelines: Vec<Timeline>,
@@ -114,7 +116,7 @@ impl Cell {
 
 impl<'a> Report<'a> {
     /// Adds results up.
-    pub fn new(title: String, rows: &'a [Row], timelines: Vec<Timeline>) -> Self {
+    pub fn new(title: String, about: Vec<String>, rows: &'a [Row], timelines: Vec<Timeline>) -> Self {
         let groups = groups(rows);
         let best = |group: &Group<'_>| {
             groups
@@ -140,6 +142,6 @@ impl<'a> Report<'a> {
                 col(column.key, column.name, column.unit, column.digits, column.up, column.help)
             })
             .collect();
-        Self { title, columns, groups: summaries, timelines }
+        Self { title, about, columns, groups: summaries, timelines }
     }
 }

@@ -11,13 +11,18 @@ enum Column {
     Time(f64),
     /// Rate, in this many kbit/s a unit.
     Rate(f64),
-    Latency,
+    /// Latency, in this many milliseconds a unit.
+    Latency(f64),
     Ignored,
 }
 
 /// By name and unit, however they are written: `time_s`, `Time [s]`, `Bandwidth (Mbit/s)`, `rtt ms` ...
 fn column(name: &str) -> Column {
-    let name = plain(name).to_ascii_lowercase().replace("/s", "ps").replace("bit", "b");
+    let name = plain(name).replace("/s", "ps");
+    // `MBps` are megabytes a second, `MBPS` only a way to write Mbps.
+    let bits = if name.contains("Bps") || name.to_ascii_lowercase().contains("byte") { 8.0 } else { 1.0 };
+    let name = name.to_ascii_lowercase().replace("bytes", "b").replace("byte", "b").replace("bits", "b");
+    let name = name.replace("bit", "b");
     let words: Vec<&str> =
         name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
     let (what, unit) = match words[..] {
@@ -32,13 +37,14 @@ fn column(name: &str) -> Column {
         ("time" | "t" | "timestamp", Some("ms")) => Column::Time(1.0),
         ("time" | "t" | "timestamp", None | Some("s" | "sec")) => Column::Time(1000.0),
         ("rate" | "bandwidth" | "throughput" | "bitrate" | "download", Some(unit)) => match unit {
-            "bps" => Column::Rate(1e-3),
-            "kbps" => Column::Rate(1.0),
-            "mbps" => Column::Rate(1e3),
-            "gbps" => Column::Rate(1e6),
+            "bps" => Column::Rate(1e-3 * bits),
+            "kbps" => Column::Rate(bits),
+            "mbps" => Column::Rate(1e3 * bits),
+            "gbps" => Column::Rate(1e6 * bits),
             _ => Column::Ignored,
         },
-        ("latency" | "rtt" | "delay", None | Some("ms")) => Column::Latency,
+        ("latency" | "rtt" | "delay" | "ping", None | Some("ms")) => Column::Latency(1.0),
+        ("latency" | "rtt" | "delay" | "ping", Some("s" | "sec")) => Column::Latency(1000.0),
         _ => Column::Ignored,
     }
 }
@@ -82,9 +88,15 @@ pub(super) fn parse(text: &str) -> Result<Vec<Point>, BadLine> {
     let time_at = columns.iter().find(|c| matches!(c, Column::Duration(_) | Column::Time(_)));
     let has_rate = columns.iter().any(|c| matches!(c, Column::Rate(_)));
     let (Some(time_at), true) = (time_at.copied(), has_rate) else {
+        let wanted = "a time column (duration_ms, duration_s, time_ms or time_s) and a rate column (bps, kbps or mbps)";
+        let numbers = head.split(separator).all(|cell| plain(cell).parse::<f64>().is_ok());
         return Err(BadLine::new(
             head_line,
-            "the head needs a time column (duration_ms, duration_s, time_ms or time_s) and a rate column (bps, kbps or mbps)",
+            if numbers {
+                format!("there is no head that says what the numbers are; put one above them, with {wanted}")
+            } else {
+                format!("the head needs {wanted}")
+            },
         ));
     };
     // Points, and when each begins where the table says that instead of durations.
@@ -118,7 +130,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Point>, BadLine> {
                 Column::Duration(unit) => point.duration_ms = value * unit,
                 Column::Time(unit) => start = Some(value * unit),
                 Column::Rate(unit) => point.kbps = value * unit,
-                Column::Latency => point.latency_ms = value,
+                Column::Latency(unit) => point.latency_ms = value * unit,
                 Column::Ignored => {}
             }
         }

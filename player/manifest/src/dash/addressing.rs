@@ -4,115 +4,11 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use url::Url;
 
-use super::template::{self, Values};
+use super::{
+    template::{self, Values},
+    timeline::{Name, Timeline},
+};
 use crate::time::ticks;
-
-/// Equal segments in a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
-    /// Start of the first one, in ticks of media time.
-    pub(crate) time: u64,
-    /// Length of each, in ticks, at least 1.
-    pub(crate) duration: u64,
-    /// How many; `None` in the last run: until the Period ends.
-    pub(crate) count: Option<u64>,
-    /// How many segments stand before it.
-    pub(crate) index: u64,
-}
-
-impl Run {
-    fn start(&self, index: u64) -> u128 {
-        u128::from(self.time) + u128::from(index - self.index) * u128::from(self.duration)
-    }
-}
-
-/// Runs by rising time; a plain `@duration` is one open run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Timeline(Vec<Run>);
-
-impl Timeline {
-    /// Takes `S` elements as (`@t`, `@d`, `@r`). A `@t` within the segment before it is believed, for it is part of the
-    /// address (packagers round); one that goes back further is moved to the end of what stands before it.
-    pub(crate) fn new(entries: impl Iterator<Item = (Option<u64>, u64, i64)>) -> Self {
-        let mut runs: Vec<Run> = Vec::new();
-        let mut end = 0_u64;
-        // Start of the last segment so far.
-        let mut last = None;
-        let mut index = 0_u64;
-        for (time, duration, repeat) in entries {
-            if let Some(open) = runs.last_mut().filter(|run| run.count.is_none()) {
-                // r=-1 in the middle: up to here.
-                let until =
-                    time.unwrap_or(open.time.saturating_add(open.duration)).max(open.time.saturating_add(1));
-                let count = (until - open.time).div_ceil(open.duration);
-                open.count = Some(count);
-                index = index.saturating_add(count);
-                end = until;
-                last = Some(until.saturating_sub(1));
-            }
-            let duration = duration.max(1);
-            let time = match time {
-                Some(time) if last.is_none_or(|last| time > last) => time,
-                other => other.unwrap_or(end).max(end),
-            };
-            let count = u64::try_from(repeat).ok().map(|repeat| repeat.saturating_add(1));
-            // Many packagers write each segment on its own: those that go on alike are one run.
-            let alike = runs.last_mut().filter(|run| {
-                let until = run.count.map(|known| u128::from(known) * u128::from(run.duration));
-                run.duration == duration
-                    && until.is_some_and(|until| u128::from(run.time) + until == u128::from(time))
-            });
-            match (alike.map(|run| &mut run.count), count) {
-                (Some(Some(known)), Some(more)) => *known = known.saturating_add(more),
-                _ => runs.push(Run { time, duration, count, index }),
-            }
-            if let Some(count) = count {
-                end = time.saturating_add(duration.saturating_mul(count));
-                last = Some(end.saturating_sub(duration).max(time));
-                index = index.saturating_add(count);
-            }
-        }
-        Self(runs)
-    }
-
-    pub(crate) fn constant(time: u64, duration: u64) -> Self {
-        Self(vec![Run { time, duration: duration.max(1), count: None, index: 0 }])
-    }
-
-    /// Segments in all; `None` when the last run is open.
-    pub(crate) fn total(&self) -> Option<u64> {
-        let Some(last) = self.0.last() else { return Some(0) };
-        Some(last.index.saturating_add(last.count?))
-    }
-
-    /// How many segments start before `limit`.
-    pub(crate) fn starting_before(&self, limit: u128) -> u64 {
-        let at = self.0.partition_point(|run| u128::from(run.time) < limit);
-        let Some(run) = at.checked_sub(1).and_then(|at| self.0.get(at)) else { return 0 };
-        let fitting = (limit - u128::from(run.time)).div_ceil(u128::from(run.duration));
-        let fitting = u64::try_from(fitting).unwrap_or(u64::MAX);
-        run.index.saturating_add(run.count.map_or(fitting, |count| count.min(fitting)))
-    }
-
-    /// How many segments end at or before `limit`.
-    pub(crate) fn ending_by(&self, limit: u128) -> u64 {
-        let at = self.0.partition_point(|run| u128::from(run.time) + u128::from(run.duration) <= limit);
-        let Some(run) = at.checked_sub(1).and_then(|at| self.0.get(at)) else { return 0 };
-        let fitting =
-            u64::try_from((limit - u128::from(run.time)) / u128::from(run.duration)).unwrap_or(u64::MAX);
-        run.index.saturating_add(run.count.map_or(fitting, |count| count.min(fitting)))
-    }
-
-    /// Start and length in ticks of segment `index`, counted from 0.
-    pub(crate) fn at(&self, index: u64) -> Option<(u64, u64)> {
-        let at = self.0.partition_point(|run| run.index <= index);
-        let run = self.0.get(at.checked_sub(1)?)?;
-        if run.count.is_some_and(|count| index - run.index >= count) {
-            return None;
-        }
-        Some((u64::try_from(run.start(index)).unwrap_or(u64::MAX), run.duration))
-    }
-}
 
 /// `SegmentURL`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -154,6 +50,8 @@ pub(crate) struct Addressing {
     pub(crate) init: Option<Named>,
     pub(crate) index_range: Option<Range<u64>>,
     pub(crate) timeline: Option<Arc<Timeline>>,
+    /// The same with each sequence of segments (`S@k`) as one.
+    pub(crate) unsplit: Option<Arc<Timeline>>,
     pub(crate) list: Option<Arc<Vec<ListEntry>>>,
     /// `@eptDelta`: how much later than the Period's start the first segment of a plain `@duration` starts, in ticks.
     pub(crate) ept_delta: Option<i64>,
@@ -185,6 +83,16 @@ impl Addressing {
         (time.as_nanos() * u128::from(self.timescale())).div_ceil(1_000_000_000)
     }
 
+    /// Sequences of segments (`S@k`) are only told apart by an address that says which of them is meant.
+    pub(crate) fn settled(mut self) -> Self {
+        if let Some(unsplit) = self.unsplit.take()
+            && !self.media.as_deref().is_some_and(|media| media.contains("$SubNumber"))
+        {
+            self.timeline = Some(unsplit);
+        }
+        self
+    }
+
     /// The timeline; `None` when there is one segment that lasts for the Period, or nothing to tell.
     pub(crate) fn timeline(&self) -> Option<Arc<Timeline>> {
         match (&self.timeline, self.duration) {
@@ -200,14 +108,18 @@ impl Addressing {
     /// not known, or only the file's own index can tell.
     pub(crate) fn indices(&self, period: Option<Duration>) -> Option<Range<u64>> {
         let listed = self.list.as_ref().map(|list| list.len() as u64);
-        let by_number =
-            self.end_number.map(|end| (end.saturating_add(1)).saturating_sub(self.start_number()));
         match self.kind {
             Kind::Whole | Kind::Base => None,
             Kind::List if self.timeline.is_none() => Some(0..listed.unwrap_or(0)),
             Kind::Template if self.media.is_none() => None,
             Kind::List | Kind::Template => {
-                let Some(timeline) = self.timeline() else { return Some(0..by_number.unwrap_or(1)) };
+                let start = self.start_number();
+                let Some(timeline) = self.timeline() else {
+                    return Some(
+                        0..self.end_number.map_or(1, |end| end.saturating_add(1).saturating_sub(start)),
+                    );
+                };
+                let by_number = self.end_number.map(|end| timeline.numbered_to(end, start));
                 let offset = u128::from(self.offset());
                 let first = self.first();
                 let end = match (period, self.duration) {
@@ -265,14 +177,21 @@ impl Addressing {
         Some((clip(start), clip(end).saturating_sub(clip(start)), time))
     }
 
+    /// What the address of segment `index` is made of.
+    fn name(&self, timeline: Option<&Timeline>, index: u64) -> Name {
+        let number = self.start_number().saturating_add(index);
+        let plain = Name { number, time: self.offset(), sub: 0 };
+        timeline.and_then(|timeline| timeline.name(index, self.start_number())).unwrap_or(plain)
+    }
+
     /// Address and byte range of segment `index`.
     pub(crate) fn media(
         &self,
         base: &Url,
         id: &str,
         bandwidth: u64,
+        timeline: Option<&Timeline>,
         index: u64,
-        time: u64,
     ) -> Option<(Url, Option<Range<u64>>)> {
         match self.kind {
             Kind::Whole | Kind::Base => Some((base.clone(), None)),
@@ -285,8 +204,8 @@ impl Addressing {
                 Some((url, entry.range.clone()))
             }
             Kind::Template => {
-                let number = self.start_number().saturating_add(index);
-                let values = Values { id, bandwidth, number, time };
+                let Name { number, time, sub } = self.name(timeline, index);
+                let values = Values { id, bandwidth, number, time, sub };
                 Some((base.join(&template::fill(self.media.as_deref()?, values)).ok()?, None))
             }
         }
@@ -295,7 +214,7 @@ impl Addressing {
     /// Address and byte range of the initialization segment.
     pub(crate) fn init(&self, base: &Url, id: &str, bandwidth: u64) -> Option<(Url, Option<Range<u64>>)> {
         if let (Kind::Template, Some(template)) = (self.kind, &self.init_template) {
-            let values = Values { id, bandwidth, number: self.start_number(), time: 0 };
+            let values = Values { id, bandwidth, number: self.start_number(), time: 0, sub: 0 };
             return Some((base.join(&template::fill(template, values)).ok()?, None));
         }
         let named = self.init.as_ref()?;
@@ -331,62 +250,16 @@ impl Addressing {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::timeline::Entry, *};
 
     fn timeline(entries: &[(Option<u64>, u64, i64)]) -> Timeline {
-        Timeline::new(entries.iter().copied())
-    }
-
-    #[test]
-    fn counts_runs_gaps_and_open_repeats() {
-        let line = timeline(&[(Some(0), 10, 2), (Some(50), 5, -1), (Some(72), 8, 0)]);
-        assert_eq!(line.total(), Some(3 + 5 + 1));
-        assert_eq!(
-            (line.at(2), line.at(3), line.at(7), line.at(8)),
-            (Some((20, 10)), Some((50, 5)), Some((70, 5)), Some((72, 8)))
-        );
-        assert_eq!(line.at(9), None);
-        assert_eq!((line.starting_before(20), line.starting_before(21), line.starting_before(51)), (2, 3, 4));
-        assert_eq!(
-            (line.ending_by(19), line.ending_by(20), line.ending_by(54), line.ending_by(55)),
-            (1, 2, 3, 4)
-        );
-        let open = timeline(&[(None, 10, -1)]);
-        assert_eq!((open.total(), open.starting_before(95)), (None, 10));
-    }
-
-    #[test]
-    fn segments_that_go_on_alike_are_one_run() {
-        let line = timeline(&[
-            (Some(5), 10, 0),
-            (None, 10, 1),
-            (Some(35), 10, 0),
-            (Some(46), 10, 0),
-            (None, 10, -1),
-        ]);
-        assert_eq!(line.0.len(), 3);
-        let starts: Vec<_> = (0..7).filter_map(|index| line.at(index)).map(|(start, _)| start).collect();
-        assert_eq!(starts, [5, 15, 25, 35, 46, 56, 66]);
-        assert_eq!((line.total(), line.starting_before(46), line.ending_by(45)), (None, 4, 4));
-        // An open one that ends within a segment does not go on.
-        let cut = timeline(&[(Some(0), 10, -1), (Some(25), 10, 0)]);
-        assert_eq!((cut.total(), cut.at(2), cut.at(3)), (Some(4), Some((20, 10)), Some((25, 10))));
-    }
-
-    #[test]
-    fn a_time_that_overlaps_a_little_is_part_of_the_address() {
-        let line = timeline(&[(Some(0), 41, 1), (Some(80), 40, 0), (Some(10), 5, 0)]);
-        assert_eq!(line.total(), Some(4));
-        let starts: Vec<_> = (0..4).filter_map(|index| line.at(index)).map(|(start, _)| start).collect();
-        assert_eq!(starts, [0, 41, 80, 120]);
-        assert_eq!((line.starting_before(80), line.starting_before(81)), (2, 3));
-    }
-
-    #[test]
-    fn hostile_timelines_stay_cheap() {
-        let line = timeline(&[(Some(u64::MAX), u64::MAX, i64::MAX), (Some(0), 0, -1), (None, 1, i64::MAX)]);
-        assert!(line.starting_before(u128::MAX) > 0);
-        assert!(line.at(u64::MAX - 1).is_some() || line.total().is_some());
+        let entries = entries.iter().copied();
+        Timeline::new(entries.map(|(time, duration, repeat)| Entry {
+            time,
+            duration,
+            repeat,
+            ..Entry::default()
+        }))
     }
 
     #[test]

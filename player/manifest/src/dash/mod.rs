@@ -9,6 +9,7 @@ mod select;
 mod sidx;
 mod source;
 mod template;
+mod timeline;
 mod xml;
 
 pub(crate) use addressing::Addressing;

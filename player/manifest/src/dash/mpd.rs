@@ -6,7 +6,8 @@ use roxmltree::Node;
 use url::Url;
 
 use super::{
-    addressing::{Addressing, Kind, ListEntry, Named, Timeline},
+    addressing::{Addressing, Kind, ListEntry, Named},
+    timeline::{Entry, Timeline},
     xml::{self, child, children, duration, integer, text},
 };
 use crate::{
@@ -155,6 +156,13 @@ impl Mpd {
         let mut warnings = Warnings::default();
         let steering = steering(root, url);
         let base = Base::new(url, steering.is_some()).below(root, &mut warnings);
+        // Which segments there are does not depend on these.
+        let mut hint = |name| {
+            duration(root, name).unwrap_or_else(|reason| {
+                warnings.push(root.range().start, || reason.to_string());
+                None
+            })
+        };
         let latency = child(root, "ServiceDescription")
             .and_then(|service| child(service, "Latency"))
             .and_then(|latency| text(latency, "target")?.parse::<u64>().ok())
@@ -163,10 +171,10 @@ impl Mpd {
             dynamic: text(root, "type") == Some("dynamic"),
             duration: duration(root, "mediaPresentationDuration")?,
             available_from: text(root, "availabilityStartTime").and_then(time::xs_date_time),
-            window: duration(root, "timeShiftBufferDepth")?,
-            update_after: duration(root, "minimumUpdatePeriod")?,
-            suggested_delay: duration(root, "suggestedPresentationDelay")?,
-            max_segment: duration(root, "maxSegmentDuration")?,
+            window: hint("timeShiftBufferDepth"),
+            update_after: hint("minimumUpdatePeriod"),
+            suggested_delay: hint("suggestedPresentationDelay"),
+            max_segment: hint("maxSegmentDuration"),
             latency,
             clocks: children(root, "UTCTiming")
                 .filter_map(|clock| {
@@ -339,12 +347,10 @@ fn adaptation_set(
     let mut representations = Vec::new();
     for representation_node in children(node, "Representation") {
         let base = base.below(representation_node, warnings);
-        let addressing = addressing(representation_node, &inherited)?;
+        let addressing = addressing(representation_node, &inherited)?.settled();
         let either = |name: &str| text(representation_node, name).or_else(|| text(node, name));
         let small = |name: &str| either(name).and_then(|value| value.parse::<u32>().ok());
-        // A fraction is not allowed, but occurs.
-        let bandwidth = text(representation_node, "bandwidth")
-            .and_then(|rate| rate.split_once('.').map_or(rate, |(whole, _)| whole).parse().ok());
+        let bandwidth = text(representation_node, "bandwidth").and_then(xml::whole);
         if bandwidth.is_none() {
             warnings.push(representation_node.range().start, || {
                 "Representation has no @bandwidth, which it must have".into()
@@ -437,7 +443,11 @@ fn content(
     let either = |name: &str| text(representation, name).or_else(|| text(set, name)).unwrap_or_default();
     let (codecs, mime) = (either("codecs"), either("mimeType").to_ascii_lowercase());
     let codec = codecs.split(['.', ',']).next().unwrap_or_default().trim().to_ascii_lowercase();
-    if matches!(codec.as_str(), "stpp" | "wvtt" | "stpc") || mime.contains("ttml") || mime.contains("vtt") {
+    if matches!(codec.as_str(), "stpp" | "wvtt" | "stpc")
+        || mime.contains("ttml")
+        || mime.contains("vtt")
+        || mime.contains("subrip")
+    {
         return Content::Text;
     }
     let declared = text(representation, "contentType").or_else(|| text(set, "contentType")).or(component);
@@ -476,21 +486,25 @@ fn addressing(node: Node<'_, '_>, inherited: &Addressing) -> Result<Addressing, 
             duration: inherited.duration,
             start_number: inherited.start_number,
             timeline: inherited.timeline.clone(),
+            unsplit: inherited.unsplit.clone(),
             init: inherited.init.clone(),
             ..Addressing::default()
         }
     };
     out.kind = kind;
     out.timescale = integer(element, "timescale")?.or(out.timescale);
+    if let Some(scale) =
+        text(element, "timescale").filter(|scale| scale.trim_end_matches(['0', '.']).contains('.'))
+    {
+        // Half a tick of it would be felt.
+        return Err(xml::wrong(element, "timescale", "a whole number", scale));
+    }
     out.offset = integer(element, "presentationTimeOffset")?.or(out.offset);
     out.start_number = integer(element, "startNumber")?.or(out.start_number);
     out.end_number = integer(element, "endNumber")?.or(out.end_number);
-    if let Some(duration) = text(element, "duration") {
-        // A fraction is not allowed, but occurs; whole ticks are near enough.
-        let whole = duration.split('.').next().unwrap_or(duration);
-        out.duration =
-            Some(whole.parse().map_err(|_| xml::wrong(element, "duration", "a whole number", duration))?);
-        out.timeline = None;
+    if let Some(duration) = integer(element, "duration")? {
+        out.duration = Some(duration);
+        (out.timeline, out.unsplit) = (None, None);
     }
     out.ept_delta = text(element, "eptDelta").and_then(|delta| delta.parse().ok()).or(out.ept_delta);
     out.early = text(element, "availabilityTimeOffset")
@@ -513,19 +527,24 @@ fn addressing(node: Node<'_, '_>, inherited: &Addressing) -> Result<Addressing, 
     }
     if let Some(timeline) = child(element, "SegmentTimeline") {
         // There may be millions, which are not kept beside the timeline.
-        let mut problem = None;
-        let entries = children(timeline, "S").map_while(|entry| match run(entry) {
-            Ok(run) => Some(run),
+        let (mut problem, mut split) = (None, false);
+        let read = Timeline::new(children(timeline, "S").map_while(|entry| match run(entry) {
+            Ok(run) => {
+                split |= run.sequence.is_some_and(|sequence| sequence > 1);
+                Some(run)
+            }
             Err(error) => {
                 problem = Some(error);
                 None
             }
-        });
-        let timeline = Timeline::new(entries);
+        }));
         if let Some(problem) = problem {
             return Err(problem);
         }
-        out.timeline = Some(Arc::new(timeline));
+        let entries = children(timeline, "S").map_while(|entry| run(entry).ok());
+        let unsplit = || Timeline::new(entries.map(|entry| Entry { sequence: None, ..entry }));
+        out.unsplit = split.then(|| Arc::new(unsplit()));
+        out.timeline = Some(Arc::new(read));
     }
     if kind == Kind::List {
         let list: Vec<ListEntry> = children(element, "SegmentURL")
@@ -541,21 +560,24 @@ fn addressing(node: Node<'_, '_>, inherited: &Addressing) -> Result<Addressing, 
     Ok(out)
 }
 
-/// `@t`, `@d` and `@r` of an `S`.
-fn run(entry: Node<'_, '_>) -> Result<(Option<u64>, u64, i64), Error> {
+/// What an `S` says.
+fn run(entry: Node<'_, '_>) -> Result<Entry, Error> {
     // One walk over the attributes instead of a search for each.
-    let (mut time, mut length, mut repeat) = (None, None, 0);
+    let mut out = Entry::default();
+    let mut length = None;
     for attribute in entry.attributes().filter(|attribute| attribute.namespace().is_none()) {
         let value = attribute.value().trim();
-        let wrong = |_| xml::wrong(entry, attribute.name(), "a whole number", value);
+        let wrong = || xml::wrong(entry, attribute.name(), "a whole number", value);
         match attribute.name() {
-            "t" => time = Some(value.parse().map_err(wrong)?),
-            "d" => length = Some(value.parse().map_err(wrong)?),
-            "r" => repeat = value.parse().map_err(wrong)?,
+            "t" => out.time = Some(xml::whole(value).ok_or_else(wrong)?),
+            "d" => length = Some(xml::whole(value).ok_or_else(wrong)?),
+            "r" => out.repeat = value.parse().map_err(|_| wrong())?,
+            "n" => out.number = Some(xml::whole(value).ok_or_else(wrong)?),
+            "k" => out.sequence = Some(xml::whole(value).ok_or_else(wrong)?),
             _ => {}
         }
     }
-    let length =
+    out.duration =
         length.ok_or_else(|| Error::syntax(xml::line(entry), "S has no @d, the segment's duration"))?;
-    Ok((time, length, repeat))
+    Ok(out)
 }

@@ -468,12 +468,14 @@ fn list(
     for at in indices {
         // A single segment without a timeline lasts for its Period.
         let whole = (Duration::ZERO, period.duration.unwrap_or_default(), addressing.offset());
-        let Some((start, length, ticks)) =
+        let Some((start, length, _)) =
             addressing.span(timeline.as_deref(), at).or(timeline.is_none().then_some(whole))
         else {
             break;
         };
-        let Some((url, range)) = addressing.media(base, id, bandwidth, at, ticks) else { continue };
+        let Some((url, range)) = addressing.media(base, id, bandwidth, timeline.as_deref(), at) else {
+            continue;
+        };
         let start = period.start.saturating_add(start);
         out.push(Segment {
             number: addressing.start_number().saturating_add(at),

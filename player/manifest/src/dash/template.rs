@@ -9,6 +9,8 @@ pub(crate) struct Values<'a> {
     pub(crate) bandwidth: u64,
     pub(crate) number: u64,
     pub(crate) time: u64,
+    /// Which segment of a sequence, from 0.
+    pub(crate) sub: u64,
 }
 
 /// Wider numbers than this are nothing but a way to fill memory.
@@ -40,8 +42,7 @@ pub(crate) fn fill(template: &str, values: Values<'_>) -> String {
             "Number" => values.number,
             "Bandwidth" => values.bandwidth,
             "Time" => values.time,
-            // No sub-segments are asked for, so the first stands for the whole.
-            "SubNumber" => 1,
+            "SubNumber" => values.sub,
             _ => {
                 // The second "$" may open an identifier.
                 out.push('$');
@@ -66,13 +67,14 @@ mod tests {
 
     #[test]
     fn fills_in_every_identifier() {
-        let values = Values { id: "v0", bandwidth: 500_000, number: 7, time: 90_000 };
+        let values = Values { id: "v0", bandwidth: 500_000, number: 7, time: 90_000, sub: 2 };
         for (template, expected) in [
             ("$RepresentationID$/$Number$.m4s", "v0/7.m4s"),
             ("$Number%05d$-$Time%9d$", "00007-000090000"),
             ("$Time%014llu$", "00000000090000"),
             ("$Bandwidth$-$$-$Number%01d$", "500000-$-7"),
             ("a$Unknown$Number$b", "a$Unknown7b"),
+            ("$Number$_$SubNumber%02d$", "7_02"),
             ("tail$", "tail$"),
             (
                 "$Number%0999999999d$",

@@ -130,10 +130,16 @@ pub(crate) fn text<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
 
 const LONGEST_VALUE: usize = 16 * 1024;
 
-/// An attribute that must be an unsigned integer; a sign or a fraction is not accepted.
+/// An attribute that must be an unsigned integer. A fraction is not allowed, but occurs; it is cut off.
 pub(crate) fn integer(node: Node<'_, '_>, name: &str) -> Result<Option<u64>, Error> {
     let Some(value) = text(node, name) else { return Ok(None) };
-    value.parse().map(Some).map_err(|_| wrong(node, name, "a whole number", value))
+    whole(value).map(Some).ok_or_else(|| wrong(node, name, "a whole number", value))
+}
+
+/// `12`, `12.0` or `12.7`.
+pub(crate) fn whole(value: &str) -> Option<u64> {
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    fraction.bytes().all(|digit| digit.is_ascii_digit()).then(|| whole.parse().ok())?
 }
 
 pub(crate) fn duration(node: Node<'_, '_>, name: &str) -> Result<Option<Duration>, Error> {

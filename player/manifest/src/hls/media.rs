@@ -336,7 +336,7 @@ impl Walker<'_> {
 
     fn extinf(&mut self, line: usize, seconds: &str) -> Result<(), Error> {
         // Most segments last as long as the one before.
-        if self.same.0 != seconds {
+        if self.same.0 != seconds || seconds.is_empty() {
             let wrong = || format!("EXTINF wants a duration in seconds, not {seconds:?}");
             let duration = match decimal_seconds(seconds) {
                 Some(duration) => duration,

@@ -193,7 +193,11 @@ impl Multivariant {
                         instream_id: known("INSTREAM-ID"),
                     });
                 }
-                "EXT-X-I-FRAME-STREAM-INF" => iframe_variants += 1,
+                "EXT-X-I-FRAME-STREAM-INF" => {
+                    // Not used, but what it names must be defined as well.
+                    variables.substitute(number, value)?;
+                    iframe_variants += 1;
+                }
                 "EXT-X-IMAGE-STREAM-INF" => {
                     let value = variables.substitute(number, value)?;
                     let list = Attributes::new(&value);

@@ -6,7 +6,7 @@ use crate::{
     control::{Context, InFlight, abandon_late},
 };
 
-/// Nothing is judged sooner than this after the request, in seconds.
+/// Nothing is judged sooner than this after the request, or after its first byte, in seconds.
 const SOONEST: f64 = 0.5;
 /// Slowness that has lasted for a while goes on for this share of it, and for so many seconds at most.
 const LASTS: f64 = 0.5;
@@ -41,6 +41,10 @@ impl Weir {
             return None;
         }
         let flowing = elapsed - transfer.ttfb.map_or(ttfb, |ttfb| ttfb.as_secs_f64());
+        if transfer.ttfb.is_some() && flowing < SOONEST {
+            // An answer that took long says nothing of how fast it comes.
+            return None;
+        }
         let rate = transfer.recent_bps.max(1.0);
         let slowest = (transfer.bytes as f64 * 8.0 / flowing.max(0.1)).min(rate).max(1.0);
         let mut outlook = self.outlook(&estimate);

@@ -200,12 +200,18 @@ fn settle(
     gain: impl Fn(usize) -> f64,
 ) -> usize {
     let Some(steady) = estimate.steady.map(|rate| rate.bps() as f64) else { return best };
-    let carried = context.highest_below(steady / ROOM);
+    // Nothing comes while an answer is waited for, and each segment waits for one. What that takes is usually little, and
+    // part of the room.
+    let waits = estimate.ttfb.as_secs_f64() * context.rate.max(0.1) / context.duration();
+    let flows = steady * (1.0 - waits).max(0.0);
+    let carried = context.highest_below(flows.min(steady / ROOM));
+    let steady = steady.min(flows * ROOM);
     let segments = context.buffer.as_secs_f64() / context.duration();
     if last < carried {
         if best >= last && segments >= ENOUGH && gain(carried) > 0.0 { carried } else { best.min(carried) }
     } else if context.bps(last) <= steady {
-        let left = context.buffer.as_secs_f64() - context.bits(0, last) / steady * context.rate.max(0.1);
+        let left =
+            context.buffer.as_secs_f64() - context.bits(0, last) / steady.max(1.0) * context.rate.max(0.1);
         if segments >= ENOUGH && left >= 0.0 { last } else { best.min(last) }
     } else {
         best.min(carried)
