@@ -10,6 +10,7 @@ use super::*;
 /// 1000 ticks a second, segments of 2 s in four parts of 500 ms.
 fn info(name: &str) -> RenditionInfo {
     RenditionInfo {
+        language: None,
         name: name.to_owned(),
         kind: TrackKind::Video,
         codecs: "avc1.64001f".to_owned(),

@@ -32,6 +32,9 @@ pub struct RenditionInfo {
     pub name: String,
     /// Picture or sound.
     pub kind: TrackKind,
+    /// Language of sound (RFC 5646), where its source tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// RFC 6381 codec string: "avc1.64001f", "mp4a.40.2".
     pub codecs: String,
     /// Picture width in pixels; 0 for audio.
@@ -52,9 +55,13 @@ pub struct RenditionInfo {
 }
 
 impl RenditionInfo {
-    /// The language of sound beside the main one (RFC 5646), which its name tells: `audio-de`, `audio-de_6ch`.
+    /// The language of sound (RFC 5646): what its source tells, else what the name of sound beside the main one does, as
+    /// in `audio-de` or `audio-de_6ch`.
     #[must_use]
     pub fn language(&self) -> Option<&str> {
+        if let Some(language) = &self.language {
+            return Some(language);
+        }
         let rest = self.name.strip_prefix("audio-").filter(|_| self.kind == TrackKind::Audio)?;
         rest.split('_').next().filter(|tag| !tag.is_empty())
     }
@@ -422,6 +429,7 @@ mod tests {
     fn a_long_recording_is_walked_once_and_not_at_every_request() {
         let folder = tempfile::tempdir().unwrap();
         let info = RenditionInfo {
+            language: None,
             name: "720p".to_owned(),
             kind: TrackKind::Video,
             codecs: "avc1.64001f".to_owned(),

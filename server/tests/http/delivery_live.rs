@@ -40,6 +40,7 @@ impl OnAir {
         let video = VideoConfig::from_avcc(320, 180, AVCC).unwrap();
         let sound = AudioConfig::from_asc(48_000, 2, 128_000, &[0x11, 0x90]).unwrap();
         let common = RenditionInfo {
+            language: None,
             name: "source".into(),
             kind: TrackKind::Video,
             codecs: video.codec_string(),
@@ -52,6 +53,7 @@ impl OnAir {
             timescale: 90_000,
         };
         let audio = RenditionInfo {
+            language: None,
             name: "audio".into(),
             kind: TrackKind::Audio,
             codecs: sound.codec_string(),
