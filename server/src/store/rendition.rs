@@ -81,6 +81,8 @@ pub(super) struct State {
     pub(super) inits: Vec<Bytes>,
     /// Every finished segment that can be fetched, listed or not.
     pub(super) entries: Vec<SegmentEntry>,
+    /// Segments that had left the list when an earlier run ended, and can still be read.
+    pub(super) left: Vec<SegmentEntry>,
     pub(super) window: Arc<Window>,
     /// Segments in memory, the one in progress among them, by number.
     pub(super) hot: BTreeMap<u32, Arc<HotSegment>>,
@@ -348,7 +350,8 @@ impl Rendition {
             discontinuity_sequence: listed.discontinuities,
             ..Window::default()
         };
-        let state = State { inits, entries: listed.entries, window: window.into(), hot: BTreeMap::new() };
+        let Listed { entries, left, .. } = listed;
+        let state = State { inits, entries, left, window: window.into(), hot: BTreeMap::new() };
         Self {
             info,
             disk: Arc::new(RenditionDisk::new(folder, journal, through)),
