@@ -135,7 +135,7 @@ impl OnAir {
 }
 
 /// Waits until this many requests are held.
-async fn held(server: &Server, count: usize) {
+pub async fn held(server: &Server, count: usize) {
     let reached = async {
         while server.app.holds.count() != count {
             tokio::time::sleep(Duration::from_millis(2)).await;
