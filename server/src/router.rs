@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{self, HeaderValue, Method, StatusCode, header};
+use axum::http::{self, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use http_body::Body as _;
@@ -105,8 +105,14 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-async fn nothing_here() -> Problem {
+async fn nothing_here(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let reads = matches!(method, Method::GET | Method::HEAD);
+    // Programs that say nothing of what they take, and all that ask the API, get what programs read.
+    if reads && !uri.path().starts_with("/api/") && stream_form(&headers) == StreamForm::Page {
+        return web::nothing_here();
+    }
     Problem::not_found("There is nothing at this path. GET /openapi.json lists what there is.")
+        .into_response()
 }
 
 async fn wrong_method(method: Method) -> Problem {
