@@ -54,6 +54,10 @@ impl Site {
 impl Answer for Site {
     async fn answer(&self, peer: Peer, request: http::Request<Incoming>) -> Response {
         let (mut parts, body) = request.into_parts();
+        if names_no_host(&parts) {
+            self.app.answers.count(StatusCode::BAD_REQUEST);
+            return Problem::bad_request("An HTTP/1.1 request must have one Host header.").into_response();
+        }
         let token = match pass::split(&parts.uri) {
             Some((plain, token)) => {
                 parts.uri = plain;
@@ -83,6 +87,11 @@ impl Answer for Site {
         log(&self.app, method, uri.path(), response.status());
         response
     }
+}
+
+/// Whether a request of HTTP/1.1 lacks its `Host`, or has several, which is refused (RFC 9112, section 3.2).
+fn names_no_host(parts: &http::request::Parts) -> bool {
+    parts.version == http::Version::HTTP_11 && parts.headers.get_all(header::HOST).iter().count() != 1
 }
 
 /// Leaves of an answer what HEAD asks for, the length among it.

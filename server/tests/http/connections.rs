@@ -47,6 +47,23 @@ async fn a_head_that_drips_is_cut_while_others_are_served() {
 }
 
 #[tokio::test]
+async fn a_request_without_a_host_or_with_two_is_refused() {
+    let server = Server::with(|_| {}, FILM).await;
+    let rows = [
+        ("GET /healthz HTTP/1.1\r\n", 400),
+        ("GET /stream/film/hls/master.m3u8 HTTP/1.1\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\nHost:\r\n", 200),
+        ("GET /healthz HTTP/1.0\r\n", 200),
+    ];
+    for (head, status) in rows {
+        let mut socket = server.connect().await;
+        socket.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        assert_eq!(Answer::parse(&until_closed(&mut socket).await).status, status, "{head}");
+    }
+}
+
+#[tokio::test]
 async fn who_leaves_while_the_first_request_is_held_is_not_waited_for() {
     let server = Server::with(|_| {}, &[]).await;
     let air = OnAir::start(&server, "air", (20_000, 5_000), 0).await;

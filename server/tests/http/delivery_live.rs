@@ -629,8 +629,8 @@ async fn the_progressive_stream_of_a_live_one_begins_at_the_newest_key_frame_and
     });
     assert!(answer.complete);
     let mut data: Vec<u8> = samples(&answer.body);
-    assert_eq!(data.get(..2), Some(&[0x60, 0x60][..]), "6.0 of both first");
-    // How sound and picture follow each other after that depends on what there was when the viewer was looked after.
+    assert_eq!(data.first(), Some(&0x60), "6.0 first");
+    // How sound and picture follow each other depends on what there was when the viewer was looked after.
     data.sort_unstable();
     assert_eq!(data, [0x60, 0x60, 0x61, 0x61, 0x70, 0x70, 0x71, 0x71], "6.0 of both, 6.1, then 7");
 }
