@@ -221,6 +221,12 @@ impl Options {
         file::read(path)
     }
 
+    /// The line of a settings file in which a setting stands, counted from 1; `None` when it does not.
+    #[must_use]
+    pub fn line_of(path: &Path, name: &str) -> Option<usize> {
+        file::line_of_setting(&std::fs::read_to_string(path).ok()?, name)
+    }
+
     /// Fills what this leaves open from `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {

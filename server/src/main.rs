@@ -86,11 +86,17 @@ fn run() -> anyhow::Result<()> {
     let mut config = cli.options.clone().or(file).resolve()?;
     config.encoder_program = (config.encode_in == EncodeIn::Process).then(EncoderProgram::this);
     if matches!(cli.command, Some(Command::CheckConfig)) {
-        filter(&config.log)?;
-        if let Some(files) = &config.tls {
-            Tls::open(files.clone())?;
+        let file = cli.config.as_deref();
+        filter(&config.log).map_err(|error| at_line(file, "log", &error))?;
+        if let Some(files) = &config.tls
+            && let Err(error) = Tls::open(files.clone())
+        {
+            let of_key = error.path().is_some_and(|path| path == files.key && path != files.certificate);
+            let name = if of_key { "tls-key" } else { "tls-cert" };
+            // The message holds what is behind it.
+            return Err(at_line(file, name, &anyhow::anyhow!("{error}")));
         }
-        check_data(&config.data)?;
+        check_data(&config.data).map_err(|error| at_line(file, "data", &error))?;
         writeln!(std::io::stdout(), "{}", summary(&config))?;
         return Ok(());
     }
@@ -305,15 +311,26 @@ fn filter(text: &str) -> anyhow::Result<EnvFilter> {
         .with_context(|| format!("log = \"{text}\" is no filter; \"info\" or \"info,weir_server=debug\" are"))
 }
 
+/// What is wrong with a setting, with its line where it stands in the file.
+fn at_line(file: Option<&Path>, name: &str, why: &anyhow::Error) -> anyhow::Error {
+    let place = file.and_then(|file| Some((file.display(), Options::line_of(file, name)?)));
+    match place {
+        Some((file, line)) => {
+            anyhow::anyhow!("the settings in {file} are not right:\n  line {line}, {name}: {why:#}")
+        }
+        None => anyhow::anyhow!("{name}: {why:#}"),
+    }
+}
+
 /// Whether the server could keep anything in its folder, or make it.
 fn check_data(data: &Path) -> anyhow::Result<()> {
     use rustix::fs::{Access, access};
     let there = data.ancestors().find(|folder| folder.exists() || folder.as_os_str().is_empty());
     let nearest = there.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    anyhow::ensure!(nearest.is_dir(), "data = {}: {} is not a folder", data.display(), nearest.display());
+    anyhow::ensure!(nearest.is_dir(), "{}: {} is not a folder", data.display(), nearest.display());
     access(nearest, Access::WRITE_OK | Access::EXEC_OK).with_context(|| {
         let who = rustix::process::getuid().as_raw();
-        format!("data = {}: user {who} cannot write to {}", data.display(), nearest.display())
+        format!("{}: user {who} cannot write to {}", data.display(), nearest.display())
     })
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{self, HeaderValue, Method, StatusCode, header};
+use axum::http::{self, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use http_body::Body as _;
@@ -54,6 +54,10 @@ impl Site {
 impl Answer for Site {
     async fn answer(&self, peer: Peer, request: http::Request<Incoming>) -> Response {
         let (mut parts, body) = request.into_parts();
+        if names_no_host(&parts) {
+            self.app.answers.count(StatusCode::BAD_REQUEST);
+            return Problem::bad_request("An HTTP/1.1 request must have one Host header.").into_response();
+        }
         let token = match pass::split(&parts.uri) {
             Some((plain, token)) => {
                 parts.uri = plain;
@@ -85,6 +89,11 @@ impl Answer for Site {
     }
 }
 
+/// Whether a request of HTTP/1.1 lacks its `Host`, or has several, which is refused (RFC 9112, section 3.2).
+fn names_no_host(parts: &http::request::Parts) -> bool {
+    parts.version == http::Version::HTTP_11 && parts.headers.get_all(header::HOST).iter().count() != 1
+}
+
 /// Leaves of an answer what HEAD asks for, the length among it.
 fn take_body(response: &mut Response) {
     let body = std::mem::take(response.body_mut());
@@ -105,8 +114,14 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-async fn nothing_here() -> Problem {
+async fn nothing_here(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let reads = matches!(method, Method::GET | Method::HEAD);
+    // Programs that say nothing of what they take, and all that ask the API, get what programs read.
+    if reads && !uri.path().starts_with("/api/") && stream_form(&headers) == StreamForm::Page {
+        return web::nothing_here();
+    }
     Problem::not_found("There is nothing at this path. GET /openapi.json lists what there is.")
+        .into_response()
 }
 
 async fn wrong_method(method: Method) -> Problem {

@@ -76,7 +76,8 @@ const engines = (() => {
       captions: () => player.subtitleTracks.map((track) => track.name || track.lang || "Subtitles"),
       caption: (index) => { player.subtitleDisplay = index >= 0; player.subtitleTrack = index; },
       captioned: () => player.subtitleDisplay ? player.subtitleTrack : -1,
-      estimate: () => player.bandwidthEstimate,
+      // What it begins with is a guess.
+      estimate: () => started ? player.bandwidthEstimate : NaN,
       buffer: () => ahead(video),
       live: () => details()?.live ?? live === "1",
       lowLatency: () => Boolean(details()?.partList && details()?.canBlockReload),

@@ -4,7 +4,7 @@
   const root = ui.byId("watch"), video = ui.byId("video"), message = ui.byId("message"), frame = ui.byId("player");
   const quality = ui.byId("quality"), captions = ui.byId("captions"), tech = ui.byId("tech");
   let engine = null, dropped = 0, duration = Infinity;
-  const say = (text) => { message.hidden = !text; if (text) message.querySelector("p").textContent = text; };
+  const say = (text) => { message.hidden = !text; frame.classList.toggle("told", Boolean(text)); if (text) message.querySelector("p").textContent = text; };
   const told = report(root, video);
 
   // The part of the timeline that can be played: all of a file, the window of a live stream.
@@ -104,6 +104,7 @@
   const took = (stream) => {
     const { current, peak, total } = stream.viewers;
     ui.show("viewers", `${current} watching`);
+    ui.byId("viewers").classList.toggle("some", current > 0);
     ui.show("peak", String(peak));
     ui.show("total", String(total));
     ui.show("watched", ui.length(stream.viewers.watch_seconds));
@@ -149,7 +150,7 @@
     const latency = moving ? engine.latency() : null;
     for (const name of ["l-latency", "s-latency"]) ui.byId(name).hidden = !moving;
     const golive = ui.byId("golive");
-    golive.hidden = !moving;
+    golive.hidden = !moving || to <= from;
     const atEdge = latency !== null && latency < Math.max(engine.target() * 2, engine.target() + 4);
     golive.classList.toggle("on", atEdge);
     golive.setAttribute("aria-label", atEdge ? "At the live edge" : "Go to the live edge");

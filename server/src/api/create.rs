@@ -166,6 +166,12 @@ pub async fn publish(app: &Arc<App>, draft: Draft, key: Option<String>) -> Resul
         wanted.settle(&stream).await?.apply(&mut stream);
     }
     let (stream, made) = app.create(stream, key).await.map_err(refusal)?;
+    // Another stream was asked for then: whoever gets that one would take it for this.
+    if let Some(id) = draft.id.filter(|id| made == Made::Before && *id != stream.id) {
+        let detail =
+            format!("this Idempotency-Key made the stream \"{}\"; make \"{id}\" with another", stream.id);
+        return Err(Problem::fields(&[FieldError::new("Idempotency-Key", detail)]));
+    }
     // A repeated request has brought them before.
     if made == Made::New {
         sidecar::store(app, &stream.id, subtitles).await?;

@@ -120,6 +120,13 @@ fn together(text: &str, why: &str) -> Wrong {
     Wrong { line, key: key.to_owned(), why: why.to_owned() }
 }
 
+/// The line in which a setting stands.
+pub(super) fn line_of_setting(text: &str, name: &str) -> Option<usize> {
+    let table = DeTable::parse(text).ok()?;
+    let key = table.get_ref().keys().find(|key| key.get_ref().as_ref() == name)?;
+    Some(line_of(text, key.span().start))
+}
+
 fn line_of(text: &str, at: usize) -> usize {
     text.get(..at).map_or(1, |before| before.matches('\n').count() + 1)
 }

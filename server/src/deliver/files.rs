@@ -240,7 +240,7 @@ impl Asked<'_> {
         let (changes, removed) = (self.rendition.changes(), || self.found.store.is_removed());
         match hold::wait(changes, removed, &self.app.stop, longest, look).await {
             Ok(result) => result,
-            Err(why) => Err(hold::in_vain(why, id)),
+            Err(why) => Err(hold::in_vain(why, id, longest)),
         }
     }
 

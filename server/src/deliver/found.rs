@@ -1,7 +1,6 @@
 //! A stream together with its media, as a request finds it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 
@@ -18,9 +17,6 @@ use crate::app::App;
 use crate::catalog::{State, Stream};
 use crate::http::Problem;
 use crate::store::{LiveInfo, Rendition, StreamStore, Window};
-
-/// How long a request waits for the first segments of a stream that is being packaged.
-const FIRST_SEGMENT_WAIT: Duration = Duration::from_secs(6);
 
 /// Name of the rung that is the publisher's own pictures.
 const PASSED_THROUGH: &str = "source";
@@ -51,8 +47,8 @@ impl Found {
     /// As [`now`](Self::now), and 404 for a stream that failed before it had anything to play, 503 when too many wait.
     pub async fn playable(app: &App, id: &str, client: &Client) -> Result<Self, Problem> {
         let segment_ms = app.watched(id).map_or(0, |stream| stream.profile.segment_ms);
-        let hold_back = Timing { target: Timing::target_of(segment_ms), part_ms: 0 }.longest_hold();
-        let deadline = tokio::time::Instant::now() + hold_back.max(FIRST_SEGMENT_WAIT);
+        let timing = Timing { target: Timing::target_of(segment_ms), part_ms: 0 };
+        let deadline = tokio::time::Instant::now() + timing.longest_hold_before_the_first();
         let mut place = None;
         loop {
             let mut changes = app.catalog.changes();

@@ -145,8 +145,8 @@ pub async fn wait<T>(
     }
 }
 
-/// The answer to a request that was held in vain.
-pub fn in_vain(why: GaveUp, stream: &str) -> Problem {
+/// The answer to a request that was held for `longest` in vain.
+pub fn in_vain(why: GaveUp, stream: &str, longest: Duration) -> Problem {
     let unavailable =
         |kind, title, detail: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, detail);
     match why {
@@ -154,8 +154,9 @@ pub fn in_vain(why: GaveUp, stream: &str) -> Problem {
             "not-in-time",
             "It did not come in time",
             format!(
-                "Nothing new came to the stream \"{stream}\" for three target durations: its publisher may be away. \
-                 Ask again in a few seconds."
+                "Nothing new came to the stream \"{stream}\" for {} seconds: its publisher may be away. Ask again in a \
+                 few seconds.",
+                longest.as_secs()
             ),
         )
         .header(header::RETRY_AFTER, HeaderValue::from_static("2")),

@@ -241,9 +241,14 @@ async fn held(
         Verdict::TooFar => Some(Err(too_far(found, rendition))),
         Verdict::Wait => None,
     };
-    match hold::wait(changes, removed, &app.stop, found.timing().longest_hold(), look).await {
+    let timing = found.timing();
+    let longest = match rendition.window().segments.is_empty() {
+        true => timing.longest_hold_before_the_first(),
+        false => timing.longest_hold(),
+    };
+    match hold::wait(changes, removed, &app.stop, longest, look).await {
         Ok(result) => result,
-        Err(why) => Err(hold::in_vain(why, id)),
+        Err(why) => Err(hold::in_vain(why, id, longest)),
     }
 }
 

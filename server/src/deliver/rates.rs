@@ -64,6 +64,7 @@ mod tests {
 
     fn info(bandwidth: u64) -> RenditionInfo {
         RenditionInfo {
+            language: None,
             name: "source".into(),
             kind: TrackKind::Video,
             codecs: "avc1.64001f".into(),

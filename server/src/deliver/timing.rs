@@ -3,6 +3,9 @@
 /// Least number of segments that a sliding playlist shall have room for.
 const LEAST_SEGMENTS: u64 = 6;
 
+/// Longest that anybody waits for a stream to begin. Players call a server silent that says nothing for longer.
+const LONGEST_BEFORE_THE_FIRST: std::time::Duration = std::time::Duration::from_secs(6);
+
 /// What playlists, holds and caches derive from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Timing {
@@ -36,6 +39,11 @@ impl Timing {
     /// Longest that a request is held: three target durations.
     pub fn longest_hold(self) -> std::time::Duration {
         std::time::Duration::from_secs(u64::from(self.hold_back()))
+    }
+
+    /// Longest that a request is held before there is a first segment: 6 s, or three target durations where that is less.
+    pub fn longest_hold_before_the_first(self) -> std::time::Duration {
+        self.longest_hold().min(LONGEST_BEFORE_THE_FIRST)
     }
 }
 
@@ -91,6 +99,14 @@ mod tests {
         for (freshness, target, seconds) in rows {
             let expected = format!("public, max-age={seconds}, s-maxage={seconds}");
             assert_eq!(freshness.header(target), expected, "{freshness:?} {target}");
+        }
+    }
+
+    #[test]
+    fn a_first_segment_is_waited_for_no_longer_than_players_wait_for_a_word() {
+        for (target, seconds) in [(1, 3), (2, 6), (4, 6), (60, 6)] {
+            let hold = Timing { target, part_ms: 0 }.longest_hold_before_the_first();
+            assert_eq!(hold.as_secs(), seconds, "{target}");
         }
     }
 

@@ -5,18 +5,18 @@
 //! from request to request and looks at what is due only when it fires.
 
 use std::io::{self, IoSlice};
+use std::net::TcpStream;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::net::SendFlags;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::backing::Backing;
+use super::socket::Socket;
 
 /// A reader with room for less is given what was read ahead.
 const FEW: usize = 64;
@@ -108,6 +108,10 @@ impl ConnectionTimers {
         }
     }
 
+    fn is_answering(&self) -> bool {
+        matches!(*self.head.lock().unwrap_or_else(PoisonError::into_inner), Head::Answering)
+    }
+
     fn bytes_came(&self) {
         let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*head, Head::Idle(_)) {
@@ -115,7 +119,7 @@ impl ConnectionTimers {
         }
     }
 
-    fn read_deadline(&self) -> Option<Instant> {
+    pub(super) fn read_deadline(&self) -> Option<Instant> {
         match *self.head.lock().unwrap_or_else(PoisonError::into_inner) {
             Head::Reading(deadline) => Some(deadline),
             Head::Idle(since) | Head::Multiplexed { open: 0, idle_since: since } => {
@@ -132,31 +136,44 @@ impl ConnectionTimers {
 
 /// A socket with those timers.
 pub(crate) struct TimedStream {
-    inner: TcpStream,
+    inner: Socket,
     /// What was read for a reader that had room for less.
     ahead: Vec<u8>,
     /// The end of what is sent waits for the connection's end.
     held: bool,
+    corked: bool,
     timers: Arc<ConnectionTimers>,
     read_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl TimedStream {
+    /// Of a socket that does not block.
     pub(crate) fn new(inner: TcpStream, timers: Arc<ConnectionTimers>) -> Self {
-        Self { inner, ahead: Vec::new(), held: false, timers, read_timer: None, write_timer: None }
+        Self {
+            inner: Socket::new(inner),
+            ahead: Vec::new(),
+            held: false,
+            corked: false,
+            timers,
+            read_timer: None,
+            write_timer: None,
+        }
     }
 
     /// Reads what there is. Who asks for a few bytes only, as whoever looks at a connection's first bytes for its protocol
     /// does, gets the rest of the same packet without another call.
     fn poll_bytes(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.ahead.is_empty() {
+            if self.timers.is_answering() {
+                return self.inner.poll_left(cx, buf);
+            }
             if buf.remaining() >= FEW {
-                return Pin::new(&mut self.inner).poll_read(cx, buf);
+                return self.inner.poll_read(cx, buf);
             }
             let mut room = [0; AHEAD];
             let mut read = ReadBuf::new(&mut room);
-            std::task::ready!(Pin::new(&mut self.inner).poll_read(cx, &mut read))?;
+            std::task::ready!(self.inner.poll_read(cx, &mut read))?;
             self.ahead.extend_from_slice(read.filled());
         }
         let count = self.ahead.len().min(buf.remaining());
@@ -171,7 +188,8 @@ impl TimedStream {
     /// Sends `slice` from the file that holds it, as far as the socket takes it. `None` when there is no such file.
     fn poll_from_file(&mut self, cx: &mut Context<'_>, slice: &[u8]) -> Option<Poll<io::Result<usize>>> {
         let (file, mut offset) = self.timers.backing().as_ref()?.locate(slice)?;
-        let sent = self.poll_writable(cx, |socket| {
+        self.hold_end_of_file();
+        let sent = self.inner.poll_writable(cx, |socket| {
             Ok(rustix::fs::sendfile(socket, &*file, Some(&mut offset), slice.len())?)
         });
         match sent {
@@ -192,35 +210,20 @@ impl TimedStream {
         }
     }
 
-    /// Before something is sent: the last packet of a last answer says too that it was the last, and the peer is woken once
-    /// for both. It goes out when the connection is shut down, which comes next, or else after 200 ms.
-    fn hold_end(&mut self) {
-        if !self.held && self.timers.last.load(Ordering::Relaxed) {
-            self.held = true;
-            if let Err(error) = rustix::net::sockopt::set_tcp_cork(&self.inner, true) {
+    /// Whether the end of what is sent is held back: the last packet of a last answer says too that it was the last, and the
+    /// peer is woken once for both. It goes out when the connection is shut down, which comes next.
+    fn holds_end(&mut self) -> bool {
+        self.held |= self.timers.last.load(Ordering::Relaxed);
+        self.held
+    }
+
+    /// As far as a file is concerned, whose sending takes no flags.
+    fn hold_end_of_file(&mut self) {
+        if !self.corked && self.holds_end() {
+            self.corked = true;
+            let corked = self.inner.as_fd().and_then(|fd| Ok(rustix::net::sockopt::set_tcp_cork(fd, true)?));
+            if let Err(error) = corked {
                 tracing::debug!(%error, "cannot hold an answer's end back");
-            }
-        }
-    }
-
-    /// Sends `head` in such a way that what follows goes into the same packet.
-    fn poll_head(&mut self, cx: &mut Context<'_>, head: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_writable(cx, |socket| {
-            Ok(rustix::net::send(socket, head, SendFlags::MORE | SendFlags::NOSIGNAL)?)
-        })
-    }
-
-    fn poll_writable(
-        &self,
-        cx: &mut Context<'_>,
-        mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            std::task::ready!(self.inner.poll_write_ready(cx))?;
-            match self.inner.try_io(Interest::WRITABLE, || write(&self.inner)) {
-                // The socket is full after all: wait for it.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
             }
         }
     }
@@ -249,7 +252,25 @@ impl AsyncRead for TimedStream {
             }
             return Poll::Ready(result);
         }
-        let Some(deadline) = this.timers.read_deadline() else { return Poll::Pending };
+        if !this.inner.is_watched() {
+            // Whoever reads was told to come again.
+            return Poll::Pending;
+        }
+        let Some(deadline) = this.timers.read_deadline() else {
+            // Nobody need read again when the answer is out: the timer sees to it that the rest that follows has an end.
+            let later = || Instant::now() + this.timers.idle_limit;
+            match &mut this.read_timer {
+                Some(timer) if !timer.is_elapsed() => {}
+                Some(timer) => {
+                    timer.as_mut().reset(later());
+                    let _ = timer.as_mut().poll(cx);
+                }
+                none => {
+                    let _ = none.insert(Box::pin(tokio::time::sleep_until(later()))).as_mut().poll(cx);
+                }
+            }
+            return Poll::Pending;
+        };
         let timer = this.read_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
@@ -267,11 +288,7 @@ impl AsyncRead for TimedStream {
 
 impl AsyncWrite for TimedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.hold_end();
-        let from_file = this.poll_from_file(cx, buf);
-        let result = from_file.unwrap_or_else(|| Pin::new(&mut this.inner).poll_write(cx, buf));
-        this.watch_write(cx, result)
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
@@ -280,32 +297,33 @@ impl AsyncWrite for TimedStream {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.hold_end();
         let result = match bufs {
             [body] => this.poll_from_file(cx, body),
             // The head of an answer and its body.
-            [head, body] if this.timers.backs(body) => Some(this.poll_head(cx, head)),
+            [head, body] if this.timers.backs(body) => Some(this.inner.poll_write(cx, &[*head], true)),
             _ => None,
         };
-        let result = result.unwrap_or_else(|| Pin::new(&mut this.inner).poll_write_vectored(cx, bufs));
+        let result = match result {
+            Some(result) => result,
+            None => {
+                let more = this.holds_end();
+                this.inner.poll_write(cx, bufs, more)
+            }
+        };
         this.watch_write(cx, result)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.held {
-            // Not left to closing: where something of the client's is unread, that would be a reset, and what is held be lost.
-            return Pin::new(&mut this.inner).poll_shutdown(cx);
-        }
-        // Whoever shuts it down lets go of it next, and closing tells the peer as well.
-        Pin::new(&mut this.inner).poll_flush(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Else whoever shuts it down lets go of it next, and closing tells the peer as well. What is held is not left to that:
+        // where something of the client's is unread, closing would be a reset, and what is held be lost.
+        Poll::Ready(if self.held { self.inner.shutdown() } else { Ok(()) })
     }
 }

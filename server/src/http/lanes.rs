@@ -5,11 +5,14 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::num::NonZero;
 use std::thread;
 
-use tokio::net::{TcpListener, TcpSocket};
+use rustix::net::SocketFlags;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -22,7 +25,7 @@ const TRIES: usize = 4;
 #[derive(Debug)]
 pub(super) struct Lane {
     /// There until the thread is, as the runtime is until the thread ends.
-    socket: Option<std::net::TcpListener>,
+    socket: Option<TcpListener>,
     runtime: Option<Runtime>,
 }
 
@@ -85,6 +88,33 @@ fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
+/// A lane's socket at work.
+pub(super) struct Accepting(AsyncFd<TcpListener>);
+
+impl Accepting {
+    #[expect(unsafe_code, reason = "tokio's own listener has each connection watched at once")]
+    fn new(socket: TcpListener) -> io::Result<Self> {
+        // SAFETY: a `TcpListener` owns its descriptor and keeps the same one, open, until it is dropped; what is put here is
+        // not taken out again.
+        let watched = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+        Ok(Self(watched?))
+    }
+
+    /// The next connection: a socket that does not block, and that the runtime does not watch yet.
+    ///
+    /// # Errors
+    /// When the system gives no more descriptors, or the connection is gone again.
+    pub(super) async fn next(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let accept = |socket: &TcpListener| Ok(rustix::net::acceptfrom_with(socket, flags)?);
+        let (socket, address) = self.0.async_io(Interest::READABLE, accept).await?;
+        let address = address.and_then(|address| SocketAddr::try_from(address).ok());
+        // As good as gone.
+        let address = address.ok_or(io::ErrorKind::ConnectionAborted)?;
+        Ok((socket.into(), address))
+    }
+}
+
 impl Lane {
     /// Starts its thread, which does `work`. What is given back resolves when that is over.
     ///
@@ -93,7 +123,7 @@ impl Lane {
     pub(super) fn start<F>(
         mut self,
         number: usize,
-        work: impl FnOnce(TcpListener) -> F + Send + 'static,
+        work: impl FnOnce(Accepting) -> F + Send + 'static,
     ) -> io::Result<oneshot::Receiver<()>>
     where
         F: Future<Output = ()>,
@@ -102,7 +132,7 @@ impl Lane {
         thread::Builder::new().name(format!("weir-http-{number}")).spawn(move || {
             if let (Some(socket), Some(runtime)) = (self.socket.take(), &self.runtime) {
                 runtime.block_on(async {
-                    match TcpListener::from_std(socket) {
+                    match Accepting::new(socket) {
                         Ok(socket) => work(socket).await,
                         Err(error) => tracing::error!(%error, number, "cannot watch a socket"),
                     }
@@ -133,8 +163,8 @@ mod tests {
     async fn accepted_connections_send_without_delay() {
         let (mut lanes, address) = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         lanes.truncate(1);
-        let listener = TcpListener::from_std(lanes[0].socket.take().unwrap()).unwrap();
-        let (client, accepted) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
+        let listener = Accepting::new(lanes[0].socket.take().unwrap()).unwrap();
+        let (client, accepted) = tokio::join!(tokio::net::TcpStream::connect(address), listener.next());
         client.unwrap();
         assert!(accepted.unwrap().0.nodelay().unwrap());
     }

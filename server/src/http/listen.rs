@@ -20,12 +20,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::io::{ConnectionTimers, TimedStream};
-use super::lanes::{self, Lane};
+use super::lanes::{self, Accepting, Lane};
 use super::tls::Tls;
 
 /// What a connection may cost.
@@ -191,12 +191,12 @@ struct Server<S> {
 }
 
 impl<S: Answer> Server<S> {
-    async fn serve(self, listener: TcpListener) {
+    async fn serve(self, listener: Accepting) {
         let graceful = GracefulShutdown::new();
         loop {
             let (socket, address) = tokio::select! {
                 () = self.stop.cancelled() => break,
-                accepted = listener.accept() => match accepted {
+                accepted = listener.next() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -286,7 +286,12 @@ impl<S: Answer> Connection<S> {
     {
         let Self { builder, site, peer } = self;
         let address = peer.address;
-        let service = hyper::service::service_fn(move |request| answer(site.clone(), peer.clone(), request));
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            // At once, not with the first poll: before that hyper looks for what comes behind the request, and waiting for
+            // that would be timed.
+            let open = OpenRequest::begin(&peer.timers, request.version());
+            answer(site.clone(), peer.clone(), request, open)
+        });
         let connection = builder.serve_connection(TokioIo::new(io), service).into_owned();
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(%error, %address, "connection ended early");
@@ -298,16 +303,15 @@ async fn answer(
     site: impl Answer,
     peer: Peer,
     request: Request<Incoming>,
+    open: OpenRequest,
 ) -> Result<Response<CountedBody>, Infallible> {
-    let timers = Arc::clone(&peer.timers);
-    timers.request_begins(request.version() == hyper::Version::HTTP_2);
     let last = is_last(&request);
     let response = site.answer(peer, request).await;
     // A body of unknown length comes by and by, and each piece of it at once.
     if last && http_body::Body::size_hint(response.body()).exact().is_some() {
-        timers.ends_with_answer();
+        open.0.ends_with_answer();
     }
-    Ok(response.map(|body| CountedBody { body, _end: RequestEnd(timers) }))
+    Ok(response.map(|body| CountedBody { body, _open: open }))
 }
 
 /// Whether this is a request without a body after which the client wants the connection closed (RFC 9112, section 9.3).
@@ -329,10 +333,11 @@ fn is_last(request: &Request<Incoming>) -> bool {
 }
 
 /// Too many connections: says so and closes, without reading a byte.
-async fn turn_away(mut socket: TcpStream) {
+async fn turn_away(socket: std::net::TcpStream) {
     const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
         Content-Length: 0\r\n\r\n";
     let sent = tokio::time::timeout(Duration::from_secs(1), async {
+        let mut socket = TcpStream::from_std(socket)?;
         socket.write_all(ANSWER).await?;
         socket.shutdown().await
     });
@@ -382,9 +387,17 @@ impl Drop for Place {
     }
 }
 
-struct RequestEnd(Arc<ConnectionTimers>);
+/// A request that is open for the connection's timers until this is dropped, answered or not.
+struct OpenRequest(Arc<ConnectionTimers>);
 
-impl Drop for RequestEnd {
+impl OpenRequest {
+    fn begin(timers: &Arc<ConnectionTimers>, version: hyper::Version) -> Self {
+        timers.request_begins(version == hyper::Version::HTTP_2);
+        Self(Arc::clone(timers))
+    }
+}
+
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.0.request_ends();
     }
@@ -393,7 +406,7 @@ impl Drop for RequestEnd {
 /// A response body that tells the connection when it is over.
 struct CountedBody {
     body: Body,
-    _end: RequestEnd,
+    _open: OpenRequest,
 }
 
 impl http_body::Body for CountedBody {
@@ -413,5 +426,21 @@ impl http_body::Body for CountedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_was_given_up_leaves_its_connection_idle() {
+        let second = Duration::from_secs(1);
+        let timers = ConnectionTimers::new(second, second, second);
+        let open: Vec<_> = (0..2).map(|_| OpenRequest::begin(&timers, hyper::Version::HTTP_2)).collect();
+        assert!(timers.read_deadline().is_none(), "what is answered is not timed");
+        // As those of streams are that their client resets before there is an answer.
+        drop(open);
+        assert!(timers.read_deadline().is_some());
     }
 }

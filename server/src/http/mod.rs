@@ -12,6 +12,7 @@ mod lanes;
 pub mod listen;
 pub mod problem;
 pub mod redirect;
+mod socket;
 pub mod tls;
 
 pub use backing::Backing;

@@ -62,6 +62,17 @@ pub enum TlsError {
     Library(#[from] rustls::Error),
 }
 
+impl TlsError {
+    /// The file that it is about, where that is one of the two.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Read { path, .. } | Self::Pem { path, .. } => Some(path),
+            Self::Pair { .. } | Self::Library(_) => None,
+        }
+    }
+}
+
 /// A certificate in use and where its successors will be.
 #[derive(Debug)]
 pub struct Tls {

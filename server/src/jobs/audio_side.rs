@@ -117,7 +117,8 @@ impl AudioSide<'_> {
 
     fn start(&self, timeline: &Timeline) -> Result<Running, JobError> {
         let kbps = self.plan.profile.audio_kbps;
-        let writer = TrackWriter::new(self.stream, timeline.clone(), Track::Audio { kbps });
+        let track = Track::Audio { kbps, language: self.plan.language.clone() };
+        let writer = TrackWriter::new(self.stream, timeline.clone(), track);
         let writer = Arc::new(Mutex::new(writer));
         let units = Arc::new(AtomicU64::new(u64::MAX));
         let (sink, limit) = (Arc::clone(&writer), Arc::clone(&units));

@@ -29,6 +29,9 @@ const EARLY_NS: i64 = 500_000_000;
 pub(super) struct OwnSound {
     /// Name of the rendition.
     pub(super) name: String,
+    /// RFC 5646, where the file tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    language: Option<String>,
     /// Which of the file's tracks of sound it is, counted from 0.
     place: u32,
     #[serde(default)]
@@ -81,6 +84,7 @@ impl OwnSound {
         }
         Ok(Self {
             name: AUDIO.to_owned(),
+            language: track.language.clone(),
             place: track.place,
             codec: track.codec,
             config: track.config.clone(),
@@ -213,6 +217,7 @@ impl OwnSoundSide<'_> {
             AudioConfig::from_set_up(sound.codec, sound.rate, sound.channels, bitrate, &sound.config);
         let config = config.map_err(|error| JobError::Other(error.to_string()))?;
         let info = RenditionInfo {
+            language: sound.language.clone(),
             name: sound.name.clone(),
             kind: TrackKind::Audio,
             codecs: config.codec_string(),

@@ -33,6 +33,9 @@ pub(super) struct Plan {
     pub(super) video_encoder: VideoEncoderKind,
     /// `None` without audio.
     pub(super) audio_encoder: Option<AudioEncoderKind>,
+    /// Language of the encoded sound (RFC 5646), where the source tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) language: Option<String>,
     /// The source is a rung of its own.
     #[serde(default)]
     pub(super) source_rung: Option<SourceRung>,
@@ -108,6 +111,7 @@ impl Plan {
             shown: Some((width, height)),
             video_encoder: VideoEncoderKind::first_of(encoders)?,
             audio_encoder: card.audio.then(AudioEncoderKind::installed).transpose()?,
+            language: None,
             source_rung: None,
             own_sound: Vec::new(),
         })
@@ -136,6 +140,7 @@ impl Plan {
             shown: info.video.map(|video| (video.width, video.height)),
             video_encoder: VideoEncoderKind::first_of(encoders)?,
             audio_encoder: info.audio.map(|_| AudioEncoderKind::installed()).transpose()?,
+            language: info.language.clone(),
             source_rung: None,
             own_sound: Vec::new(),
         })

@@ -104,6 +104,7 @@ impl SourceSide<'_> {
         };
         let config = config.map_err(|e| JobError::Other(e.to_string()))?;
         let info = RenditionInfo {
+            language: None,
             name: SOURCE.to_owned(),
             kind: TrackKind::Video,
             codecs: config.codec_string(),

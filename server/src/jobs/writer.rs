@@ -15,7 +15,7 @@ use super::plan::AUDIO;
 #[derive(Debug, Clone)]
 pub(super) enum Track {
     Video(Rung, (u32, u32)),
-    Audio { kbps: u32 },
+    Audio { kbps: u32, language: Option<String> },
 }
 
 /// One rendition's writer.
@@ -135,6 +135,7 @@ impl TrackWriter {
                     .map_err(|e| e.to_string())?;
                 let timescale = self.timeline.video_timescale();
                 let info = RenditionInfo {
+                    language: None,
                     name: self.name.clone(),
                     kind: TrackKind::Video,
                     codecs: config.codec_string(),
@@ -148,10 +149,11 @@ impl TrackWriter {
                 };
                 (info, video_init(&config, timescale))
             }
-            Track::Audio { kbps } => {
+            Track::Audio { kbps, language } => {
                 let config = AudioConfig::from_asc(48_000, 2, kbps * 1000, &unit.codec_data)
                     .map_err(|e| e.to_string())?;
                 let info = RenditionInfo {
+                    language: language.clone(),
                     name: self.name.clone(),
                     kind: TrackKind::Audio,
                     codecs: config.codec_string(),

@@ -14,6 +14,7 @@ use super::LadderError;
 use super::animation;
 use super::log::Voice;
 use super::pipeline::{Guarded, make};
+use super::sound::language_of;
 use super::timeline::SAMPLE_RATE;
 use super::whole::cut_before_index;
 
@@ -22,6 +23,8 @@ use super::whole::cut_before_index;
 pub(crate) struct MediaInfo {
     pub(crate) video: Option<PictureInfo>,
     pub(crate) audio: Option<TrackStart>,
+    /// The sound's language (RFC 5646), where the file tells it.
+    pub(crate) language: Option<String>,
     /// Tracks of sound beside the first, which are left out.
     pub(crate) more_sound: u32,
     /// From the container; not always known, not always right.
@@ -362,7 +365,8 @@ pub(crate) fn probe(
         return Err(LadderError::NothingToPlay);
     }
     let more_sound = decoder.lock().more_sound;
-    Ok(MediaInfo { video, audio, more_sound, duration_ns })
+    let language = audio_sink.as_ref().and_then(language_of);
+    Ok(MediaInfo { video, audio, language, more_sound, duration_ns })
 }
 
 /// The picture's size with pixels made square; the longer way, so nothing is lost.

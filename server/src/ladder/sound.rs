@@ -14,6 +14,7 @@ use super::log::Voice;
 use super::pipeline::{Guarded, make};
 use super::timeline::AAC_SAMPLES;
 use super::units::{PREROLL_LIMIT, demuxed};
+use crate::package::language::tag_of;
 use crate::package::{AudioCodec, AudioConfig, PackageError};
 
 /// Units that are looked at: a day at 48 kHz.
@@ -253,13 +254,7 @@ impl SoundReader {
 
     /// The track's language (RFC 5646), where the file tells one.
     fn language(&self) -> Option<String> {
-        let pad = self.sink()?.0.static_pad("sink")?;
-        // Tags of the file and of the track come one by one.
-        let tags = (0..8).map_while(|at| pad.sticky_event::<gst::event::Tag>(at));
-        let codes = tags.filter_map(|event| {
-            event.tag().get::<gst::tags::LanguageCode>().map(|code| code.get().to_owned())
-        });
-        codes.last().as_deref().and_then(tag_of)
+        language_of(&self.sink()?.0)
     }
 
     fn sink(&self) -> Option<(AppSink, AudioCodec)> {
@@ -267,46 +262,14 @@ impl SoundReader {
     }
 }
 
-/// A language as containers write it, as RFC 5646 has it; none for one that says nothing.
-fn tag_of(code: &str) -> Option<String> {
-    // What ISO 639 has in two letters is written in two; those that files are made in most.
-    const SHORT: [(&str, &str); 26] = [
-        ("eng", "en"),
-        ("deu", "de"),
-        ("ger", "de"),
-        ("fra", "fr"),
-        ("fre", "fr"),
-        ("spa", "es"),
-        ("ita", "it"),
-        ("por", "pt"),
-        ("rus", "ru"),
-        ("ukr", "uk"),
-        ("pol", "pl"),
-        ("nld", "nl"),
-        ("dut", "nl"),
-        ("swe", "sv"),
-        ("dan", "da"),
-        ("nor", "no"),
-        ("fin", "fi"),
-        ("ces", "cs"),
-        ("cze", "cs"),
-        ("tur", "tr"),
-        ("ara", "ar"),
-        ("hin", "hi"),
-        ("jpn", "ja"),
-        ("kor", "ko"),
-        ("zho", "zh"),
-        ("chi", "zh"),
-    ];
-    let code = code.to_ascii_lowercase();
-    if !(2..=3).contains(&code.len()) || !code.bytes().all(|b| b.is_ascii_lowercase()) {
-        return None;
-    }
-    if ["und", "zxx", "mis", "mul"].contains(&code.as_str()) {
-        return None;
-    }
-    let short = SHORT.iter().find(|(long, _)| *long == code).map(|(_, short)| (*short).to_owned());
-    Some(short.unwrap_or(code))
+/// The language (RFC 5646) of what comes to a sink, where its file tells one.
+pub(super) fn language_of(sink: &AppSink) -> Option<String> {
+    let pad = sink.static_pad("sink")?;
+    // Tags of the file and of the track come one by one.
+    let tags = (0..8).map_while(|at| pad.sticky_event::<gst::event::Tag>(at));
+    let codes = tags
+        .filter_map(|event| event.tag().get::<gst::tags::LanguageCode>().map(|code| code.get().to_owned()));
+    codes.last().as_deref().and_then(tag_of)
 }
 
 fn connect(pipeline: &gst::Pipeline, pad: &gst::Pad, caps: &gst::Caps) -> Option<(AppSink, AudioCodec)> {
@@ -368,24 +331,4 @@ fn unit(sample: &gst::Sample, codec: AudioCodec) -> Option<SoundUnit> {
         config,
         channels: caps.get::<i32>("channels").ok().and_then(|count| u16::try_from(count).ok()).unwrap_or(0),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::tag_of;
-
-    #[test]
-    fn languages_of_containers_become_tags() {
-        for (code, tag) in [
-            ("eng", Some("en")),
-            ("ger", Some("de")),
-            ("de", Some("de")),
-            ("yue", Some("yue")),
-            ("und", None),
-            ("", None),
-            ("english", None),
-        ] {
-            assert_eq!(tag_of(code).as_deref(), tag, "{code}");
-        }
-    }
 }

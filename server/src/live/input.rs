@@ -62,6 +62,8 @@ pub struct TrackSetup {
     pub sample_rate: u32,
     /// Channels; 0 for pictures.
     pub channels: u32,
+    /// Language of sound (RFC 5646), where the source tells it.
+    pub language: Option<String>,
     /// What the publisher says it sends, in bit/s.
     pub bitrate: Option<u64>,
 }

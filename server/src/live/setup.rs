@@ -168,6 +168,7 @@ pub(super) fn source_info(
     delay: u32,
 ) -> (RenditionInfo, Bytes) {
     let info = RenditionInfo {
+        language: None,
         name: super::SOURCE.to_owned(),
         kind: TrackKind::Video,
         codecs: config.codec_string(),
@@ -190,6 +191,7 @@ pub(super) fn rung_info(
     timescale: Option<u32>,
 ) -> (RenditionInfo, Bytes) {
     let info = RenditionInfo {
+        language: None,
         name: plan.name.clone(),
         kind: TrackKind::Video,
         codecs: config.codec_string(),
@@ -212,6 +214,7 @@ pub(super) fn sound_info(
     timescale: Option<u32>,
 ) -> (RenditionInfo, Bytes) {
     let info = RenditionInfo {
+        language: setup.language.clone(),
         name: super::AUDIO.to_owned(),
         kind: TrackKind::Audio,
         codecs: config.codec_string(),

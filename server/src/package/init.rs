@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::boxes::{children, find, put_u16, put_u32, put_u64, write_box, write_full_box};
-use super::{AUDIO_TRACK, AudioCodec, AudioConfig, VIDEO_TRACK, VideoConfig};
+use super::{AUDIO_TRACK, AudioCodec, AudioConfig, VIDEO_TRACK, VideoConfig, language};
 
 /// What an init segment of this server is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +22,6 @@ pub struct InitFormat {
 
 /// The unity matrix of `mvhd` and `tkhd`.
 const MATRIX: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
-/// ISO 639-2 "und", packed.
-const UNDETERMINED: u16 = 0x55c4;
 
 /// The init segment of a video rendition with `timescale` ticks a second.
 #[must_use]
@@ -38,7 +36,14 @@ pub fn video_init(config: &VideoConfig, timescale: u32) -> Bytes {
 #[must_use]
 pub fn video_init_delayed(config: &VideoConfig, timescale: u32, delay: u32) -> Bytes {
     init(VIDEO_TRACK, &|out| {
-        let track = Track { id: VIDEO_TRACK, volume: 0, timescale, handler: *b"vide", delay };
+        let track = Track {
+            id: VIDEO_TRACK,
+            volume: 0,
+            timescale,
+            handler: *b"vide",
+            delay,
+            language: language::packed(None),
+        };
         trak(out, track, (config.width, config.height), &|out| visual(out, config));
     })
 }
@@ -113,8 +118,16 @@ pub fn audio_init(config: &AudioConfig) -> Bytes {
 /// the publisher changes the sample rate.
 #[must_use]
 pub fn audio_init_at(config: &AudioConfig, timescale: u32) -> Bytes {
+    audio_init_in(config, timescale, None)
+}
+
+/// The same of sound in a language (RFC 5646).
+#[must_use]
+pub fn audio_init_in(config: &AudioConfig, timescale: u32, language: Option<&str>) -> Bytes {
+    let language = language::packed(language);
     init(AUDIO_TRACK, &|out| {
-        let track = Track { id: AUDIO_TRACK, volume: 0x0100, timescale, handler: *b"soun", delay: 0 };
+        let track =
+            Track { id: AUDIO_TRACK, volume: 0x0100, timescale, handler: *b"soun", delay: 0, language };
         trak(out, track, (0, 0), &|out| match config.codec() {
             AudioCodec::Aac => mp4a(out, config),
             AudioCodec::Opus => other_sound(out, b"Opus", b"dOps", config),
@@ -166,10 +179,12 @@ struct Track {
     handler: [u8; 4],
     /// Media time at which the presentation begins.
     delay: u32,
+    /// As `mdhd` writes it.
+    language: u16,
 }
 
 fn trak(out: &mut Vec<u8>, track: Track, (width, height): (u16, u16), entry: &dyn Fn(&mut Vec<u8>)) {
-    let Track { id, volume, timescale, handler, delay } = track;
+    let Track { id, volume, timescale, handler, delay, language } = track;
     write_box(out, b"trak", |out| {
         // enabled, in movie
         write_full_box(out, b"tkhd", 0, 3, |out| {
@@ -198,7 +213,7 @@ fn trak(out: &mut Vec<u8>, track: Track, (width, height): (u16, u16), entry: &dy
                 for value in [0, 0, timescale, 0] {
                     put_u32(out, value);
                 }
-                put_u16(out, UNDETERMINED);
+                put_u16(out, language);
                 put_u16(out, 0);
             });
             write_full_box(out, b"hdlr", 0, 0, |out| {

@@ -10,6 +10,7 @@ mod codec;
 mod dolby;
 mod fragment;
 mod init;
+pub(crate) mod language;
 mod mux;
 mod repeat;
 mod sps;
@@ -18,7 +19,8 @@ pub(crate) use bits::{nal_units, unescape};
 pub use codec::{AudioCodec, AudioConfig, VideoCodec, VideoConfig};
 pub use fragment::{ProducerTime, Sample, chunk, media_segment};
 pub use init::{
-    InitFormat, audio_init, audio_init_at, init_delay, init_format, video_init, video_init_delayed,
+    InitFormat, audio_init, audio_init_at, audio_init_in, init_delay, init_format, video_init,
+    video_init_delayed,
 };
 pub use mux::{muxed_init, with_sequence, with_sequences};
 pub use repeat::{Repeater, Repetition};

@@ -21,6 +21,8 @@ use super::entry::{OpenSegment, SegmentEntry};
 pub(super) struct Listed {
     /// Segments that can be trusted.
     pub(super) entries: Vec<SegmentEntry>,
+    /// Those before them that are not listed any more and whose files are still there.
+    pub(super) left: Vec<SegmentEntry>,
     /// Discontinuities of those that went.
     pub(super) discontinuities: u64,
 }
@@ -190,22 +192,33 @@ fn read(folder: &Path, text: &str) -> (Listed, Option<Unfinished>, u64) {
             }
             Line::Gone { first, discontinuities } => {
                 let going = listed.entries.iter().take_while(|entry| entry.number < first).count();
-                listed.entries.drain(..going);
+                listed.left.extend(listed.entries.drain(..going));
                 ends.drain(..going);
                 listed.discontinuities = discontinuities;
             }
         }
         trusted += raw.len() as u64;
     }
-    let whole = listed.entries.iter().take_while(|entry| {
+    let is_whole = |entry: &SegmentEntry| {
         let on_disk = std::fs::metadata(segment_path(folder, entry.number)).map(|m| m.len());
         entry.is_gap() || on_disk.ok() == Some(entry.bytes)
+    };
+    let mut next = listed.entries.first().map_or(0, |first| first.number);
+    let there = listed.left.iter().rev().take_while(|entry| {
+        let follows = entry.number.checked_add(1) == Some(next);
+        next = entry.number;
+        follows && is_whole(entry)
     });
-    let whole = whole.count();
+    let gone = listed.left.len() - there.count();
+    listed.left.drain(..gone);
+    let whole = listed.entries.iter().take_while(|entry| is_whole(entry)).count();
     if whole < listed.entries.len() {
         // The first file that is not as listed ends the list: it is what was being written when power failed.
         trusted = whole.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0);
         listed.entries.truncate(whole);
+        if whole == 0 {
+            listed.left.clear();
+        }
         begun = None;
     }
     (listed, begun, trusted)

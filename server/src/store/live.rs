@@ -346,6 +346,11 @@ impl StreamStore {
             let mut operations = Vec::new();
             rendition.change(|state| {
                 let through = rendition.disk.through.load(Ordering::Acquire);
+                if !live.record {
+                    // Whoever has an older playlist still asks for them.
+                    let left = std::mem::take(&mut state.left);
+                    state.entries.splice(..0, left);
+                }
                 slide(state, &live, rendition.info().timescale, false, through, &mut operations);
             });
             remove_strays(&rendition);
@@ -440,7 +445,7 @@ impl StreamStore {
         let record = self.live().is_some_and(|live| live.record);
         let through = rendition.disk.through.load(Ordering::Acquire);
         let missed = rendition.change(|state| {
-            let State { inits, entries, window, hot } = state;
+            let State { inits, entries, window, hot, .. } = state;
             let missed = entries.iter_mut().filter(|entry| entry.number > through);
             let segments = missed.map(|entry| {
                 let bytes = hot.get(&entry.number).and_then(|hot| hot.whole()).unwrap_or_default();

@@ -10,6 +10,7 @@ use super::*;
 /// 1000 ticks a second, segments of 2 s in four parts of 500 ms.
 fn info(name: &str) -> RenditionInfo {
     RenditionInfo {
+        language: None,
         name: name.to_owned(),
         kind: TrackKind::Video,
         codecs: "avc1.64001f".to_owned(),
@@ -214,7 +215,37 @@ fn the_window_is_the_same_after_a_restart() {
     assert_eq!((window.first_number(), window.last_number()), (9, 18));
     assert_eq!(window.discontinuity_sequence, 1);
     assert_eq!(stream.edge().borrow().segments, 18);
-    assert!(!dir.path().join("streams/one/source/00008.m4s").exists());
+}
+
+#[test]
+fn what_had_just_left_the_list_can_be_fetched_for_a_while_after_a_restart_too() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let (stream, rendition) = open_stream(&Store::open(dir.path()).unwrap(), 20, false);
+        fill(&stream, &rendition, 1..=25);
+        written(&stream);
+        assert!(stream.segment_bytes("source", 5).is_ok(), "within a list's length of the first, 16");
+        assert!(!rendition.segment_path(4).exists());
+        // Left by a process that was killed before it could delete it.
+        std::fs::write(rendition.segment_path(3), "old").unwrap();
+    }
+    let (stream, rendition) = open_stream(&Store::open(dir.path()).unwrap(), 20, false);
+    assert_eq!((rendition.window().first_number(), rendition.window().last_number()), (16, 25));
+    for number in 5..=25 {
+        let whole: Vec<u8> = (0..4).flat_map(|index| part(number, index)).collect();
+        assert_eq!(stream.segment_bytes("source", number).unwrap(), whole, "{number}");
+    }
+    assert!(stream.segment_bytes("source", 3).is_err() && !rendition.segment_path(3).exists());
+    fill(&stream, &rendition, 26..=30);
+    written(&stream);
+    assert!(!rendition.segment_path(9).exists(), "its time is over, as without the restart");
+    assert!(stream.segment_bytes("source", 10).is_ok());
+    // A file that is not as it was written is not read, nor what lies before it.
+    std::fs::write(rendition.segment_path(13), "torn").unwrap();
+    drop((stream, rendition));
+    let stream = Store::open(dir.path()).unwrap().get("one").unwrap();
+    assert!(stream.segment_bytes("source", 14).is_ok());
+    assert!(stream.segment_bytes("source", 13).is_err() && stream.segment_bytes("source", 12).is_err());
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub struct RenditionInfo {
     pub name: String,
     /// Picture or sound.
     pub kind: TrackKind,
+    /// Language of sound (RFC 5646), where its source tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// RFC 6381 codec string: "avc1.64001f", "mp4a.40.2".
     pub codecs: String,
     /// Picture width in pixels; 0 for audio.
@@ -52,9 +55,13 @@ pub struct RenditionInfo {
 }
 
 impl RenditionInfo {
-    /// The language of sound beside the main one (RFC 5646), which its name tells: `audio-de`, `audio-de_6ch`.
+    /// The language of sound (RFC 5646): what its source tells, else what the name of sound beside the main one does, as
+    /// in `audio-de` or `audio-de_6ch`.
     #[must_use]
     pub fn language(&self) -> Option<&str> {
+        if let Some(language) = &self.language {
+            return Some(language);
+        }
         let rest = self.name.strip_prefix("audio-").filter(|_| self.kind == TrackKind::Audio)?;
         rest.split('_').next().filter(|tag| !tag.is_empty())
     }
@@ -74,6 +81,8 @@ pub(super) struct State {
     pub(super) inits: Vec<Bytes>,
     /// Every finished segment that can be fetched, listed or not.
     pub(super) entries: Vec<SegmentEntry>,
+    /// Segments that had left the list when an earlier run ended, and can still be read.
+    pub(super) left: Vec<SegmentEntry>,
     pub(super) window: Arc<Window>,
     /// Segments in memory, the one in progress among them, by number.
     pub(super) hot: BTreeMap<u32, Arc<HotSegment>>,
@@ -341,7 +350,8 @@ impl Rendition {
             discontinuity_sequence: listed.discontinuities,
             ..Window::default()
         };
-        let state = State { inits, entries: listed.entries, window: window.into(), hot: BTreeMap::new() };
+        let Listed { entries, left, .. } = listed;
+        let state = State { inits, entries, left, window: window.into(), hot: BTreeMap::new() };
         Self {
             info,
             disk: Arc::new(RenditionDisk::new(folder, journal, through)),
@@ -422,6 +432,7 @@ mod tests {
     fn a_long_recording_is_walked_once_and_not_at_every_request() {
         let folder = tempfile::tempdir().unwrap();
         let info = RenditionInfo {
+            language: None,
             name: "720p".to_owned(),
             kind: TrackKind::Video,
             codecs: "avc1.64001f".to_owned(),

@@ -7,6 +7,7 @@ use super::*;
 
 fn video(name: &str, height: u32) -> RenditionInfo {
     RenditionInfo {
+        language: None,
         name: name.to_owned(),
         kind: TrackKind::Video,
         codecs: "avc1.64001f".to_owned(),

@@ -59,7 +59,10 @@ async fn stream(
 ) -> Result<Response, Problem> {
     match stream_form(&headers) {
         StreamForm::Page => {
-            let stream = app.catalog.get(&id).ok_or_else(|| Problem::no_stream(&id))?;
+            let Some(stream) = app.catalog.get(&id) else {
+                let detail = format!("There is no stream \"{id}\" on this server. It may have been deleted.");
+                return Ok(instead("No such stream", Problem::not_found(detail)));
+            };
             let mut view = view(&app, &stream, false);
             // Its scripts ask for more, and send no password by themselves.
             let token = token.map(|Extension(Token(token))| token).or_else(|| pass::lasting(&app, &stream));
@@ -86,9 +89,23 @@ async fn stream(
 
 /// The page in the place of a private stream's, for somebody who may not watch it.
 pub(crate) fn private(problem: Problem) -> Response {
-    let body =
-        format!("<h1>This stream is private</h1>\n<p class=\"empty\">{}</p>\n", html::Text(problem.detail()));
-    let mut page = page(html::frame("Private - Weir", "", &body, &[]));
+    instead("This stream is private", problem)
+}
+
+/// The page in the place of one that there is not, for a browser.
+pub(crate) fn nothing_here() -> Response {
+    let detail = "There is nothing at this address. It may be spelled wrong, or what was here is gone.";
+    instead("Nothing here", Problem::not_found(detail))
+}
+
+/// A page that tells people what programs are told by a problem document.
+fn instead(heading: &str, problem: Problem) -> Response {
+    let body = format!(
+        "<h1>{}</h1>\n<p class=\"empty\">{}</p>\n<p><a href=\"/\">All streams</a></p>\n",
+        html::Text(heading),
+        html::Text(problem.detail())
+    );
+    let mut page = page(html::frame(&format!("{heading} - Weir"), "", &body, &[]));
     let refusal = problem.into_response();
     *page.status_mut() = refusal.status();
     for name in [header::WWW_AUTHENTICATE, header::RETRY_AFTER] {

@@ -43,7 +43,7 @@ pub(super) fn html(view: &StreamView, sid: &str) -> String {
 {CONTROLS}<noscript><video class="plain" controls playsinline src="{page}"{poster}></video></noscript></div>
 <noscript><p class="quiet">Without JavaScript this is the stream in one quality. Players take it as <a href="{hls}">HLS</a> or <a href="{dash}">DASH</a> too.</p></noscript>
 <h1>{title}</h1>
-<div class="bar"><span class="meta"><span class="state {state}" id="state">{state_text}</span><span class="viewers some" id="viewers">{watching} watching</span></span>
+<div class="bar"><span class="meta"><span class="state {state}" id="state">{state_text}</span><span class="viewers{some}" id="viewers">{watching} watching</span></span>
 <label class="meta tech">Player <select id="tech"><option value="hls">HLS (hls.js)</option><option value="dash">DASH (dash.js)</option></select></label></div>
 <p class="why" id="why">{error}</p>
 </div>
@@ -79,6 +79,7 @@ pub(super) fn html(view: &StreamView, sid: &str) -> String {
         poster = view.urls.poster.as_deref().map(|p| format!(" poster=\"{}\"", Text(p))).unwrap_or_default(),
         title = Text(&view.title),
         watching = view.viewers.current,
+        some = if view.viewers.current > 0 { " some" } else { "" },
         state = view.state.name(),
         state_text = view.status,
         error = Text(view.error.as_deref().unwrap_or("")),

@@ -91,6 +91,9 @@ pub(super) fn signature(secret: &str, at: u64, body: &[u8]) -> String {
     format!("t={at},v1={hex}")
 }
 
+/// What became of an attempt: the state that the delivery is in now, the receiver's status, and why it failed.
+type Outcome = (DeliveryState, Option<u16>, Option<String>);
+
 /// What one request needs.
 struct Attempt {
     id: String,
@@ -120,26 +123,28 @@ impl Courier {
                 next
             };
             let Some(waiting) = next else { return };
-            self.settle(&waiting, sender, patience).await;
+            let outcome = self.settle(&waiting, sender, patience).await;
             let outbox = Arc::clone(&self.outbox);
             let pop = move || outbox.lock().unwrap_or_else(PoisonError::into_inner).pop();
             if tokio::task::spawn_blocking(pop).await.is_err() {
                 return;
             }
+            // Only now: what is told as settled does not wait on the disk any more.
+            self.note(&waiting.id, outcome, None);
         }
     }
 
-    /// Tries until it is taken or patience ends.
-    async fn settle(&self, waiting: &Waiting, sender: &Sender, patience: &Patience) {
+    /// Tries until it is taken or patience ends, and tells which.
+    async fn settle(&self, waiting: &Waiting, sender: &Sender, patience: &Patience) -> Outcome {
         let mut waits = patience.waits.iter();
         loop {
+            // Before the target is read: who changes it during the attempt has it tried again at once.
+            let nudged = self.nudge.notified();
             let (url, secret) = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let (id, kind) = (waiting.id.clone(), waiting.event.clone());
             let attempt = Attempt { id, kind, url, secret, body: waiting.body.clone().into() };
             let failure = match sender.post(&attempt).await {
-                Ok(status) => {
-                    return self.note(&waiting.id, DeliveryState::Delivered, Some(status), None, None);
-                }
+                Ok(status) => return (DeliveryState::Delivered, Some(status), None),
                 Err(failure) => failure,
             };
             let wait = waits.next().filter(|_| !failure.hopeless);
@@ -150,32 +155,19 @@ impl Courier {
                     "a webhook is not told: {}",
                     failure.why
                 );
-                return self.note(
-                    &waiting.id,
-                    DeliveryState::Failed,
-                    failure.status,
-                    Some(failure.why),
-                    None,
-                );
+                return (DeliveryState::Failed, failure.status, Some(failure.why));
             };
             let wait = failure.wish.map_or(*wait, |wish| wish.min(LONGEST_WISH).max(*wait));
             let next = date_time(unix_ms().saturating_add(wait.as_millis() as u64));
-            self.note(&waiting.id, DeliveryState::Waiting, failure.status, Some(failure.why), Some(next));
+            self.note(&waiting.id, (DeliveryState::Waiting, failure.status, Some(failure.why)), Some(next));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = self.nudge.notified() => {}
+                () = nudged => {}
             }
         }
     }
 
-    fn note(
-        &self,
-        id: &str,
-        state: DeliveryState,
-        status: Option<u16>,
-        error: Option<String>,
-        next: Option<String>,
-    ) {
+    fn note(&self, id: &str, (state, status, error): Outcome, next: Option<String>) {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.note(id, state, status, error, next);
     }

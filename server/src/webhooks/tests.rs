@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -69,6 +69,13 @@ async fn receiver(answers: &'static [&'static str]) -> (SocketAddr, mpsc::Receiv
         }
     });
     (address, requests)
+}
+
+/// An address at which nobody listens, nor can as long as the socket is kept.
+fn nobody() -> (SocketAddr, TcpSocket) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    (socket.local_addr().unwrap(), socket)
 }
 
 fn open(folder: &std::path::Path, policy: Arc<dyn FetchPolicy>, settings: &[HookSetting]) -> Arc<Webhooks> {
@@ -155,7 +162,7 @@ async fn a_refused_delivery_is_repeated_with_the_same_id_and_given_up_in_the_end
 #[tokio::test]
 async fn a_receiver_that_is_not_there_is_told_plainly() {
     let folder = tempfile::tempdir().unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (free, _kept) = nobody();
     let hooks = open(folder.path(), Arc::new(Anywhere), &[]);
     let id = hooks.add(hook(format!("http://{free}/"))).unwrap().id;
     hooks.ping(&id).unwrap();
@@ -263,7 +270,7 @@ fn numbered(n: u64) -> Event {
 #[tokio::test]
 async fn what_waits_when_the_server_stops_is_delivered_after_its_start_in_order() {
     let folder = tempfile::tempdir().unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (free, _kept) = nobody();
     let from_file = HookSetting { secret: "fedcba9876543210".into(), ..hook(format!("http://{free}/file")) };
     let (first_id, id) = {
         let patience = Patience { waits: vec![Duration::from_secs(3600)], attempt: PATIENCE };
@@ -307,6 +314,28 @@ async fn what_waits_when_the_server_stops_is_delivered_after_its_start_in_order(
     assert_eq!(std::fs::read_dir(folder.path().join("outbox").join(&id)).unwrap().count(), 0);
     second.remove(&id).unwrap();
     assert!(!folder.path().join("outbox").join(&id).exists());
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_changed_during_an_attempt_is_tried_again_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let patience = Patience { waits: vec![Duration::from_secs(3600)], attempt: PATIENCE };
+    let path = folder.path().join("webhooks.json");
+    let hooks = Webhooks::open(path, Arc::new(Anywhere), &[], patience, CancellationToken::new()).unwrap();
+    let before = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let id = hooks.add(hook(format!("http://{}/", before.local_addr().unwrap()))).unwrap().id;
+    hooks.tell(&numbered(7));
+    let (attempt, _) = tokio::time::timeout(PATIENCE, before.accept()).await.unwrap().unwrap();
+    let (address, mut requests) = receiver(&["200 OK"]).await;
+    hooks
+        .change(&id, |setting| {
+            setting.url = format!("http://{address}/");
+            Ok(())
+        })
+        .unwrap();
+    // Only now the attempt at the old address fails.
+    drop((attempt, before));
+    assert_eq!(numbers(&mut requests, 1).await, [7]);
 }
 
 #[tokio::test]

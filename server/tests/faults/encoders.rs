@@ -285,6 +285,7 @@ fn source(pictures: u32) -> (TrackSetup, Vec<SourceUnit>) {
     }
     pipeline.set_state(gst::State::Null).unwrap();
     let setup = TrackSetup {
+        language: None,
         kind: TrackKind::Video,
         codec: Codec::Avc,
         config,

@@ -51,6 +51,9 @@ async fn the_same_id_is_refused_and_the_same_idempotency_key_is_not() {
     assert_eq!(first.status, 201);
     let again = server.send("POST", "/api/stream/create", &headers, card("one").to_string()).await;
     assert_eq!((again.status, &again.json()["id"]), (200, &json!("one")));
+    let other = server.send("POST", "/api/stream/create", &headers, card("two").to_string()).await;
+    assert_eq!(other.problem(422), "invalid-fields");
+    assert_eq!(other.json()["errors"][0]["field"], "Idempotency-Key");
     assert_eq!(server.post_json("/api/stream/create", &card("one")).await.problem(409), "id-taken");
     assert_eq!(server.get("/api/streams").await.json()["total"], 1);
     let empty = [("Content-Type", "application/json"), ("Idempotency-Key", "")];

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use weir_server::catalog::State;
+use weir_server::http::Limits;
 
+use super::delivery_live::{OnAir, held};
 use super::support::{Answer, PATIENCE, Server, uris};
 
 const FILM: &[(&str, State, u32, bool)] = &[("film", State::Ready, 3, true)];
@@ -45,6 +47,46 @@ async fn a_head_that_drips_is_cut_while_others_are_served() {
 }
 
 #[tokio::test]
+async fn a_request_without_a_host_or_with_two_is_refused() {
+    let server = Server::with(|_| {}, FILM).await;
+    let rows = [
+        ("GET /healthz HTTP/1.1\r\n", 400),
+        ("GET /stream/film/hls/master.m3u8 HTTP/1.1\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\nHost:\r\n", 200),
+        ("GET /healthz HTTP/1.0\r\n", 200),
+    ];
+    for (head, status) in rows {
+        let mut socket = server.connect().await;
+        socket.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        assert_eq!(Answer::parse(&until_closed(&mut socket).await).status, status, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_while_the_first_request_is_held_is_not_waited_for() {
+    let server = Server::with(|_| {}, &[]).await;
+    let air = OnAir::start(&server, "air", (20_000, 5_000), 0).await;
+    air.segments(1..=3);
+    let request = b"GET /stream/air/hls/source/index.m3u8?_HLS_msn=4 HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut sockets = Vec::new();
+    for _ in 0..3 {
+        let mut socket = server.connect().await;
+        socket.write_all(request).await.unwrap();
+        sockets.push(socket);
+    }
+    held(&server, 3).await;
+    sockets.truncate(1);
+    held(&server, 1).await;
+    air.begin(4, false, 0);
+    air.part();
+    air.finish();
+    let mut answer = vec![0; 4096];
+    let read = tokio::time::timeout(PATIENCE, sockets[0].read(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(Answer::parse(&answer[..read]).status, 200, "who stays gets what was waited for");
+}
+
+#[tokio::test]
 async fn a_kept_alive_connection_may_rest_longer_than_a_head_may_take() {
     let server = Server::with(|config| config.limits.head = Duration::from_millis(200), FILM).await;
     let mut socket = server.connect().await;
@@ -64,6 +106,25 @@ async fn an_idle_connection_is_closed_in_the_end() {
     let mut socket = server.connect().await;
     socket.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     assert!(until_closed(&mut socket).await.ends_with(b"ok\n"));
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_also_behind_an_answer_that_was_long_in_coming() {
+    let limits = |limits: &mut Limits| {
+        (limits.head, limits.idle) = (Duration::from_millis(200), Duration::from_millis(300));
+    };
+    let server = Server::with(|config| limits(&mut config.limits), &[]).await;
+    let air = OnAir::start(&server, "air", (20_000, 5_000), 0).await;
+    air.segments(1..=3);
+    let mut socket = server.connect().await;
+    let request = b"GET /stream/air/hls/source/index.m3u8?_HLS_msn=4 HTTP/1.1\r\nHost: x\r\n\r\n";
+    socket.write_all(request).await.unwrap();
+    held(&server, 1).await;
+    // Longer than anything else may take.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    air.segments(4..=4);
+    let answer = until_closed(&mut socket).await;
+    assert!(String::from_utf8_lossy(&answer).contains("\n00004-"), "{answer:?}");
 }
 
 #[tokio::test]

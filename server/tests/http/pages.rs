@@ -22,6 +22,32 @@ async fn the_list_names_the_streams_without_a_script() {
 }
 
 #[tokio::test]
+async fn browsers_get_a_page_where_there_is_nothing_and_programs_a_problem() {
+    let server = Server::with_film().await;
+    let rows = [
+        ("/stream/filn", "There is no stream &quot;filn&quot; on this server."),
+        ("/stream/film/", "There is nothing at this address."),
+        ("/nothing", "There is nothing at this address."),
+    ];
+    for (path, words) in rows {
+        let page = server.get_with(path, &[HTML]).await;
+        assert_eq!(
+            (page.status, page.header("content-type")),
+            (404, Some("text/html; charset=utf-8")),
+            "{path}"
+        );
+        assert!(page.header("content-security-policy").is_some(), "{path}");
+        let text = page.text();
+        assert!(text.contains(words) && text.contains("<a href=\"/\">All streams</a>"), "{path}: {text}");
+        let told = server.get(path).await;
+        assert_eq!(told.header("content-type"), Some("application/problem+json"), "{path}");
+        assert_eq!(told.status, 404, "{path}");
+    }
+    let api = server.get_with("/api/nothing", &[HTML]).await;
+    assert_eq!(api.problem(404), "not-found");
+}
+
+#[tokio::test]
 async fn titles_cannot_become_markup() {
     let server = Server::with_film().await;
     server

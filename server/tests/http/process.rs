@@ -157,13 +157,16 @@ fn wrong_settings_are_told_before_anything_starts() {
     let (fine, text) = check();
     assert!(!fine && text.contains("line 1, colour: there is no such setting"), "{text}");
     for (line, why) in [
-        ("log = \"info,=x=\"", "is no filter"),
-        ("data = \"weir.toml/data\"", "weir.toml is not a folder"),
-        ("tls-cert = \"/no/cert.pem\"\ntls-key = \"/no/key.pem\"", "cannot read certificate in /no/cert.pem"),
+        ("log = \"info,=x=\"", "line 2, log: log = \"info,=x=\" is no filter"),
+        ("data = \"weir.toml/data\"", "line 2, data: weir.toml/data: weir.toml is not a folder"),
+        (
+            "tls-cert = \"/no/cert.pem\"\ntls-key = \"/no/key.pem\"",
+            "line 2, tls-cert: cannot read certificate in /no/cert.pem",
+        ),
     ] {
-        std::fs::write(&file, line).unwrap();
+        std::fs::write(&file, format!("jobs = 1\n{line}\n")).unwrap();
         let (fine, text) = check();
-        assert!(!fine && text.contains(why), "{line}: {text}");
+        assert!(!fine && text.contains(why) && text.contains("weir.toml are not right"), "{line}: {text}");
     }
 }
 

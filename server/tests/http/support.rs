@@ -236,6 +236,7 @@ pub fn add_renditions(media: &StreamStore) {
     for (name, height, bandwidth) in [("180p", 180_u16, 300_000), ("360p", 360, 800_000)] {
         let config = VideoConfig::from_avcc(height / 9 * 16, height, AVCC).unwrap();
         let info = RenditionInfo {
+            language: None,
             name: name.into(),
             kind: TrackKind::Video,
             codecs: config.codec_string(),
@@ -251,6 +252,7 @@ pub fn add_renditions(media: &StreamStore) {
     }
     let config = AudioConfig::from_asc(48_000, 2, 128_000, &[0x11, 0x90]).unwrap();
     let info = RenditionInfo {
+        language: None,
         name: "audio".into(),
         kind: TrackKind::Audio,
         codecs: config.codec_string(),

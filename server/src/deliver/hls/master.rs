@@ -181,6 +181,7 @@ mod tests {
 
     fn video(name: &str, height: u32, bandwidth: u64) -> RenditionInfo {
         RenditionInfo {
+            language: None,
             name: name.into(),
             kind: TrackKind::Video,
             codecs: "avc1.64001f".into(),
@@ -196,6 +197,7 @@ mod tests {
 
     fn audio() -> RenditionInfo {
         RenditionInfo {
+            language: None,
             name: "audio".into(),
             kind: TrackKind::Audio,
             codecs: "mp4a.40.2".into(),
@@ -296,6 +298,14 @@ mod tests {
             variants,
             [(uri, "avc1.64001f,mp4a.40.2", "audio"), (uri, "avc1.64001f,opus,mp4a.40.2", "audio-opus")]
         );
+    }
+
+    #[test]
+    fn the_language_of_the_only_sound_is_told_too() {
+        let (low, sound) =
+            (video("360p", 360, 750_000), RenditionInfo { language: Some("pt-br".into()), ..audio() });
+        let text = playlist(&[variant(&low, 1, 1), variant(&sound, 1, 1)], &[], true);
+        assert!(text.contains("NAME=\"audio\",LANGUAGE=\"pt-br\",DEFAULT=YES,"), "{text}");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) use recording::numbered;
 pub(crate) use vod::download;
 
 use super::fetch::{FetchError, Getter, Limits};
-use demux::Wanted;
+use demux::{Demuxer, Wanted};
 use playlist::{Choice, Playlist};
 use track::Track;
 
@@ -125,11 +125,14 @@ async fn open(getter: &Getter, url: &Url) -> Result<(Choice, Vec<Track>), PullEr
     let (playlist, variables) = playlist::parse(&base, &body, None)?;
     let choice = match playlist {
         Playlist::Multivariant(master) => playlist::choose(&base, &master)?,
-        Playlist::Media(_) => Choice { variant: url.clone(), sound: None, bandwidth: 0, resolution: None },
+        Playlist::Media(_) => {
+            Choice { variant: url.clone(), sound: None, language: None, bandwidth: 0, resolution: None }
+        }
     };
     let variables = Arc::new(variables);
     let track = |url: &Url, pictures, sound| {
-        Track::new(getter.clone(), url.clone(), Wanted { pictures, sound }, Arc::clone(&variables))
+        let demuxer = Demuxer::new(Wanted { pictures, sound }).in_language(choice.language.clone());
+        Track::new(getter.clone(), url.clone(), demuxer, Arc::clone(&variables))
     };
     let tracks = match &choice.sound {
         // A variant of sound alone names itself as its sound.

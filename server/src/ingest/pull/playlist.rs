@@ -7,6 +7,8 @@ use super::PullError;
 use super::define::{self, Variables};
 use super::media::{self, Media, join};
 use crate::ingest::fetch::shown;
+use crate::ingest::subtitles;
+use crate::package::language::tag_of;
 
 /// A playlist of either kind.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(super) struct Choice {
     pub(super) variant: Url,
     /// The media playlist of its sound, where that is not in the variant.
     pub(super) sound: Option<Url>,
+    /// The sound's language (RFC 5646), where one is named.
+    pub(super) language: Option<String>,
     /// Announced peak in bit/s; 0 where nothing is announced.
     pub(super) bandwidth: u64,
     /// Announced size of the pictures in pixels.
@@ -95,13 +99,22 @@ pub(super) fn choose(base: &Url, master: &MasterPlaylist) -> Result<Choice, Pull
         })
     };
     let sound = in_group().max_by_key(|media| (media.default, media.autoselect));
+    let named = sound.and_then(|media| media.language.as_deref());
     let sound = sound.and_then(|media| media.uri.as_deref());
     Ok(Choice {
         variant: join(base, &best.uri)?,
         sound: sound.map(|uri| join(base, uri)).transpose()?,
+        language: named.and_then(language_of),
         bandwidth: best.bandwidth,
         resolution: size(best),
     })
+}
+
+/// A rendition's language as this server writes it.
+fn language_of(named: &str) -> Option<String> {
+    let tag = subtitles::language(named)?;
+    // Some write the codes of three letters that are for containers.
+    if tag.len() > 3 { Some(tag) } else { tag_of(&tag) }
 }
 
 fn can_carry(codecs: &str) -> bool {
@@ -137,7 +150,7 @@ mod tests {
     fn the_best_variant_is_chosen_with_its_sound() {
         let choice = chosen(
             "\u{feff}#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"de\",URI=\"de.m3u8\"\n\
-             #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"en\",DEFAULT=YES,AUTOSELECT=YES,URI=\"../en.m3u8\"\n\
+             #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"en\",LANGUAGE=\"eng\",DEFAULT=YES,AUTOSELECT=YES,URI=\"../en.m3u8\"\n\
              #EXT-X-STREAM-INF:BANDWIDTH=9000000,CODECS=\"dvh1.05.01\",RESOLUTION=1920x1080,AUDIO=\"a\"\nd.m3u8\n\
              #EXT-X-STREAM-INF:BANDWIDTH=800000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=640x360,AUDIO=\"a\"\nl.m3u8\n\
              #EXT-X-STREAM-INF:BANDWIDTH=3000000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,AUDIO=\"a\"\nh.m3u8 \n\
@@ -145,6 +158,9 @@ mod tests {
         );
         assert_eq!(choice.variant.as_str(), "http://host/live/h.m3u8");
         assert_eq!(choice.sound.unwrap().as_str(), "http://host/en.m3u8");
+        assert_eq!(choice.language.as_deref(), Some("en"));
+        let languages = ["", "und", "pt-BR", "x\u{a0}y"].map(language_of);
+        assert_eq!(languages, [None, None, Some("pt-br".to_owned()), None]);
         assert_eq!((choice.bandwidth, choice.resolution), (3_000_000, Some((1280, 720))));
     }
 

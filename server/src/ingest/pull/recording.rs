@@ -15,7 +15,7 @@ use super::media::Segment;
 use crate::ingest::fetch::shown;
 use crate::live::{Codec, LiveEvent, LiveUnit, TrackSetup};
 use crate::package::{
-    AUDIO_TRACK, AudioConfig, PackageError, Sample, VIDEO_TRACK, VideoConfig, audio_init_at, media_segment,
+    AUDIO_TRACK, AudioConfig, PackageError, Sample, VIDEO_TRACK, VideoConfig, audio_init_in, media_segment,
     muxed_init, video_init,
 };
 use crate::store::TrackKind;
@@ -239,7 +239,7 @@ impl Recording {
                 Codec::Opus => AudioConfig::from_dops(128_000, &out.setup.config),
                 _ => AudioConfig::from_asc(out.setup.sample_rate, channels, 128_000, &out.setup.config),
             };
-            Ok(audio_init_at(&config?, out.timescale))
+            Ok(audio_init_in(&config?, out.timescale, out.setup.language.as_deref()))
         });
         match (video.transpose()?, sound.transpose()?) {
             (Some(video), Some(sound)) => muxed_init(&video, &sound),

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use url::Url;
 
 use super::define::Variables;
-use super::demux::{DemuxError, Demuxer, Timed, Wanted};
+use super::demux::{DemuxError, Demuxer, Timed};
 use super::media::{Key, Map, Media, Part, Resource, Segment};
 use super::playlist::{self, Playlist};
 use super::{PLAYLIST, PullError, SMALL};
@@ -28,8 +28,8 @@ pub(super) struct Track {
 }
 
 impl Track {
-    pub(super) fn new(getter: Getter, url: Url, wanted: Wanted, variables: Arc<Variables>) -> Self {
-        Self { getter, url, demuxer: Demuxer::new(wanted), variables, key: None, init: None }
+    pub(super) fn new(getter: Getter, url: Url, demuxer: Demuxer, variables: Arc<Variables>) -> Self {
+        Self { getter, url, demuxer, variables, key: None, init: None }
     }
 
     /// Its address, as messages show it.

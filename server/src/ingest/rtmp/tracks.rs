@@ -161,6 +161,7 @@ impl Tracks {
         }
         let wrong = || TagError::Config(codec.name());
         let mut setup = TrackSetup {
+            language: None,
             kind,
             codec,
             config: config.clone(),

@@ -236,6 +236,7 @@ impl Outlet {
     fn describe(&self, config: Bytes) -> TrackSetup {
         match self.kind {
             TrackKind::Video => TrackSetup {
+                language: None,
                 kind: TrackKind::Video,
                 codec: Codec::Avc,
                 config,
@@ -247,6 +248,7 @@ impl Outlet {
                 bitrate: Some(u64::from(self.rung.kbps) * 1000),
             },
             _ => TrackSetup {
+                language: None,
                 kind: TrackKind::Audio,
                 codec: Codec::Aac,
                 config,

@@ -97,6 +97,7 @@ fn read_event(frame: &mut Frame) -> Result<LiveEvent, Malformed> {
         let plain: Plain =
             serde_json::from_slice(&frame.bytes()?).map_err(|_| Malformed("a set-up that cannot be read"))?;
         return Ok(LiveEvent::Setup(TrackSetup {
+            language: None,
             kind: plain.codec.kind(),
             codec: plain.codec,
             config: frame.bytes()?,
@@ -337,6 +338,7 @@ mod tests {
     fn events_come_back_as_they_were() {
         let config = Bytes::from_static(b"avcC");
         let setup = TrackSetup {
+            language: None,
             kind: TrackKind::Video,
             codec: Codec::Avc,
             config,

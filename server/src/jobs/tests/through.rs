@@ -260,7 +260,7 @@ async fn surround_and_other_languages_are_renditions_beside_stereo() {
          ! x264enc key-int-max=50 option-string=scenecut=0 speed-preset=ultrafast ! video/x-h264,profile=main ! queue \
          ! mp4mux name=m ! filesink name=out \
          audiotestsrc num-buffers=282 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=6,channel-mask=(bitmask)0x3f \
-         ! avenc_aac ! queue ! m. \
+         ! avenc_aac ! taginject tags=language-code=eng ! queue ! m. \
          audiotestsrc num-buffers=259 samplesperbuffer=1024 ! audio/x-raw,rate=44100,channels=2 ! avenc_aac \
          ! taginject tags=language-code=deu ! queue ! m.",
     );
@@ -274,12 +274,36 @@ async fn surround_and_other_languages_are_renditions_beside_stereo() {
         .collect();
     assert_eq!(
         sound,
-        [("audio", 2, 48_000, None), ("audio-de", 2, 44_100, Some("de")), ("audio_6ch", 6, 48_000, None)]
+        [
+            ("audio", 2, 48_000, Some("en")),
+            ("audio-de", 2, 44_100, Some("de")),
+            ("audio-en_6ch", 6, 48_000, Some("en"))
+        ]
     );
     let pictures = fragments(&stream, "source").len();
     for (name, ..) in sound {
         assert_eq!(fragments_from(&stream, name).len(), pictures, "{name}");
         assert!(rendition_file(&stream, name, dir.path()).is_file());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_language_of_the_only_sound_is_kept_whether_it_passes_or_is_encoded() {
+    for (name, mux, encoder) in
+        [("kept.mkv", "matroskamux", "avenc_aac"), ("made.mp4", "mp4mux", "lamemp3enc")]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!(
+            "{mux} name=m ! filesink name=out audiotestsrc num-buffers=100 samplesperbuffer=1024 \
+             ! audio/x-raw,rate=48000,channels=2 ! {encoder} ! taginject tags=language-code=fra ! queue ! m."
+        );
+        let source = make_file(dir.path(), name, &text);
+        let stream = packaged(&dir.path().join("data"), source, auto()).await;
+        let sound = stream.rendition("audio").unwrap();
+        assert_eq!(sound.info().language(), Some("fr"), "{name}");
+        let again = Store::open(&dir.path().join("data")).unwrap();
+        let kept = again.get(stream.id()).and_then(|stream| stream.rendition("audio"));
+        assert_eq!(kept.map(|sound| sound.info().clone()), Some(sound.info().clone()), "{name}");
     }
 }
 

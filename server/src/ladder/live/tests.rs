@@ -50,6 +50,7 @@ fn source(pictures: u32) -> (TrackSetup, Vec<SourceUnit>) {
 /// The set-up of a picture of 320x180.
 fn video_of(config: Bytes) -> TrackSetup {
     TrackSetup {
+        language: None,
         kind: TrackKind::Video,
         codec: Codec::Avc,
         config,

@@ -135,6 +135,7 @@ impl Task {
                 let index = Some(frame.text(usize::MAX)?).filter(|index| !index.is_empty());
                 let sheet = Some(frame.bytes()?).filter(|sheet| !sheet.is_empty());
                 let setup = TrackSetup {
+                    language: None,
                     kind: TrackKind::Video,
                     codec: plain.codec,
                     config,
@@ -252,6 +253,7 @@ mod tests {
     #[test]
     fn tasks_come_back_as_they_were() {
         let setup = TrackSetup {
+            language: None,
             kind: TrackKind::Video,
             codec: Codec::Hevc,
             config: Bytes::from_static(b"hvcC"),

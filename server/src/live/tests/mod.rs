@@ -34,6 +34,7 @@ pub(super) const WALL_MS: u64 = 1_700_000_000_000;
 
 pub(super) fn video_setup() -> TrackSetup {
     TrackSetup {
+        language: None,
         kind: TrackKind::Video,
         codec: Codec::Avc,
         config: Bytes::from_static(AVCC),
@@ -48,6 +49,7 @@ pub(super) fn video_setup() -> TrackSetup {
 
 pub(super) fn audio_setup() -> TrackSetup {
     TrackSetup {
+        language: None,
         kind: TrackKind::Audio,
         codec: Codec::Aac,
         config: Bytes::from_static(ASC),

@@ -48,6 +48,7 @@ impl Header {
         let config =
             u16::from(self.object_type) << 11 | u16::from(self.rate_index) << 7 | u16::from(channels) << 3;
         TrackSetup {
+            language: None,
             kind: TrackKind::Audio,
             codec: Codec::Aac,
             config: Bytes::copy_from_slice(&config.to_be_bytes()),

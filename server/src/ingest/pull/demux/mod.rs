@@ -52,6 +52,7 @@ pub(super) struct Timed {
 #[derive(Debug)]
 pub(super) struct Demuxer {
     wanted: Wanted,
+    language: Option<String>,
     init: Option<(Bytes, mp4::Init)>,
     clock: ts::Unwrap,
     known: [Option<TrackSetup>; 2],
@@ -59,7 +60,12 @@ pub(super) struct Demuxer {
 
 impl Demuxer {
     pub(super) fn new(wanted: Wanted) -> Self {
-        Self { wanted, init: None, clock: ts::Unwrap::default(), known: [None, None] }
+        Self { wanted, language: None, init: None, clock: ts::Unwrap::default(), known: [None, None] }
+    }
+
+    /// The sound's language by word of whoever lists it, which counts more than what the media say.
+    pub(super) fn in_language(self, language: Option<String>) -> Self {
+        Self { language, ..self }
     }
 
     pub(super) fn wanted(&self) -> Wanted {
@@ -97,7 +103,10 @@ impl Demuxer {
             None => return Err(DemuxError::Unknown),
         };
         let mut found: Vec<Timed> = Vec::with_capacity(units.len() + 2);
-        for (at_ns, setup) in setups {
+        for (at_ns, mut setup) in setups {
+            if setup.kind == TrackKind::Audio && self.language.is_some() {
+                setup.language.clone_from(&self.language);
+            }
             let place = self.known.get_mut(usize::from(setup.kind != TrackKind::Video));
             if let Some(place) =
                 place.filter(|place| self.wanted.takes(setup.kind) && place.as_ref() != Some(&setup))

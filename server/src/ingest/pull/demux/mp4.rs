@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{DemuxError, nal};
 use crate::live::{Codec, LiveUnit, TrackSetup};
+use crate::package::language::unpacked;
 use crate::store::TrackKind;
 
 /// Samples in one segment; a minute of sound has 3 000.
@@ -139,12 +140,16 @@ fn track(moov: &[u8], trak: &[u8], movie: u32) -> Result<Option<Track>, Option<D
         b"Opus" => opus(entry),
         _ => return Err(None),
     };
-    let setup =
+    let mut setup =
         setup.ok_or_else(|| Some(wrong("a track's sample entry is cut short or of another codec")))?;
     let missing = || Some(wrong("a track has no header"));
     let tkhd = child(trak, b"tkhd").ok_or_else(missing)?;
     let id = word(tkhd, if tkhd.first() == Some(&1) { 20 } else { 12 }).ok_or_else(missing)?;
-    let timescale = child(mdia, b"mdhd").and_then(scale).ok_or_else(missing)?;
+    let mdhd = child(mdia, b"mdhd").ok_or_else(missing)?;
+    let timescale = scale(mdhd).ok_or_else(missing)?;
+    if setup.kind == TrackKind::Audio {
+        setup.language = short(mdhd, if mdhd.first() == Some(&1) { 32 } else { 20 }).and_then(unpacked);
+    }
     let begin = path(trak, &[b"edts", b"elst"]).map_or(0, |elst| begin(elst, timescale, movie));
     let mvex = child(moov, b"mvex").unwrap_or_default();
     let trex = boxes(mvex).find(|(kind, body, _)| kind == b"trex" && word(body, 4) == Some(id));
@@ -190,6 +195,7 @@ fn visual(entry: &[u8], codec: Codec, record: &[u8; 4]) -> Option<TrackSetup> {
         config.get(at).filter(|byte| **byte & 3 == 3)?;
     }
     Some(TrackSetup {
+        language: None,
         kind: TrackKind::Video,
         codec,
         config: Bytes::copy_from_slice(config),
@@ -214,6 +220,7 @@ fn sound_boxes(entry: &[u8]) -> Option<&[u8]> {
 
 fn sound(entry: &[u8], codec: Codec, config: &[u8]) -> Option<TrackSetup> {
     Some(TrackSetup {
+        language: None,
         kind: TrackKind::Audio,
         codec,
         config: Bytes::copy_from_slice(config),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::live::Codec;
 use crate::package::{
-    AUDIO_TRACK, AudioConfig, Sample, VIDEO_TRACK, VideoConfig, audio_init, media_segment, muxed_init,
+    AUDIO_TRACK, AudioConfig, Sample, VIDEO_TRACK, VideoConfig, audio_init_in, media_segment, muxed_init,
     video_init_delayed,
 };
 
@@ -37,7 +37,8 @@ fn sample(duration: u32, composition_offset: i32, key: bool, data: &[u8]) -> Sam
 
 pub(super) fn film() -> (Bytes, Bytes) {
     let video = video_init_delayed(&VideoConfig::from_avcc(320, 180, &avcc()).unwrap(), 90_000, 3600);
-    let sound = audio_init(&AudioConfig::from_asc(48_000, 2, 128_000, &[0x11, 0x90]).unwrap());
+    let sound = AudioConfig::from_asc(48_000, 2, 128_000, &[0x11, 0x90]).unwrap();
+    let sound = audio_init_in(&sound, 48_000, Some("de"));
     let pictures = [
         sample(3600, 3600, true, &[0, 0, 0, 2, 0x65, 1]),
         sample(3600, 7200, false, &[0, 0, 0, 2, 0x41, 2]),
@@ -62,6 +63,11 @@ fn fragmented_mp4_becomes_units_with_edit_lists_applied() {
         (Codec::Avc, &avcc()[..], 320, 180)
     );
     assert_eq!((sound.codec, sound.sample_rate, sound.channels), (Codec::Aac, 48_000, 2));
+    assert_eq!(sound.language.as_deref(), Some("de"));
+    let mut listed = Demuxer::new(ALL).in_language(Some("de-at".to_owned()));
+    let found_listed = setups(&listed.segment(Some(&init), &segment, 0).unwrap());
+    let languages: Vec<_> = found_listed.iter().map(|setup| setup.language.as_deref()).collect();
+    assert_eq!(languages, [None, Some("de-at")], "its playlist knows better");
     let expected = [
         (TrackKind::Video, 960, 1000, true, vec![0, 0, 0, 2, 0x65, 1]),
         (TrackKind::Video, 1000, 1080, false, vec![0, 0, 0, 2, 0x41, 2]),

@@ -179,6 +179,7 @@ impl Reader<'_> {
         let picture = nal::picture(codec, stream);
         if let Some(config) = picture.config {
             let setup = TrackSetup {
+                language: None,
                 kind: TrackKind::Video,
                 codec,
                 config,
