@@ -156,6 +156,8 @@ pub enum Event {
     Quality { choice: String, cap_kbps: Option<f64>, cap_height: Option<u32> },
     /// Subtitles were chosen (`null`: none), by the stream's own default, by an option or by the viewer.
     Subtitles { language: Option<String>, label: Option<String>, forced: bool, by: String },
+    /// Another sound of its own was chosen (a language, a commentary), by an option or by the viewer.
+    Sound { language: Option<String>, label: String, by: String },
     /// A steering server said which pathways come first.
     Steering { url: String, ttl_s: f64, priority: Vec<String> },
     /// Media come from another pathway from now on.

@@ -155,6 +155,35 @@ fn one_segment_that_is_corrupt_everywhere_speaks_against_no_rung() {
 }
 
 #[test]
+fn says_so_when_a_short_stream_has_no_segment_that_can_be_had() {
+    let mut world = World::video(12.0, |_| 20.0 * M).with_answers(|_| Answer::Status(404)).begin();
+    world.run(60.0);
+    let (at, reason) = world.failed.clone().unwrap();
+    assert!(
+        at < 20.0 && reason.contains("None of the video segments") && reason.contains("404"),
+        "{at} {reason}"
+    );
+}
+
+#[test]
+fn rungs_that_are_withheld_are_not_asked_for_until_they_are_there_again() {
+    let mut world = World::video(120.0, |_| 20.0 * M).begin();
+    world.tell(Event::Withheld(vec![RungId(4), RungId(2)]));
+    world.run(30.0);
+    assert!(world.fetches.iter().all(|fetch| ![2, 4].contains(&fetch.rung)), "{:?}", world.fetches);
+    assert_eq!(world.shown_at(25.0), 3);
+    world.tell(Event::Withheld(Vec::new()));
+    world.run(200.0);
+    assert!(world.ended && world.stalls.is_empty());
+    assert_eq!(world.shown_at(110.0), 4);
+    // All of them cannot be meant.
+    let mut world = World::video(20.0, |_| 20.0 * M).begin();
+    world.tell(Event::Withheld((0..5).map(RungId).collect()));
+    world.run(60.0);
+    assert!(world.ended);
+}
+
+#[test]
 fn says_so_when_everything_arrives_and_none_of_it_is_media() {
     let mut world = World::video(100.0, |_| 20.0 * M).with_answers(|_| Answer::Corrupt).begin();
     world.run(200.0);

@@ -95,6 +95,9 @@ impl Planner {
             limit = limit.min(enough.map_or(limit, RungId));
         }
         limit = limit.min(self.held_by_quota(&main.track));
+        // What controllers reckon with is to be had.
+        let usable = |rung: &usize| !main.failures.is_withheld(RungId(*rung));
+        limit = (0..=limit.0).rev().find(usable).map_or(limit, RungId);
         self.drops.cap(now).map_or(limit, |cap| limit.min(cap))
     }
 
@@ -246,8 +249,16 @@ impl Planner {
         } else {
             let label = ladder.rung(rung).label();
             let wanted = ladder.rung(wish.rung).label();
-            let why = if state.failures.last.is_empty() { "it failed before" } else { &state.failures.last };
-            ("retry", format!("{label} instead of {wanted}: {why}."))
+            let elsewhere = state.failures.is_withheld(wish.rung);
+            let why = if elsewhere {
+                "the pathway in use does not have it"
+            } else if state.failures.last.is_empty() {
+                "it failed before"
+            } else {
+                &state.failures.last
+            };
+            let rule = if elsewhere { "pathway" } else { "retry" };
+            (rule, format!("{label} instead of {wanted}: {why}."))
         };
         Some(Decision {
             track: state.track.kind,

@@ -33,6 +33,8 @@ pub(super) struct Failures {
     segments: BTreeMap<u64, Attempts>,
     /// Rungs that are not asked any more.
     banned: Vec<RungId>,
+    /// Rungs that are not asked for now.
+    withheld: Vec<RungId>,
     misses: BTreeMap<RungId, u32>,
     /// Failures in a row on which waiting may help, and when the first of them was.
     row: u32,
@@ -57,6 +59,18 @@ pub(super) enum Verdict {
 impl Failures {
     pub(super) fn is_banned(&self, rung: RungId) -> bool {
         self.banned.contains(&rung)
+    }
+
+    /// These rungs of so many are not to be asked for now; all of them cannot be meant.
+    pub(super) fn withhold(&mut self, withheld: &[RungId], rungs: usize) {
+        self.withheld.clear();
+        if (0..rungs).any(|rung| !withheld.contains(&RungId(rung))) {
+            self.withheld.extend_from_slice(withheld);
+        }
+    }
+
+    pub(super) fn is_withheld(&self, rung: RungId) -> bool {
+        self.withheld.contains(&rung)
     }
 
     /// Bans a rung; `true` when none of `rungs` is left.
@@ -89,7 +103,9 @@ impl Failures {
     pub(super) fn rung_for(&self, index: u64, wanted: RungId, rungs: usize) -> Option<RungId> {
         let attempts = self.segments.get(&index);
         let usable = |rung: &RungId| {
-            !self.is_banned(*rung) && !attempts.is_some_and(|attempts| attempts.bad.contains(rung))
+            !self.is_banned(*rung)
+                && !self.is_withheld(*rung)
+                && !attempts.is_some_and(|attempts| attempts.bad.contains(rung))
         };
         let step_down = attempts.map_or(0, |attempts| attempts.broken / 2) as usize;
         let wanted = wanted.0.min(rungs.saturating_sub(1)).saturating_sub(step_down);

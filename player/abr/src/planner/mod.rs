@@ -119,6 +119,7 @@ pub struct Planner {
     edge: Duration,
     quality: QualityChoice,
     caps: Caps,
+    withheld: Vec<RungId>,
     drops: choose::Drops,
     queue: VecDeque<Command>,
     wake: Option<Duration>,
@@ -158,6 +159,7 @@ impl Planner {
             edge: Duration::ZERO,
             quality: QualityChoice::Auto,
             caps: Caps::default(),
+            withheld: Vec::new(),
             drops: choose::Drops::default(),
             queue: VecDeque::new(),
             wake: None,
@@ -245,6 +247,10 @@ impl Planner {
             }
             Event::Quality(choice) => self.choose_quality(now, choice),
             Event::Caps(caps) => self.caps = caps,
+            Event::Withheld(rungs) => {
+                self.withheld = rungs;
+                self.withhold();
+            }
             Event::DroppedFrames { dropped, total } => self.dropped_frames(now, dropped, total),
             Event::RememberedThroughput(rate, age) => self.bandwidth.remember(rate, age),
             Event::ReachedEnd => {
@@ -329,6 +335,7 @@ impl Planner {
             }
         }
         self.tracks.sort_by_key(|state| state.track.kind);
+        self.withhold();
         let Some(main) = self.tracks.first() else { return };
         let end = main.track.end();
         if end != self.edge || self.live.is_none() {
@@ -353,6 +360,13 @@ impl Planner {
             self.position = position;
             self.origin = position;
             self.at_edge = self.is_near_edge(now, position);
+        }
+    }
+
+    /// Tells the main track which of its rungs are not to be used.
+    fn withhold(&mut self) {
+        if let Some(main) = self.tracks.first_mut() {
+            main.failures.withhold(&self.withheld, main.track.ladder.len());
         }
     }
 

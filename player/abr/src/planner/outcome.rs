@@ -120,6 +120,11 @@ impl Planner {
         let rungs = state.track.ladder.len();
         state.buffer.insert(index, Held::Hole);
         let hopeless = state.failures.too_many_skips(index, state.buffer.media_before(index));
+        // Nothing is left to begin with: there will never be a picture.
+        let nothing = self.live.is_none() && self.phase == Phase::Starting && {
+            let run = state.run(self.position);
+            run.next.is_none() && run.level.is_zero()
+        };
         let qualities = if rungs > 1 { format!("at any of {rungs} qualities: ") } else { String::new() };
         let reason = format!("{} segment {index} cannot be had {qualities}{why}", Self::name(kind));
         self.say(Command::Skip { track: kind, index, reason });
@@ -127,6 +132,13 @@ impl Planner {
             let reason = format!(
                 "Many {} segments in a row up to number {index} could not be had: {why}. Check that the stream is \
                  still published and that you may watch it, then open it again.",
+                Self::name(kind)
+            );
+            self.fail(now, reason);
+        } else if nothing {
+            let reason = format!(
+                "None of the {} segments could be had: {why}. Check that the stream is still published and that you \
+                 may watch it, then open it again.",
                 Self::name(kind)
             );
             self.fail(now, reason);

@@ -94,6 +94,9 @@ pub enum Event {
     Quality(QualityChoice),
     /// Limits changed.
     Caps(Caps),
+    /// Rungs of the main track that are not to be used from now on, though they are listed and may be buffered: the pathway
+    /// in use does not have them. An empty list takes that back.
+    Withheld(Vec<RungId>),
     /// Frames that came too late to be shown, out of so many, since the last such event.
     DroppedFrames {
         /// Too late.

@@ -143,6 +143,7 @@ fn describe(event: &Event, ladders: &Ladders) -> Option<String> {
         | Event::Latency { .. }
         | Event::Rate { .. }
         | Event::Subtitles { .. }
+        | Event::Sound { .. }
         | Event::Sync { .. }
         | Event::Summary { .. } => return None,
     })
