@@ -82,6 +82,9 @@ pub enum MediaKind {
     Text,
     /// Small pictures of the main track for a scrub bar, several in one image.
     Image,
+    /// Pictures of the main track that are each decoded by themselves, for a scrub bar (`EXT-X-I-FRAME-STREAM-INF`, DASH trick
+    /// mode).
+    KeyFrames,
 }
 
 /// One quality of a track.

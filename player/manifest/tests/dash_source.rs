@@ -283,6 +283,8 @@ fn protection_is_told_and_pictures_for_fast_forward_are_not_played() {
     assert_eq!(main.len(), 1);
     assert_eq!(main[0].id, "v");
     assert_eq!(main[0].segments[0].encryption, Some(Encryption::Unsupported("cenc".into())));
+    let keys = source.presentation().tracks.iter().find(|track| track.kind == MediaKind::KeyFrames).unwrap();
+    assert_eq!(keys.renditions[0].segments[1].media.url.path(), "/a/t2", "for a scrub bar");
 }
 
 #[test]
@@ -358,4 +360,17 @@ fn text_and_thumbnail_tiles_are_tracks_that_say_nothing_of_the_medias_pace() {
     let segments = &images[0].renditions[0].segments;
     assert_eq!((segments.len(), segments[1].start), (2, Duration::from_secs(100)));
     assert!(source.presentation().target_duration <= Duration::from_secs(10));
+}
+
+#[test]
+fn what_an_mpd_refers_to_elsewhere_is_left_out_and_said_when_nothing_is_left() {
+    let remote = "<Period xlink:href='http://a/ad.xml' xlink:actuate='onLoad'/>";
+    let period = "<Period duration='PT8S'><AdaptationSet mimeType='video/mp4'><SegmentTemplate media='$Number$' duration='4'/>\
+        <Representation id='v' bandwidth='1'/></AdaptationSet></Period>";
+    let mpd = |body: &str| format!("<MPD xmlns:xlink='http://www.w3.org/1999/xlink'>{body}</MPD>");
+    let load = |text: &str| Source::new(&url("http://h/x.mpd"), text.as_bytes(), at(0.0));
+    let both = load(&mpd(&format!("{remote}{period}"))).unwrap();
+    assert_eq!(both.presentation().tracks[0].renditions[0].segments.len(), 2);
+    let alone = load(&mpd(remote)).unwrap_err().to_string();
+    assert!(alone.contains("xlink"), "{alone}");
 }

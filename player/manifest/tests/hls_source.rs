@@ -491,6 +491,26 @@ fn a_steered_stream_has_the_rungs_of_one_pathway_and_knows_where_the_others_have
 }
 
 #[test]
+fn a_rung_that_only_another_pathway_has_is_on_the_ladder_and_its_sound_is_no_rung_of_the_sound() {
+    let top = "#EXT-X-STREAM-INF:BANDWIDTH=6000000,PATHWAY-ID=\"a\",STABLE-VARIANT-ID=\"top\",AUDIO=\"sa\"\nhttp://a/s/top.m3u8\n";
+    // Listed before all others, which changes nothing.
+    let (head, rest) = STEERED.split_at(STEERED.find("#EXT-X-STREAM-INF").unwrap());
+    for text in [format!("{STEERED}{top}"), format!("{head}{top}{rest}")] {
+        let source = open(&text);
+        let presentation = source.presentation();
+        let urls = |track: usize| -> Vec<&str> {
+            let rungs = &presentation.tracks[track].renditions;
+            rungs.iter().map(|rung| rung.playlist.as_ref().unwrap().as_str()).collect()
+        };
+        assert_eq!(urls(0), ["http://b/t/l.m3u8", "http://b/t/h.m3u8", "http://a/s/top.m3u8"]);
+        assert_eq!(urls(1), ["http://b/other/en.m3u8"]);
+        let sound = url("http://b/other/en.m3u8");
+        let mirror = presentation.mirrors.iter().max_by_key(|mirror| mirror.fit(&sound)).unwrap();
+        assert_eq!(mirror.pathways().collect::<Vec<_>>(), ["a", "b"]);
+    }
+}
+
+#[test]
 fn when_the_pathway_changes_a_films_lists_are_loaded_once_more_and_name_the_new_segments() {
     let mut source = open(STEERED);
     let film = |host: &str| {
@@ -585,6 +605,34 @@ fn subtitles_and_small_pictures_are_tracks_that_say_nothing_of_the_medias_pace()
         [0, 60_000]
     );
     assert_eq!(source.presentation().target_duration, Duration::from_secs(4));
+}
+
+#[test]
+fn lists_of_key_frames_are_a_track_of_the_most_playable_codec_that_says_nothing_of_the_medias_pace() {
+    let text = "#EXTM3U\n\
+        #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=9000,CODECS=\"hvc1.1\",URI=\"h.m3u8\"\n\
+        #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=300000,CODECS=\"avc1.4d\",RESOLUTION=640x360,URI=\"big.m3u8\"\n\
+        #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=80000,CODECS=\"avc1.4d\",RESOLUTION=320x180,URI=\"small.m3u8\"\n\
+        #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1000000,CODECS=\"avc1.4d\",RESOLUTION=640x360\nv.m3u8\n";
+    let mut source = open(text);
+    let tracks = &source.presentation().tracks;
+    let keys = tracks.iter().position(|track| track.kind == MediaKind::KeyFrames).unwrap();
+    let sizes: Vec<_> =
+        tracks[keys].renditions.iter().map(|it| (it.bandwidth, it.width, it.height)).collect();
+    assert_eq!(sizes, [(80_000, Some(320), Some(180)), (300_000, Some(640), Some(360))]);
+    supply(&mut source, (0, 0), &format!("{}#EXT-X-ENDLIST\n", live(0, 3)), at(0.1));
+    let list = "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-TARGETDURATION:9\n#EXT-X-I-FRAMES-ONLY\n#EXTINF:2.5,\n\
+        #EXT-X-BYTERANGE:900@376\nv.ts\n#EXTINF:9.5,\n#EXT-X-BYTERANGE:800@9000\nv.ts\n#EXT-X-ENDLIST\n";
+    supply(&mut source, (keys, 0), list, at(0.2));
+    let segments = &source.presentation().tracks[keys].renditions[0].segments;
+    assert_eq!(segments[1].start, Duration::from_millis(2500));
+    assert_eq!(segments[1].media.range, Some(9000..9800));
+    assert_eq!(source.presentation().target_duration, Duration::from_secs(4));
+    // Sound alone has no pictures.
+    let radio = "#EXTM3U\n#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"i.m3u8\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=64000,CODECS=\"mp4a.40.2\"\na.m3u8\n";
+    assert!(open(radio).presentation().tracks.iter().all(|track| track.kind == MediaKind::Audio));
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub(crate) struct Key {
     set: Option<String>,
     language: Option<String>,
     codec: String,
+    /// Pictures for fast forward.
+    trick: bool,
     /// It may be any set of its kind where none fits better.
     main: bool,
 }
@@ -110,6 +112,13 @@ pub(crate) fn tracks(period: &Period) -> Vec<(Key, Track)> {
     for (at, set) in usable(Content::Image).filter(|set| set.tiles.is_some()).enumerate() {
         out.push(track(set, period, MediaKind::Image, at, false));
     }
+    if video.is_some() {
+        let trick = |set: &&AdaptationSet| {
+            set.trick && content(set) == Content::Video && !set.representations.is_empty()
+        };
+        let playable = period.sets.iter().filter(trick).min_by_key(|set| rank(set_codec(set)));
+        out.extend(playable.map(|set| track(set, period, MediaKind::KeyFrames, 0, false)));
+    }
     out
 }
 
@@ -128,6 +137,7 @@ fn track(set: &AdaptationSet, period: &Period, kind: MediaKind, at: usize, defau
                 MediaKind::Audio => 128_000,
                 MediaKind::Text => 2_000,
                 MediaKind::Image => 20_000,
+                MediaKind::KeyFrames => 200_000,
             }),
             average_bandwidth: None,
             width: representation.width,
@@ -145,6 +155,7 @@ fn track(set: &AdaptationSet, period: &Period, kind: MediaKind, at: usize, defau
         MediaKind::Audio => "audio",
         MediaKind::Text => "text",
         MediaKind::Image => "image",
+        MediaKind::KeyFrames => "key-frames",
     };
     let name = set.label.clone().or_else(|| set.language.clone()).unwrap_or_else(|| prefix.to_owned());
     let key = Key {
@@ -152,6 +163,7 @@ fn track(set: &AdaptationSet, period: &Period, kind: MediaKind, at: usize, defau
         set: set.id.clone(),
         language: set.language.clone(),
         codec: set_codec(set).to_owned(),
+        trick: kind == MediaKind::KeyFrames,
         main: kind == MediaKind::Video || (default && kind == MediaKind::Audio),
     };
     let id = format!("{prefix}-{at}");
@@ -165,7 +177,7 @@ pub(crate) fn locate<'p>(key: &Key, rendition: &Rendition, period: &'p Period) -
     let set = period
         .sets
         .iter()
-        .filter(|set| content(set) == key.content && !set.trick)
+        .filter(|set| content(set) == key.content && set.trick == key.trick)
         .filter(|set| key.main || set.language == key.language)
         .min_by_key(|set| {
             (set.language != key.language, set_codec(set) != key.codec, set.id.is_none() || set.id != key.set)

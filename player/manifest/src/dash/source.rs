@@ -81,10 +81,12 @@ impl DashSource {
         let (keys, tracks): (Vec<_>, Vec<_>) =
             fullest.map(select::tracks).unwrap_or_default().into_iter().unzip();
         if tracks.is_empty() {
-            return Err(Error::incomplete(
-                "the MPD lists no video, audio or text",
-                "check that the stream has started",
-            ));
+            let advice = if text.contains("xlink:href") {
+                "what it refers to elsewhere (xlink) is not loaded: ask for an MPD that is complete"
+            } else {
+                "check that the stream has started"
+            };
+            return Err(Error::incomplete("the MPD lists no video, audio or text", advice));
         }
         let mut source = Self {
             presentation: Presentation {

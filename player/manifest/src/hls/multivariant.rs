@@ -72,6 +72,21 @@ pub struct Media {
     pub url: Option<Url>,
 }
 
+/// One `EXT-X-I-FRAME-STREAM-INF` that has an address.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyFrames {
+    /// Peak in bit/s; 0 where the playlist does not say.
+    pub bandwidth: u64,
+    /// RFC 6381 strings.
+    pub codecs: Option<String>,
+    /// Pixels and lines.
+    pub resolution: Option<(u32, u32)>,
+    /// The pathway that it belongs to.
+    pub pathway: Option<String>,
+    /// Its media playlist.
+    pub url: Url,
+}
+
 /// A multivariant playlist.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Multivariant {
@@ -81,6 +96,8 @@ pub struct Multivariant {
     pub media: Vec<Media>,
     /// Playlists of small pictures (`EXT-X-IMAGE-STREAM-INF`): bit/s and address.
     pub images: Vec<(u64, Url)>,
+    /// Playlists of key frames, in file order.
+    pub key_frames: Vec<KeyFrames>,
     /// Number of `EXT-X-I-FRAME-STREAM-INF`.
     pub iframe_variants: usize,
     /// Who says which pathway is used.
@@ -129,6 +146,7 @@ impl Multivariant {
         let mut steering = None;
         let mut images = Vec::new();
         let mut iframe_variants = 0;
+        let mut key_frames = Vec::new();
         let mut waiting = false;
         for line in Lines::new(text) {
             let number = line.number;
@@ -194,9 +212,21 @@ impl Multivariant {
                     });
                 }
                 "EXT-X-I-FRAME-STREAM-INF" => {
-                    // Not used, but what it names must be defined as well.
-                    variables.substitute(number, value)?;
                     iframe_variants += 1;
+                    let value = variables.substitute(number, value)?;
+                    let list = Attributes::new(&value);
+                    if let Some(uri) = list.text("URI") {
+                        let text = |name| list.text(name).map(str::to_owned);
+                        let resolution = list.text("RESOLUTION").and_then(|it| it.split_once(['x', 'X']));
+                        key_frames.push(KeyFrames {
+                            bandwidth: list.integer("BANDWIDTH").unwrap_or(0),
+                            codecs: text("CODECS"),
+                            resolution: resolution
+                                .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?))),
+                            pathway: text("PATHWAY-ID"),
+                            url: resolve(url, uri, number)?,
+                        });
+                    }
                 }
                 "EXT-X-IMAGE-STREAM-INF" => {
                     let value = variables.substitute(number, value)?;
@@ -227,7 +257,7 @@ impl Multivariant {
                 }
                 _ => {}
             }
-            if variants.len() + media.len() + images.len() > MOST {
+            if variants.len() + media.len() + images.len() + key_frames.len() > MOST {
                 return Err(Error::TooLarge { what: "variants and renditions", limit: MOST });
             }
         }
@@ -273,7 +303,7 @@ impl Multivariant {
                 url: read.url,
             })
             .collect();
-        Ok(Self { variants, media, images, iframe_variants, steering, variables, warnings })
+        Ok(Self { variants, media, images, key_frames, iframe_variants, steering, variables, warnings })
     }
 }
 

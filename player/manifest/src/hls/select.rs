@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use url::Url;
 
-use super::multivariant::{Media, MediaType, Multivariant, Variant};
+use super::multivariant::{KeyFrames, Media, MediaType, Multivariant, Variant};
 use crate::{
     mirror::{self, Address, Mirror},
     model::{Captions, MediaKind, Rendition, Track},
@@ -28,7 +28,10 @@ enum Family {
 }
 
 fn family(variant: &Variant) -> Family {
-    let codecs = variant.codecs.as_deref().unwrap_or_default();
+    family_of(variant.codecs.as_deref().unwrap_or_default())
+}
+
+fn family_of(codecs: &str) -> Family {
     let video =
         codecs.split(',').map(str::trim).find(|codec| !is_audio_codec(codec) && !is_text_codec(codec));
     match video.map(|codec| codec.split('.').next().unwrap_or(codec)) {
@@ -90,14 +93,14 @@ fn sound_rank(variant: &Variant) -> usize {
 fn main_variants(playlist: &Multivariant) -> Vec<&Variant> {
     let mut usable: Vec<&Variant> =
         playlist.variants.iter().filter(|variant| variant.url.is_some()).collect();
-    // Where a stream is steered the rungs are those of one pathway; the others stand for them.
-    if let Some(steering) = &playlist.steering {
-        let first = steering.first.iter().map(String::as_str);
-        let first = first.chain(usable.first().map(|variant| pathway(variant)));
-        let initial = first.into_iter().find(|id| usable.iter().any(|variant| pathway(variant) == *id));
-        if let Some(initial) = initial {
-            usable.retain(|variant| pathway(variant) == initial);
-        }
+    // Where a stream is steered the rungs are those of one pathway, for which the others stand, and those that only others
+    // have.
+    if let Some(initial) = initial_pathway(playlist) {
+        let groups = redundant(playlist);
+        let own = |group: &&Vec<&Variant>| group.iter().any(|variant| pathway(variant) == initial);
+        let stood_for: HashSet<usize> =
+            groups.iter().filter(own).flatten().map(|variant| variant.line).collect();
+        usable.retain(|variant| pathway(variant) == initial || !stood_for.contains(&variant.line));
     }
     let mut rungs: Vec<&Variant> = usable.iter().copied().filter(|variant| !is_audio_only(variant)).collect();
     if rungs.is_empty() {
@@ -122,6 +125,14 @@ fn main_variants(playlist: &Multivariant) -> Vec<&Variant> {
     let mut seen = HashSet::new();
     rungs.retain(|variant| seen.insert(quality(variant)));
     rungs
+}
+
+/// The pathway that a steered stream begins with.
+fn initial_pathway(playlist: &Multivariant) -> Option<&str> {
+    let steering = playlist.steering.as_ref()?;
+    let usable = || playlist.variants.iter().filter(|variant| variant.url.is_some());
+    let first = steering.first.iter().map(String::as_str).chain(usable().next().map(pathway));
+    first.into_iter().find(|id| usable().any(|variant| pathway(variant) == *id))
 }
 
 /// The pathway of a variant (RFC 8216bis, 4.4.6.2).
@@ -177,9 +188,11 @@ pub(crate) fn mirrors(playlist: &Multivariant) -> Vec<Mirror> {
 
 /// Sound and text of variants that stand for each other: what has the same name in their groups.
 fn media_mirrors<'a>(playlist: &Multivariant, redundant: &[Vec<&'a Variant>]) -> Vec<Mirror> {
-    // For each group of renditions the one that it stands for, and the only pathway that uses it.
+    // For each group of renditions the one that it stands for, and the only pathway that uses it. Variants that nothing stands
+    // for say least of that.
     let mut used = HashMap::new();
-    for variants in redundant {
+    let (several, single): (Vec<_>, Vec<_>) = redundant.iter().partition(|variants| variants.len() > 1);
+    for variants in several.into_iter().chain(single) {
         for kind in [MediaType::Audio, MediaType::Subtitles] {
             let of = |variant: &&'a Variant| match kind {
                 MediaType::Audio => variant.audio.as_deref(),
@@ -265,6 +278,10 @@ pub(crate) fn tracks(playlist: &Multivariant) -> Vec<Track> {
     let groups = |of: fn(&Variant) -> Option<&String>| {
         let mut groups: Vec<(String, u64)> = Vec::new();
         let mut by_rate = variants.clone();
+        // Groups of other pathways stand for those of the one that the stream begins with.
+        if let Some(initial) = initial_pathway(playlist) {
+            keep_if_any(&mut by_rate, |variant| pathway(variant) == initial);
+        }
         by_rate.sort_by_key(|variant| variant.bandwidth);
         for variant in by_rate {
             if let Some(group) = of(variant).filter(|group| !groups.iter().any(|(known, _)| known == *group))
@@ -279,6 +296,9 @@ pub(crate) fn tracks(playlist: &Multivariant) -> Vec<Track> {
     let text = groups(|variant| variant.subtitles.as_ref());
     tracks.extend(alternatives(playlist, MediaType::Subtitles, &text, &addresses));
     tracks.extend(images(playlist));
+    if kind == MediaKind::Video {
+        tracks.extend(key_frames(playlist));
+    }
     tracks
 }
 
@@ -310,6 +330,42 @@ fn images(playlist: &Multivariant) -> Option<Track> {
         kind: MediaKind::Image,
         language: None,
         name: "image".into(),
+        default: false,
+        autoselect: false,
+        forced: false,
+        tiles: None,
+        renditions,
+    })
+}
+
+/// Key frames for a scrub bar: of the most widely playable codec, and where a stream is steered those of the pathway that it
+/// begins with.
+fn key_frames(playlist: &Multivariant) -> Option<Track> {
+    let initial = initial_pathway(playlist);
+    let of_pathway =
+        |it: &&KeyFrames| initial.is_none() || it.pathway.as_deref().is_none_or(|id| Some(id) == initial);
+    let mut lists: Vec<&KeyFrames> = playlist.key_frames.iter().filter(of_pathway).collect();
+    let family = |it: &KeyFrames| family_of(it.codecs.as_deref().unwrap_or_default());
+    let playable = lists.iter().map(|it| family(it)).min()?;
+    lists.retain(|it| family(it) == playable);
+    let mut seen = HashSet::new();
+    lists.retain(|it| seen.insert(&it.url));
+    let mut renditions: Vec<Rendition> = lists
+        .into_iter()
+        .enumerate()
+        .map(|(at, it)| Rendition {
+            width: it.resolution.map(|(width, _)| width),
+            height: it.resolution.map(|(_, height)| height),
+            codecs: it.codecs.clone(),
+            ..Rendition::listed(format!("key-frames-{at}"), it.bandwidth.max(1), it.url.clone())
+        })
+        .collect();
+    renditions.sort_by_key(|rendition| rendition.bandwidth);
+    Some(Track {
+        id: "key-frames-0".into(),
+        kind: MediaKind::KeyFrames,
+        language: None,
+        name: "key frames".into(),
         default: false,
         autoselect: false,
         forced: false,

@@ -397,7 +397,8 @@ impl HlsSource {
         let Some(header) = self.loaded.get(&place).map(|loaded| loaded.header.clone()) else { return };
         let presentation = &mut self.presentation;
         // The subtitles of a film may be a single segment, and an image hold a hundred pictures: that says nothing of the media.
-        let beside = |track: &Track| matches!(track.kind, MediaKind::Text | MediaKind::Image);
+        let beside =
+            |track: &Track| matches!(track.kind, MediaKind::Text | MediaKind::Image | MediaKind::KeyFrames);
         if !presentation.tracks.get(place.0).is_some_and(beside) || presentation.tracks.len() == 1 {
             presentation.target_duration = presentation.target_duration.max(target);
         }
