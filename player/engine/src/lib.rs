@@ -14,6 +14,7 @@ mod session;
 pub mod subtitles;
 
 pub use player::{
-    BufferedRange, Crop, DecisionView, ErrorView, Options, Player, PlotPoint, QualityView, Snapshot, State,
-    SubtitleChoice, SubtitleTrackView, SubtitlesView, Thumbnail, TrackView, open,
+    BufferedRange, Crop, DecisionView, ErrorView, Options, Player, PlotPoint, QualityView, Snapshot,
+    SoundTrackView, SoundsView, State, SubtitleChoice, SubtitleTrackView, SubtitlesView, Thumbnail,
+    ThumbnailImage, TrackView, open,
 };

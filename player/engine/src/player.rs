@@ -29,6 +29,9 @@ pub struct Options {
     pub quality: QualityChoice,
     /// Limits at the start.
     pub caps: Caps,
+    /// Sound at the start, by its language (`en`, `pt-BR`, `deu`) or its name; otherwise, and where there is no such, the
+    /// stream's own default.
+    pub sound: Option<String>,
     /// Subtitles at the start.
     pub subtitles: SubtitleChoice,
     /// No window and no sound card: decode, and let sinks keep time.
@@ -86,6 +89,24 @@ pub struct SubtitlesView {
     pub cues: Arc<Vec<Arc<Cue>>>,
 }
 
+/// A choice of sound as a menu shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SoundTrackView {
+    /// For people.
+    pub label: String,
+    /// BCP 47, where given.
+    pub language: Option<String>,
+}
+
+/// What there is to hear, where it comes apart from the pictures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SoundsView {
+    /// What there is.
+    pub tracks: Vec<SoundTrackView>,
+    /// What is heard, or will be as soon as it is there.
+    pub chosen: Option<usize>,
+}
+
 /// What of an image is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crop {
@@ -115,6 +136,22 @@ pub enum Crop {
     },
 }
 
+/// An image of small pictures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ThumbnailImage {
+    /// A JPEG, PNG or other image, as the server sent it: check it.
+    Encoded(bytes::Bytes),
+    /// A key frame that was decoded here.
+    Rgba {
+        /// Pixels across.
+        width: u32,
+        /// Pixels down.
+        height: u32,
+        /// R, G, B, A for each pixel, row by row, without gaps.
+        bytes: bytes::Bytes,
+    },
+}
+
 /// A small picture of a place on the timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thumbnail {
@@ -122,8 +159,8 @@ pub struct Thumbnail {
     pub start: Duration,
     /// Up to here.
     pub end: Duration,
-    /// A JPEG, PNG or other image, as the server sent it: check it.
-    pub image: bytes::Bytes,
+    /// What there is to see.
+    pub image: ThumbnailImage,
     /// The same for the same image.
     pub id: String,
     /// The part of `image`.
@@ -252,6 +289,8 @@ pub struct Snapshot {
     pub video: TrackView,
     /// Sound of its own, where there is any.
     pub audio: Option<TrackView>,
+    /// What sound can be chosen.
+    pub sounds: SoundsView,
     /// Subtitles.
     pub subtitles: SubtitlesView,
     /// The small picture that was [asked for](Player::want_thumbnail), or the last one while that is on its way.
@@ -363,6 +402,11 @@ impl Player {
     /// Limits for Auto.
     pub fn set_caps(&self, caps: Caps) {
         self.shared.wishes.put(|wishes| wishes.caps = Some(caps));
+    }
+
+    /// Plays another sound of [`SoundsView::tracks`], by its place, from where playback is.
+    pub fn set_sound(&self, track: usize) {
+        self.shared.wishes.put(|wishes| wishes.sound = Some(track));
     }
 
     /// Shows other subtitles, or none.

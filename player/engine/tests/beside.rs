@@ -1,6 +1,6 @@
 //! What is fetched beside the media (subtitles, small pictures), and streams that grow under the player's feet.
 
-#![allow(clippy::unwrap_used, reason = "in a test that is the report")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test that is the report")]
 
 mod support;
 
@@ -21,7 +21,7 @@ use support::{
     server::{Fault, Server, Site},
     wait_until,
 };
-use weir_engine::{Crop, Options, State, SubtitleChoice};
+use weir_engine::{Crop, Options, State, SubtitleChoice, Thumbnail, ThumbnailImage};
 
 /// A stream of `seconds` in one quality, and its server.
 fn film(seconds: u32) -> (Site, Server) {
@@ -204,7 +204,8 @@ fn a_small_picture_is_fetched_when_it_is_pointed_at_and_not_before() {
         wait_until(&player, "a small picture", |snapshot| snapshot.thumbnail.is_some()).thumbnail.unwrap();
     assert_eq!(shown.crop, Crop::Pixels { x: 16, y: 0, width: 16, height: 9 });
     assert_eq!((shown.start, shown.end), (Duration::from_secs(2), Duration::from_secs(4)));
-    assert_eq!(&shown.image[..], b"not looked into here");
+    let ThumbnailImage::Encoded(image) = &shown.image else { panic!("{:?}", shown.image) };
+    assert_eq!(&image[..], b"not looked into here");
     player.want_thumbnail(Some(Duration::from_millis(500)));
     let first = Crop::Pixels { x: 0, y: 0, width: 16, height: 9 };
     wait_until(&player, "another one", |snapshot| {
@@ -213,6 +214,228 @@ fn a_small_picture_is_fetched_when_it_is_pointed_at_and_not_before() {
     assert_eq!((asked("thumbnails.vtt"), asked("1.jpg")), (1, 1), "one image holds both");
     player.want_thumbnail(None);
     wait_until(&player, "none", |snapshot| snapshot.thumbnail.is_none());
+}
+
+/// Adds German sound beside the one that there is.
+fn with_german(site: &Site) {
+    let tag = "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"Deutsch\",LANGUAGE=\"de\",DEFAULT=NO,URI=\"de.m3u8\"\n";
+    site.put("/fmp4/master.m3u8", site.text("/fmp4/master.m3u8") + tag);
+    let list = site.text("/fmp4/audio.m3u8");
+    let files = list.lines().filter(|line| !line.starts_with('#')).chain(["audio-init.mp4"]);
+    for file in files {
+        let german = file.replace("audio-", "de-");
+        site.put(&format!("/fmp4/{german}"), site.bytes(&format!("/fmp4/{file}")));
+    }
+    site.put("/fmp4/de.m3u8", list.replace("audio-", "de-"));
+}
+
+#[test]
+fn other_sound_takes_over_from_where_playback_is() {
+    let (site, server) = film(8);
+    with_german(&site);
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events");
+    let player = open(&server.url("/fmp4/master.m3u8"), &events, Options::default());
+    let shown = wait_until(&player, "playback", |snapshot| snapshot.position > Duration::from_millis(2300));
+    assert_eq!((shown.sounds.tracks.len(), shown.sounds.chosen), (2, Some(0)));
+    assert_eq!(shown.sounds.tracks[1].label, "Deutsch");
+    assert!(!site.requests().iter().any(|path| path.contains("/de")), "{:?}", site.requests());
+    player.set_sound(1);
+    wait_until(&player, "it goes on", |snapshot| {
+        snapshot.sounds.chosen == Some(1)
+            && snapshot.state == State::Playing
+            && snapshot.position > shown.position + Duration::from_millis(1500)
+    });
+    let last = player.wait();
+    drop(player);
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    let record = Record::read(&events);
+    assert!(record.all("error").is_empty(), "{:?}", record.all("error"));
+    assert_eq!(
+        (&record.one("sound")["language"], &record.one("sound")["by"]),
+        (&"de".into(), &"viewer".into())
+    );
+    assert_eq!(record.one("summary")["rebuffer_count"], 0);
+    let seek = record.one("seek");
+    let (from, to) = (seek["from_s"].as_f64().unwrap(), seek["to_s"].as_f64().unwrap());
+    assert!((from - to).abs() < 0.3, "it went from {from} to {to}");
+    let german =
+        record.all("request").iter().filter(|entry| entry["url"].as_str().unwrap().contains("/de-")).count();
+    assert!((4..=7).contains(&german), "{german} segments, of what is still to be heard");
+}
+
+#[test]
+fn sound_that_is_asked_for_is_the_only_one_that_is_fetched_and_a_missing_one_leaves_the_default() {
+    for (wanted, part, other) in [("deu", "/de", "/audio"), ("fr", "/audio", "/de")] {
+        let (site, server) = film(2);
+        with_german(&site);
+        let options = Options { sound: Some(wanted.to_owned()), ..Options::default() };
+        let (last, _) = play(&server.url("/fmp4/master.m3u8"), options);
+        assert_eq!(last.state, State::Ended, "{:?}", last.error);
+        let asked = |part: &str| site.requests().iter().any(|path| path.contains(part));
+        assert!(asked(part) && !asked(other), "{wanted}: {:?}", site.requests());
+    }
+}
+
+#[test]
+fn sound_whose_list_cannot_be_had_leaves_the_one_that_is_heard() {
+    let (site, server) = film(6);
+    with_german(&site);
+    site.fault("/de.m3u8", Fault::Status(404), u32::MAX);
+    let folder = tempfile::tempdir().unwrap();
+    let player = open(&server.url("/fmp4/master.m3u8"), &folder.path().join("events"), Options::default());
+    wait_until(&player, "playback", |snapshot| snapshot.position > Duration::from_millis(600));
+    player.set_sound(1);
+    wait_until(&player, "the wish", |_| site.requests().iter().any(|path| path.contains("/de.m3u8")));
+    wait_until(&player, "the one before", |snapshot| snapshot.sounds.chosen == Some(0));
+    let last = player.wait();
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+}
+
+/// A decoded picture of this size that shows something.
+fn assert_shows(thumbnail: &Thumbnail, size: (u32, u32)) {
+    let ThumbnailImage::Rgba { width, height, bytes } = &thumbnail.image else {
+        panic!("{:?}", thumbnail.image)
+    };
+    assert_eq!((*width, *height), size);
+    assert_eq!(bytes.len() as u32, width * height * 4);
+    // A white ball on black.
+    let bright = bytes.chunks_exact(4).filter(|pixel| pixel[0] > 200).count();
+    assert!(bright > 20 && bright < bytes.len() / 8, "{bright} bright pixels");
+}
+
+#[test]
+fn the_scrub_bar_shows_key_frames_that_the_stream_lists_for_it() {
+    let (site, server) = film(8);
+    let tag = "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=150000,CODECS=\"avc1.42c00b\",RESOLUTION=160x90,URI=\"keys.m3u8\"\n";
+    site.put("/fmp4/master.m3u8", site.text("/fmp4/master.m3u8") + tag);
+    // Each of the segments is one second with one key frame.
+    let mut keys = String::from(
+        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:1\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-I-FRAMES-ONLY\n\
+         #EXT-X-MAP:URI=\"low-init.mp4\"\n",
+    );
+    for number in 0..8 {
+        let bytes = site.bytes(&format!("/fmp4/low-{number}.m4s"));
+        let _ = write!(keys, "#EXTINF:1.0,\n#EXT-X-BYTERANGE:{}@0\nkey-{number}.m4s\n", bytes.len());
+        site.put(&format!("/fmp4/key-{number}.m4s"), bytes);
+    }
+    site.put("/fmp4/keys.m3u8", keys + "#EXT-X-ENDLIST\n");
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events");
+    let player = open(&server.url("/fmp4/master.m3u8"), &events, Options::default());
+    wait_until(&player, "a picture", |snapshot| snapshot.position > Duration::from_millis(300));
+    let asked = |part: &str| site.requests().iter().filter(|path| path.contains(part)).count();
+    assert_eq!(asked("/key"), 0, "nobody pointed at the bar");
+    player.want_thumbnail(Some(Duration::from_millis(6500)));
+    let shown = wait_until(&player, "a small picture", |snapshot| snapshot.thumbnail.is_some());
+    let shown = shown.thumbnail.unwrap();
+    assert_eq!((shown.start, shown.end), (Duration::from_secs(6), Duration::from_secs(7)));
+    assert_shows(&shown, (160, 90));
+    player.want_thumbnail(Some(Duration::from_millis(6900)));
+    player.want_thumbnail(Some(Duration::from_millis(2100)));
+    wait_until(&player, "another one", |snapshot| {
+        snapshot.thumbnail.as_ref().is_some_and(|it| it.start == Duration::from_secs(2))
+    });
+    assert_eq!((asked("/keys.m3u8"), asked("/key-6"), asked("/key-2")), (1, 1, 1), "{:?}", site.requests());
+    player.stop();
+    player.wait();
+    drop(player);
+    let record = Record::read(&events);
+    assert!(record.all("error").is_empty(), "{:?}", record.all("error"));
+    assert_eq!(record.one("summary")["rebuffer_count"], 0);
+}
+
+#[test]
+fn a_live_window_without_pictures_of_its_own_shows_those_of_its_lowest_rung() {
+    let (site, server) = film(28);
+    let clock = Instant::now();
+    grow(&site, 1, "", move || {
+        let edge = 14 + clock.elapsed().as_secs();
+        (edge.saturating_sub(12).min(26), edge.min(28), false)
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events");
+    let player = open(&server.url("/fmp4/master.m3u8"), &events, Options::default());
+    let live = wait_until(&player, "live pictures", |snapshot| {
+        snapshot.live_window.is_some() && snapshot.state == State::Playing
+    });
+    let (from, edge) = live.live_window.unwrap();
+    assert!(edge - from > Duration::from_secs(9), "{from:?} to {edge:?}");
+    // Well before what was played, and yet in the window for a while.
+    let at = from + Duration::from_millis(5500);
+    player.want_thumbnail(Some(at));
+    let shown = wait_until(&player, "a small picture", |snapshot| snapshot.thumbnail.is_some());
+    let shown = shown.thumbnail.unwrap();
+    assert!(shown.start <= at && at < shown.end, "{:?} to {:?} for {at:?}", shown.start, shown.end);
+    assert_shows(&shown, (160, 90));
+}
+
+#[test]
+fn subtitles_of_a_live_stream_are_placed_by_their_timestamps_while_its_window_moves() {
+    let (site, server) = film(28);
+    let clock = Instant::now();
+    let listed = move || {
+        let edge = 12 + clock.elapsed().as_secs();
+        (edge.saturating_sub(6).min(24), edge.min(28))
+    };
+    grow(&site, 1, "", move || {
+        let (from, to) = listed();
+        (from, to, false)
+    });
+    let master = site.text("/fmp4/master.m3u8").replace(",AUDIO=\"a\"", ",AUDIO=\"a\",SUBTITLES=\"t\"");
+    let tag = "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"t\",NAME=\"English\",LANGUAGE=\"en\",DEFAULT=YES,AUTOSELECT=YES,\
+               URI=\"en.m3u8\"\n";
+    site.put("/fmp4/master.m3u8", master + tag);
+    site.put_dynamic("/fmp4/en.m3u8", move || {
+        let (from, to) = listed();
+        let mut text =
+            format!("#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{from}\n");
+        for number in from..to {
+            let _ = write!(text, "#EXTINF:1.0,\nen-{number}.vtt\n");
+        }
+        text
+    });
+    for number in 0..28_u64 {
+        // Local times count from ten seconds before the segment; a cue that goes on is in both segments that it is seen in.
+        let mut text = format!("WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:10.000,MPEGTS:{}\n\n", number * 90_000);
+        if number > 0 {
+            let _ = write!(text, "00:00:09.800 --> 00:00:10.100\nover {}\n\n", number - 1);
+        }
+        let _ = write!(
+            text,
+            "00:00:10.200 --> 00:00:10.700\nlive {number}\n\n00:00:10.800 --> 00:00:11.100\nover {number}\n"
+        );
+        site.put(&format!("/fmp4/en-{number}.vtt"), text);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events");
+    let player = open(&server.url("/fmp4/master.m3u8"), &events, Options::default());
+    let mut seen = std::collections::BTreeMap::new();
+    wait_until(&player, "subtitles of seven segments", |snapshot| {
+        let cues = &snapshot.subtitles.cues;
+        for cue in cues.iter() {
+            let text = cue.text();
+            assert_eq!(cues.iter().filter(|other| other.text() == text).count(), 1, "{text} is there twice");
+            seen.insert(text, cue.start.as_secs_f64());
+        }
+        seen.keys().filter(|text| text.starts_with("live")).count() >= 7
+    });
+    player.stop();
+    player.wait();
+    drop(player);
+    let record = Record::read(&events);
+    assert!(record.all("error").is_empty(), "{:?}", record.all("error"));
+    // Where the pictures of the same media time are.
+    let mut compared = 0;
+    for segment in record.all("segment").iter().filter(|segment| segment["track"] == "video") {
+        let (index, start) = (segment["index"].as_u64().unwrap(), segment["start_s"].as_f64().unwrap());
+        for (text, after) in [(format!("live {index}"), 0.2), (format!("over {index}"), 0.8)] {
+            let Some(at) = seen.get(&text) else { continue };
+            assert!((at - start - after).abs() < 0.06, "{text} at {at}, its segment at {start}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 8, "{compared} of {seen:?}");
 }
 
 /// Makes the playlists grow: `listed` gives the first and the one after the last number.

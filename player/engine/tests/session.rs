@@ -427,8 +427,66 @@ fn a_steered_stream_follows_its_server_and_leaves_a_pathway_that_fails() {
     let asked: Vec<_> = record.all("request").iter().filter_map(|entry| entry["url"].as_str()).collect();
     let told = |part: &str| asked.iter().any(|url| url.contains(part));
     assert!(told("/steer?_HLS_pathway=%22a%22") && told("/next?_HLS_pathway=%22b%22"), "{asked:?}");
+    // The record names the pathway's own address, not the listed one.
+    assert!(asked.contains(&pathways[1].1.as_str()), "{asked:?}");
     // The lists of a pathway name its own segments: they were loaded from there.
     assert!(b.requests().iter().any(|path| path == "/cdn/l.m3u8"), "{:?}", b.requests());
+}
+
+#[test]
+fn a_rung_that_only_one_pathway_has_is_used_while_that_is_in_use() {
+    let (a, first) = fmp4(14);
+    let (b, second) = fmp4(14);
+    let steering = Site::default();
+    let third = Server::start(&steering);
+    // Away from the first pathway as soon as its own rung is played.
+    steering.put_dynamic("/steer", move || {
+        let played = a.requests().iter().filter(|path| path.contains("/high-")).count() > 2;
+        let order = if played { r#"["b","a"]"# } else { r#"["a","b"]"# };
+        format!(r#"{{"VERSION":1,"TTL":1,"PATHWAY-PRIORITY":{order}}}"#)
+    });
+    let mut master =
+        format!("#EXTM3U\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"{}\",PATHWAY-ID=\"a\"\n", third.url("/steer"));
+    for (id, server, rungs) in [("a", &first, &["low", "high"][..]), ("b", &second, &["low"])] {
+        let sound = server.url("/fmp4/audio.m3u8");
+        master.push_str(&format!(
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{id}\",NAME=\"main\",DEFAULT=YES,URI=\"{sound}\"\n"
+        ));
+        for (at, name) in rungs.iter().enumerate() {
+            let video = server.url(&format!("/fmp4/{name}.m3u8"));
+            master.push_str(&format!(
+                "#EXT-X-STREAM-INF:BANDWIDTH={},CODECS=\"avc1.42c00d,mp4a.40.2\",AUDIO=\"{id}\",PATHWAY-ID=\"{id}\",\
+                 STABLE-VARIANT-ID=\"{name}\"\n{video}\n",
+                300_000 + 400_000 * at
+            ));
+        }
+    }
+    steering.put("/master.m3u8", master);
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events.jsonl");
+    let planner = weir_abr::planner::Config { max_buffer: Duration::from_secs(2), ..Default::default() };
+    let quality = QualityChoice::Manual(RungId(1));
+    let player =
+        open(&third.url("/master.m3u8"), &events, Options { planner, quality, ..Options::default() });
+    let last = player.wait();
+    drop(player);
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    assert_eq!(last.video.rungs.len(), 2, "the ladder stays what it was");
+    let record = Record::read(&events);
+    let ways: Vec<_> = record.all("pathway").iter().map(|entry| entry["to"].as_str().unwrap()).collect();
+    assert_eq!(ways, ["a", "b"], "{:?}", record.all("steering"));
+    let moved = record.all("pathway")[1]["t_ms"].as_f64().unwrap();
+    let rungs = |after: bool| -> Vec<u64> {
+        let decisions = record.all("decision");
+        let video = decisions.iter().filter(|entry| entry["track"] == "video");
+        let then = video.filter(|entry| (entry["t_ms"].as_f64().unwrap() > moved) == after);
+        then.map(|entry| entry["rung"].as_u64().unwrap()).collect()
+    };
+    assert!(rungs(false).contains(&1), "{:?}", rungs(false));
+    let after = rungs(true);
+    assert!(after.len() > 2 && after.iter().all(|rung| *rung == 0), "{after:?}");
+    assert!(b.requests().iter().any(|path| path.contains("/low-")) && record.all("skip").is_empty());
+    assert!(record.all("error").is_empty(), "{:?}", record.all("error"));
 }
 
 #[test]

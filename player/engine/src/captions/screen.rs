@@ -136,5 +136,6 @@ fn place(block: &[Row], after: usize) -> Placement {
         position_anchor: Some(if centred { Anchor::Center } else { Anchor::Start }),
         size: 1.0,
         align: if centred { Align::Center } else { Align::Left },
+        vertical: None,
     }
 }

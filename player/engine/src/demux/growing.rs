@@ -10,7 +10,7 @@ use super::{
     boxes::{self, Outline, Walker},
     chain::{Chain, Collected, Outcome, Raw},
     codec::codec_name,
-    gst_demuxer::{LIMIT, sample_from, ticks_to_ns},
+    gst_demuxer::{LIMIT, TRAILER, sample_from, ticks_to_ns},
     sniff::{self, TS_PACKET},
     ts_time::Scan,
 };
@@ -222,8 +222,11 @@ impl Open {
     }
 
     fn finish(self) -> Result<Demuxed, DemuxError> {
-        let Self { chain, mut book, walker, rest, given, .. } = self;
+        let Self { mut chain, mut book, walker, rest, stopped, given } = self;
         chain.allow();
+        if book.format == Format::Mp4 && walker.is_between() && !stopped {
+            chain.push(Bytes::from_static(&TRAILER), false);
+        }
         let Outcome { streams, error, timed_out } = chain.finish();
         for (at, mut stream) in streams.into_iter().enumerate() {
             let samples = mem::take(&mut stream.samples);

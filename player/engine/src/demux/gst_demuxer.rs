@@ -14,6 +14,10 @@ use crate::samples::{Media, Sample};
 /// Longest time for one segment: a thousand times what a good one takes.
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
+/// An empty box. The demuxer looks for 16 bytes where a box begins: without this, an `mdat` of a few bytes (the last frame of
+/// some sound) is never read.
+pub(super) static TRAILER: [u8; 16] = *b"\0\0\0\x10free\0\0\0\0\0\0\0\0";
+
 /// A transport stream is pushed in pieces of so many packets, to look at the clock in between.
 const PIECE: usize = 2048 * sniff::TS_PACKET;
 
@@ -54,7 +58,9 @@ fn mp4(init: Option<&InitSegment>, media: Bytes) -> Result<Demuxed, DemuxError> 
         return Err(DemuxError::MissingInit);
     }
     let damage = (outline.missing > 0).then(|| "it ends in the middle of a box".to_owned());
-    let outcome = Chain::demuxer("qtdemux", LIMIT)?.run(init.into_iter().chain([media]), false);
+    let trailer = damage.is_none().then(|| Bytes::from_static(&TRAILER));
+    let pieces = init.into_iter().chain([media]).chain(trailer);
+    let outcome = Chain::demuxer("qtdemux", LIMIT)?.run(pieces, false);
     let timed = outline.has_decode_time || !outline.has_moof;
     assemble(Format::Mp4, outcome, 0, damage, timed)
 }

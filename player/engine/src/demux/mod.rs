@@ -19,6 +19,7 @@ mod growing;
 mod gst_demuxer;
 mod id3;
 mod sniff;
+mod still;
 #[cfg(test)]
 pub(crate) mod test_media;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub(crate) use boxes::Walker;
 pub use codec::{codec_name, decoder_package};
 pub use growing::{Batch, Growing};
 pub use gst_demuxer::GstDemuxer;
+pub(crate) use still::{Still, stills};
 
 /// 33 bits at 90 kHz, nanoseconds.
 const WRAP: i64 = 95_443_717_688_889;

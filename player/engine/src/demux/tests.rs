@@ -47,6 +47,28 @@ fn assert_frames(stream: &DemuxedStream, at: usize, offset: i64) {
 }
 
 #[test]
+fn the_few_bytes_of_a_last_frame_of_sound_are_read() {
+    // One frame of 5 bytes, as encoders leave it at the end of a film: less than the header of a box.
+    let media = Bytes::from_static(
+        b"\x00\x00\x00\x64\x6d\x6f\x6f\x66\x00\x00\x00\x10\x6d\x66\x68\x64\x00\x00\x00\x00\x00\x00\x00\x10\x00\
+        \x00\x00\x4c\x74\x72\x61\x66\x00\x00\x00\x1c\x74\x66\x68\x64\x00\x02\x00\x38\x00\x00\x00\x01\x00\x00\
+        \x01\x00\x00\x00\x00\x05\x02\x00\x00\x00\x00\x00\x00\x14\x74\x66\x64\x74\x01\x00\x00\x00\x00\x00\x00\
+        \x00\x00\x15\xfc\x00\x00\x00\x00\x14\x74\x72\x75\x6e\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x6c\
+        \x00\x00\x00\x0d\x6d\x64\x61\x74\x01\x18\x81\xb4\x70",
+    );
+    let init = InitSegment { bytes: media::audio_mp4(2).init.unwrap() };
+    let whole = GstDemuxer::new().unwrap().append(Some(&init), media.clone()).unwrap();
+    let mut growing = Growing::new(Some(init));
+    growing.push(media.slice(..50));
+    growing.push(media.slice(50..));
+    for demuxed in [whole, growing.finish().unwrap()] {
+        let samples = &stream(&demuxed, StreamKind::Audio).samples;
+        assert_eq!(samples.iter().map(|sample| sample.bytes).collect::<Vec<_>>(), [5]);
+        assert_eq!(demuxed.damage, None);
+    }
+}
+
+#[test]
 fn fragmented_mp4_keeps_its_times_in_any_order_of_segments_and_rungs() {
     let (small, large) =
         (media::video_mp4(SMALL, 6, Order::Straight), media::video_mp4(LARGE, 6, Order::Straight));

@@ -194,7 +194,8 @@ fn sort(url: &Url, error: &reqwest::Error) -> NetError {
     if error.is_connect() {
         match tls_error(error) {
             Some(error) => NetError::Tls { reason: tls_reason(error, &host), host },
-            None => NetError::Connect { host, reason },
+            None if is_unknown_name(error) => NetError::Name { host, reason: plain_reason(&reason) },
+            None => NetError::Connect { host, reason: plain_reason(&reason) },
         }
     } else if error.is_timeout() {
         NetError::Connect { host, reason: "it took too long".to_owned() }
@@ -203,8 +204,29 @@ fn sort(url: &Url, error: &reqwest::Error) -> NetError {
     } else if error.is_redirect() {
         NetError::Decode { url: url.clone(), reason: format!("its redirects lead nowhere: {reason}") }
     } else {
-        NetError::Lost { host, reason }
+        NetError::Lost { host, reason: plain_reason(&reason) }
     }
+}
+
+/// The connection failed because nobody knows the name. The resolver's error has no kind of its own.
+fn is_unknown_name(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if inner.to_string().starts_with("dns error")
+            || inner.to_string().starts_with("failed to lookup address")
+        {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+/// What the system says, without its numbers and its preamble.
+fn plain_reason(reason: &str) -> String {
+    let reason = reason.strip_prefix("failed to lookup address information: ").unwrap_or(reason);
+    let end = reason.rfind(" (os error ").unwrap_or(reason.len());
+    reason.get(..end).unwrap_or(reason).to_lowercase()
 }
 
 /// A failure inside the body.
@@ -214,7 +236,7 @@ fn cut(url: &Url, error: &reqwest::Error, got: u64, announced: Option<u64>) -> N
         if let Some(io) = inner.downcast_ref::<std::io::Error>()
             && io.kind() != std::io::ErrorKind::UnexpectedEof
         {
-            return NetError::Lost { host: host_of(url), reason: io.to_string() };
+            return NetError::Lost { host: host_of(url), reason: plain_reason(&io.to_string()) };
         }
         source = inner.source();
     }
@@ -235,7 +257,14 @@ fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rus
 /// What is wrong with a certificate, for people.
 fn tls_reason(error: &rustls::Error, host: &str) -> String {
     use rustls::CertificateError as Bad;
-    let rustls::Error::InvalidCertificate(bad) = error else { return error.to_string() };
+    let bad = match error {
+        rustls::Error::InvalidCertificate(bad) => bad,
+        // An answer in plain HTTP does not look like a record of TLS.
+        rustls::Error::InvalidMessage(_) => {
+            return "what answers there does not speak HTTPS; the address may begin with http://".to_owned();
+        }
+        error => return error.to_string(),
+    };
     match bad {
         Bad::Expired | Bad::ExpiredContext { .. } => "its certificate has expired".to_owned(),
         Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
@@ -267,4 +296,17 @@ fn innermost(error: &reqwest::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_is_told_without_its_numbers() {
+        assert_eq!(plain_reason("Connection refused (os error 111)"), "connection refused");
+        let unknown = "failed to lookup address information: Name or service not known";
+        assert_eq!(plain_reason(unknown), "name or service not known");
+        assert_eq!(plain_reason(""), "");
+    }
 }

@@ -16,6 +16,14 @@ pub enum NetError {
         /// What the system says.
         reason: String,
     },
+    /// No machine has that name.
+    #[error("no server of the name {host} is known: {reason}")]
+    Name {
+        /// Host and port.
+        host: String,
+        /// What the system says.
+        reason: String,
+    },
     /// The TLS handshake failed.
     #[error("could not set up a secure connection to {host}: {reason}")]
     Tls {
@@ -41,7 +49,7 @@ pub enum NetError {
         waited: Duration,
     },
     /// The server refused.
-    #[error("{url} answered with HTTP status {status}")]
+    #[error("{url} answered with HTTP status {status}{}", meaning(*status))]
     Status {
         /// What was asked for.
         url: Url,
@@ -120,6 +128,7 @@ impl NetError {
             // As if a server did not have it: nothing gets better by asking again.
             Self::File { .. } => Failure::Status(404),
             Self::Connect { .. }
+            | Self::Name { .. }
             | Self::Tls { .. }
             | Self::Lost { .. }
             | Self::Idle { .. }
@@ -131,7 +140,12 @@ impl NetError {
     /// Worth another try later: nothing that only a person can change.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Lost { .. } | Self::Idle { .. } | Self::Truncated { .. } => true,
+            // A name may be unknown for a moment, while a network comes back.
+            Self::Connect { .. }
+            | Self::Name { .. }
+            | Self::Lost { .. }
+            | Self::Idle { .. }
+            | Self::Truncated { .. } => true,
             // 404 may pass: a playlist that is just being written, a server that is just starting.
             Self::Status { status, .. } => *status >= 500 || matches!(status, 404 | 408 | 425 | 429),
             _ => false,
@@ -150,6 +164,7 @@ impl NetError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Connect { .. } => "server_unreachable",
+            Self::Name { .. } => "server_unknown",
             Self::Tls { .. } => "tls_failed",
             Self::Lost { .. } => "connection_lost",
             Self::Idle { .. } => "server_silent",
@@ -169,6 +184,9 @@ impl NetError {
         match self {
             Self::Connect { .. } => {
                 "Check that the server is running, that the host and port are right, and that this machine is online."
+            }
+            Self::Name { .. } => {
+                "Check how the name is spelt, and that this machine is online and can look names up."
             }
             Self::Tls { .. } => {
                 "Check the server's certificate and this machine's clock and CA certificates (package ca-certificates); \
@@ -193,6 +211,12 @@ impl NetError {
             Self::Client(_) => "Start the player again; if it stays, report it with the log.",
         }
     }
+}
+
+/// What a status means, in words and brackets.
+fn meaning(status: u16) -> String {
+    let known = reqwest::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    known.map_or_else(String::new, |reason| format!(" ({})", reason.to_lowercase()))
 }
 
 /// Host and port of `url`, for messages.

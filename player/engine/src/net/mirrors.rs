@@ -140,6 +140,19 @@ impl Mirrors {
         addresses
     }
 
+    /// Whether what is at `url` can be had from a pathway; also where nobody knows from which it can.
+    pub(crate) fn has(&self, url: &Url, pathway: &str) -> bool {
+        let addresses = self.addresses(url, Instant::now());
+        let mut known = addresses.iter().filter_map(|place| place.pathway.as_deref()).peekable();
+        known.peek().is_none() || known.any(|id| id == pathway)
+    }
+
+    /// The address at which a request for `url` begins.
+    pub(crate) fn first(&self, url: &Url, now: Instant) -> Url {
+        let first = self.addresses(url, now).into_iter().next();
+        first.map_or_else(|| url.clone(), |place| place.url)
+    }
+
     fn failed(&self, place: &Address, now: Instant) {
         let mut state = self.lock();
         let whom = Whom::at(place);
@@ -235,6 +248,8 @@ mod tests {
         mirrors.steer(&order, &[]);
         assert_eq!(hosts(&mirrors, now), ["b", "a"]);
         assert_eq!(mirrors.pathway(now).as_deref(), Some("b"));
+        let listed = Url::parse("http://a/v/7.ts").unwrap();
+        assert_eq!(mirrors.first(&listed, now).as_str(), "http://b/w/7.ts", "what the record names");
 
         let first = mirrors.addresses(&Url::parse("http://a/v/7.ts").unwrap(), now).remove(0);
         mirrors.failed(&first, now);

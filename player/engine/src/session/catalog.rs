@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use weir_abr::{RungId, Track, TrackKind, planner::Live};
 use weir_manifest::{
     Lookup, Now, Request, Source, What,
-    model::{MediaKind, Presentation, Rendition},
+    model::{MediaKind, Presentation, Rendition, Track as ListedTrack},
     to_brain_track,
 };
 
@@ -37,7 +37,10 @@ impl Catalog {
         };
         let (video, sound) = (find(MediaKind::Video), find(MediaKind::Audio));
         let main = video.or(sound).ok_or(NothingToPlay)?;
-        let mut catalog = Self { main, audio: video.and(sound), tracks: Vec::new(), source };
+        // Where none is the default the default is in the pictures' segments (`EXT-X-MEDIA` without an address).
+        let apart = |at: &usize| presentation.tracks.get(*at).is_some_and(|track| track.default);
+        let audio = video.and(sound).filter(apart);
+        let mut catalog = Self { main, audio, tracks: Vec::new(), source };
         catalog.refresh();
         if catalog.tracks.is_empty() {
             return Err(NothingToPlay);
@@ -72,6 +75,33 @@ impl Catalog {
 
     pub(crate) fn has_audio_track(&self) -> bool {
         self.audio.is_some()
+    }
+
+    /// Sound that can be chosen, by its place in the presentation: none where it comes with the pictures, and none in another
+    /// coding than what is heard, to which decoders do not change over under way (decodebin3 of GStreamer 1.22 stands still).
+    pub(crate) fn sounds(&self) -> impl Iterator<Item = usize> {
+        let coding = |track: &ListedTrack| {
+            let codecs = track.renditions.first()?.codecs.as_deref()?;
+            Some(codecs.split(['.', ',']).next().unwrap_or(codecs).trim().to_owned())
+        };
+        let tracks = &self.presentation().tracks;
+        let heard = self.audio.and_then(|at| tracks.get(at)).and_then(coding);
+        let offered = self.audio.map(|_| tracks.iter().enumerate());
+        offered.into_iter().flatten().filter_map(move |(at, track)| {
+            let fits = coding(track).is_none_or(|own| heard.as_ref().is_none_or(|heard| own == *heard));
+            (track.kind == MediaKind::Audio && fits).then_some(at)
+        })
+    }
+
+    /// The sound that is played, by its place in the presentation.
+    pub(crate) fn sound(&self) -> Option<usize> {
+        self.audio
+    }
+
+    /// Plays other sound, one of [`sounds`](Self::sounds), from now on.
+    pub(crate) fn choose_sound(&mut self, track: usize) {
+        self.audio = self.audio.map(|_| track);
+        self.refresh();
     }
 
     /// The language that is heard, where the manifest names it.

@@ -75,6 +75,8 @@ impl Session {
             Command::Fail { reason } => {
                 // The brain knows what it gave up, the last failure why.
                 let view = match self.view.last_trouble.take() {
+                    // No decoder helps, whatever the brain makes of it.
+                    Some(last) if last.code == "drm_protected" => last,
                     Some(last) => ErrorView { what: format!("{reason} Last: {}", last.what), ..last },
                     None => trouble::view("unplayable", reason, "Open the stream again, or choose another."),
                 };
@@ -100,7 +102,7 @@ impl Session {
             }
             Input::Subtitles(generation, segment, result) => self.subtitles_came(generation, segment, result),
             Input::ThumbnailIndex(tiles) => self.thumbnail_index(tiles),
-            Input::Thumbnails(resource, bytes) => self.thumbnails_came(resource, bytes),
+            Input::Thumbnails(resource, pictures) => self.thumbnails_came(resource, pictures),
             Input::Demuxed(job, result) => match result {
                 Ok(demuxed) => {
                     if let Some(damage) = &demuxed.damage {
@@ -160,6 +162,9 @@ impl Session {
         }
         if let Some(at) = wishes.thumbnail {
             self.wish_thumbnail(at);
+        }
+        if let Some(track) = wishes.sound {
+            self.wish_sound(track);
         }
         if let Some(choice) = wishes.subtitles {
             self.choose_subtitles(choice, "viewer");

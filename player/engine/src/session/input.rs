@@ -9,7 +9,7 @@ use weir_manifest::{
     model::{Resource, Segment},
 };
 
-use super::thumbnails::Tile;
+use super::thumbnails::{Pictures, Tile};
 
 use crate::{
     demux::{Batch, DemuxError, Demuxed, InitSegment},
@@ -56,8 +56,8 @@ pub(crate) enum Input {
     Subtitles(u64, Box<Segment>, Result<Document, String>),
     /// The index of small pictures, where there is one.
     ThumbnailIndex(Option<Vec<Tile>>),
-    /// An image with small pictures, where it could be had.
-    Thumbnails(Resource, Option<Bytes>),
+    /// An image with small pictures, or key frames, where they could be had.
+    Thumbnails(Resource, Pictures),
     /// A segment was taken apart, or could not be. Its media are gone by then.
     Demuxed(Box<Job>, Result<Demuxed, DemuxError>),
 }

@@ -1,6 +1,6 @@
 //! The manifest and the playlists: first load, the ones that a choice needs, reloads on time.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use weir_abr::{
     Bitrate, RungId, TrackKind,
@@ -135,7 +135,7 @@ impl Session {
         for warning in source.warnings() {
             tracing::warn!(url = %document.url, line = warning.line, what = warning.what, "odd manifest");
         }
-        let catalog = match Catalog::new(source) {
+        let mut catalog = match Catalog::new(source) {
             Ok(catalog) => catalog,
             Err(error) => {
                 let what = format!("reading the manifest {}: {error}", document.url);
@@ -160,6 +160,7 @@ impl Session {
             ms: millis(document.took),
             http: Some(document.http.clone()),
         };
+        self.first_sound(&mut catalog);
         self.media.separate_audio = catalog.has_audio_track();
         self.view.codecs = catalog.codecs();
         self.catalog = Some(catalog);
@@ -181,7 +182,7 @@ impl Session {
         self.lists_due();
     }
 
-    fn note_ladders(&mut self) {
+    pub(crate) fn note_ladders(&mut self) {
         let Some(catalog) = &self.catalog else { return };
         let ladders: Vec<_> = catalog
             .tracks()
@@ -229,6 +230,11 @@ impl Session {
         let ladder = &catalog.tracks().first()?.ladder;
         let mut usable: Vec<RungId> =
             (0..ladder.len()).map(RungId).filter(|rung| !self.lists.unavailable.contains(rung)).collect();
+        let here: Vec<_> =
+            usable.iter().copied().filter(|rung| !self.steering.withheld.contains(rung)).collect();
+        if !here.is_empty() {
+            usable = here;
+        }
         if let QualityChoice::Manual(rung) = self.quality
             && usable.contains(&rung)
         {
@@ -260,7 +266,7 @@ impl Session {
             return;
         }
         self.lists.loading.push(request.what);
-        let url = request.resource.url.to_string();
+        let url = self.http.mirrors.first(&request.resource.url, Instant::now()).to_string();
         self.note(record::Event::Request { track: None, index: None, rung: None, url });
         let target = self.catalog.as_ref().map_or(Duration::ZERO, |it| it.presentation().target_duration);
         let patience = if request.blocking {
@@ -320,6 +326,7 @@ impl Session {
                     self.start_waiting();
                     self.lists_due();
                     self.follow_subtitles();
+                    self.follow_sound();
                     return;
                 }
                 Err(error) => {
@@ -330,9 +337,13 @@ impl Session {
         };
         catalog.source.failed(request, now);
         if let What::Playlist { track, .. } | What::Index { track, .. } = request.what
-            && self.is_beside(track)
+            && (self.is_beside(track) || self.gives_sound_up(track))
         {
-            self.unlisted(track, problem.what);
+            if self.is_beside(track) {
+                self.unlisted(track, problem.what);
+            } else {
+                self.note_trouble(problem);
+            }
             self.lists_due();
             return;
         }
@@ -362,7 +373,7 @@ impl Session {
     }
 
     /// Tells the brain and the buffers what is listed now.
-    fn announce(&mut self) {
+    pub(crate) fn announce(&mut self) {
         let Some(catalog) = &self.catalog else { return };
         if !catalog.is_listed() {
             let ended =

@@ -550,6 +550,12 @@ impl Media {
         video && sound && (self.has_video || self.has_sound || self.separate_audio)
     }
 
+    /// Forgets sound of its own: other sound takes its place.
+    pub(crate) fn clear_sound(&mut self) {
+        self.audio.edit(TrackBuffer::clear);
+        self.held.retain(|(kind, _), _| *kind != TrackKind::Audio);
+    }
+
     /// Drops what ends before `position`. Gives, for each track, the number of the last segment that went.
     pub(crate) fn evict(&mut self, position: Duration) -> Vec<(TrackKind, u64)> {
         let at = nanos(position);

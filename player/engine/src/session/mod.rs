@@ -14,6 +14,7 @@ mod playing;
 mod remember;
 mod seeking;
 mod shared;
+mod sound;
 mod steering;
 mod stop;
 mod subtitles;
@@ -143,6 +144,8 @@ struct Session {
     media: Media,
     playing: Playing,
     seeking: Seeking,
+    /// The sound that was chosen and is not there yet: its place in the presentation.
+    sound: Option<usize>,
     steering: Steering,
     subtitles: Subtitles,
     thumbnails: Thumbnails,
@@ -215,6 +218,7 @@ impl Session {
             inbox,
             playing: Playing::default(),
             seeking: Seeking::default(),
+            sound: None,
             steering: Steering::default(),
             subtitles: Subtitles::new(options.subtitles.clone()),
             thumbnails: Thumbnails::default(),

@@ -5,8 +5,12 @@
 use std::time::{Duration, Instant};
 
 use url::Url;
-use weir_abr::record;
-use weir_manifest::{SteeringManifest, data_of, model::Protocol, steering_request};
+use weir_abr::{RungId, TrackKind, planner::Event, record};
+use weir_manifest::{
+    SteeringManifest, data_of,
+    model::{Protocol, Rendition},
+    steering_request,
+};
 
 use super::{Session, input::Input};
 use crate::{
@@ -38,6 +42,8 @@ pub(crate) struct Steering {
     pub(crate) current: Option<String>,
     /// Those that they came from since the server was asked.
     used: Vec<String>,
+    /// Rungs that the current pathway does not have.
+    pub(crate) withheld: Vec<RungId>,
     /// Until when the start waits for the server.
     holds: Option<Duration>,
 }
@@ -151,6 +157,33 @@ impl Session {
         self.follow_pathway();
     }
 
+    /// Rungs that only other pathways have are not used from now on.
+    fn withhold_rungs(&mut self) {
+        let (Some(catalog), Some(pathway)) = (&self.catalog, &self.steering.current) else { return };
+        let renditions = catalog
+            .place(TrackKind::Video, RungId(0))
+            .and_then(|(main, _)| catalog.presentation().tracks.get(main))
+            .map(|track| track.renditions.as_slice())
+            .unwrap_or_default();
+        let address = |rendition: &Rendition| {
+            let listed = rendition.segments.first().map(|segment| segment.media.url.clone());
+            rendition.playlist.clone().or(listed)
+        };
+        let lacks = |rendition: &Rendition| {
+            address(rendition).is_some_and(|url| !self.http.mirrors.has(&url, pathway))
+        };
+        let withheld: Vec<RungId> = renditions
+            .iter()
+            .enumerate()
+            .filter(|(_, rendition)| lacks(rendition))
+            .map(|(rung, _)| RungId(rung))
+            .collect();
+        if withheld != self.steering.withheld {
+            self.steering.withheld.clone_from(&withheld);
+            self.feed(Event::Withheld(withheld));
+        }
+    }
+
     fn follow_pathway(&mut self) {
         if self.catalog.as_ref().is_none_or(|catalog| catalog.presentation().steering.is_none()) {
             return;
@@ -170,6 +203,7 @@ impl Session {
             self.steering.used.push(to.clone());
         }
         let is_first = from.is_none();
+        self.withhold_rungs();
         self.note(record::Event::Pathway { from, to, reason });
         self.view.changed = true;
         if is_first {

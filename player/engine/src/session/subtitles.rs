@@ -3,7 +3,11 @@
 //! They never hold anything up: fetched one segment at a time from the first picture on, and what of them cannot be had is
 //! missing, no more.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::task::AbortHandle;
 use weir_abr::record;
@@ -292,6 +296,13 @@ impl Session {
         self.choose_subtitles(choice, by);
     }
 
+    /// Other sound is heard: what the stream shows by itself goes by its language.
+    pub(crate) fn sound_changed(&mut self) {
+        if self.subtitles.choice == SubtitleChoice::Auto {
+            self.choose_subtitles(SubtitleChoice::Auto, "default");
+        }
+    }
+
     /// Subtitles that are not there are written down; playback has nothing to do with it.
     fn note_missing(&mut self, reason: String) {
         tracing::warn!(reason, "subtitles");
@@ -301,9 +312,9 @@ impl Session {
     /// Whether playback goes on without the track: text, small pictures.
     pub(crate) fn is_beside(&self, track: usize) -> bool {
         let presentation = self.catalog.as_ref().map(super::catalog::Catalog::presentation);
-        presentation
-            .and_then(|it| it.tracks.get(track))
-            .is_some_and(|track| matches!(track.kind, MediaKind::Text | MediaKind::Image))
+        presentation.and_then(|it| it.tracks.get(track)).is_some_and(|track| {
+            matches!(track.kind, MediaKind::Text | MediaKind::Image | MediaKind::KeyFrames)
+        })
     }
 
     /// A list of such could not be loaded: of subtitles its source asks for it again by and by.
@@ -396,7 +407,7 @@ impl Session {
         };
         let (segment, fetcher, inbox) = (segment.clone(), self.fetcher.clone(), self.inbox.clone());
         let (generation, number) = (self.subtitles.generation, segment.number);
-        let url = segment.media.url.to_string();
+        let url = self.http.mirrors.first(&segment.media.url, Instant::now()).to_string();
         let task = self.runtime.spawn(async move {
             let result = match fetcher.fetch(&segment, |_| ()).await {
                 Ok(body) if body.media.len() > LARGEST => Err("it is larger than 4 MiB".to_owned()),

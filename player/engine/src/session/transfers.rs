@@ -138,7 +138,7 @@ impl Session {
             track: Some(transfer.track),
             index: Some(transfer.index),
             rung: Some(transfer.rung),
-            url: segment.media.url.to_string(),
+            url: self.http.mirrors.first(&segment.media.url, Instant::now()).to_string(),
         };
         // What replaces something is put in when it is complete; all else is played while it comes.
         let pieces = if transfer.replace {

@@ -141,6 +141,7 @@ impl Session {
                 view.showing = at.map(|range| range.rung);
                 view
             }),
+            sounds: self.sounds_view(),
             subtitles: self.subtitles_view(),
             thumbnail: self.thumbnail_view(),
             quality: self.quality,

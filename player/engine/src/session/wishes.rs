@@ -28,6 +28,7 @@ pub(crate) struct Wishes {
     pub(crate) muted: Option<bool>,
     pub(crate) quality: Option<QualityChoice>,
     pub(crate) caps: Option<Caps>,
+    pub(crate) sound: Option<usize>,
     pub(crate) subtitles: Option<SubtitleChoice>,
     pub(crate) thumbnail: Option<Option<Duration>>,
     pub(crate) rgba_height: Option<Option<u32>>,

@@ -55,7 +55,17 @@ pub enum Line {
     Part(f32),
 }
 
-/// Where in the picture a cue stands (WebVTT, 6.1).
+/// Which way the columns of vertical text go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Vertical {
+    /// The first one on the right, as in Chinese and Japanese.
+    RightToLeft,
+    /// The first one on the left, as in Mongolian.
+    LeftToRight,
+}
+
+/// Where in the picture a cue stands (WebVTT, 6.1). Of vertical text `line` is a place across the picture (a number counts
+/// columns from the side where the first one is), and `position`, `size` and `align` go from top to bottom.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Placement {
     /// `None`: at the bottom, above the cues that are there.
@@ -70,6 +80,8 @@ pub struct Placement {
     pub size: f32,
     /// How its lines are set.
     pub align: Align,
+    /// Its text runs from top to bottom.
+    pub vertical: Option<Vertical>,
 }
 
 impl Default for Placement {
@@ -81,6 +93,7 @@ impl Default for Placement {
             position_anchor: None,
             size: 1.0,
             align: Align::Center,
+            vertical: None,
         }
     }
 }

@@ -13,5 +13,5 @@ mod tests;
 mod ttml;
 mod webvtt;
 
-pub use cue::{Align, Anchor, Cue, Line, Placement, Span};
+pub use cue::{Align, Anchor, Cue, Line, Placement, Span, Vertical};
 pub(crate) use document::{Clock, Document, Timed, read};

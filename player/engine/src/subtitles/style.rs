@@ -114,6 +114,7 @@ impl Head {
             position_anchor: Some(place.position_anchor.unwrap_or(anchor)),
             size: region.width,
             align: place.align,
+            vertical: place.vertical,
         }
     }
 

@@ -1,5 +1,5 @@
 use super::{
-    cue::{Align, Anchor, Line, Span},
+    cue::{Align, Anchor, Line, Span, Vertical},
     document::{Clock, Timed, Unreadable, read},
 };
 
@@ -117,6 +117,9 @@ fn settings_say_where_a_cue_stands() {
     assert_eq!(place("line:-2").line, Some(Line::Number(-2)));
     assert_eq!(place("line:0").line, Some(Line::Number(0)));
     assert_eq!(place("line:400% position:nan% size:1e9%"), place(""));
+    assert_eq!(place("vertical:rl align:start").vertical, Some(Vertical::RightToLeft));
+    assert_eq!(place("vertical:lr").vertical, Some(Vertical::LeftToRight));
+    assert_eq!(place("vertical:up").vertical, None);
 }
 
 fn wrap(name: &[u8; 4], body: &[u8]) -> Vec<u8> {

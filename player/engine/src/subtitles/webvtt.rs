@@ -1,7 +1,7 @@
 //! WebVTT (W3C, <https://www.w3.org/TR/webvtt1/>), read as its parser section asks: forgiving.
 
 use super::{
-    cue::{Align, Anchor, Line, Placement},
+    cue::{Align, Anchor, Line, Placement, Vertical},
     document::{Clock, Document, LONGEST_TEXT, MOST_CUES, Timed, Unreadable},
     markup,
     style::Head,
@@ -212,6 +212,13 @@ fn placement<'a>(settings: impl Iterator<Item = &'a str>) -> Placement {
             "position" => {
                 place.position = part(value).or(place.position);
                 place.position_anchor = anchor.and_then(self::anchor).or(place.position_anchor);
+            }
+            "vertical" => {
+                place.vertical = match value {
+                    "rl" => Some(Vertical::RightToLeft),
+                    "lr" => Some(Vertical::LeftToRight),
+                    _ => place.vertical,
+                };
             }
             "size" => place.size = part(value).unwrap_or(place.size),
             "align" => {

@@ -46,7 +46,7 @@ pub fn play(url: &Url, options: Options) -> (Snapshot, Record) {
 }
 
 /// Waits until `good`, or fails with the last state.
-pub fn wait_until(player: &Player, what: &str, good: impl Fn(&Snapshot) -> bool) -> Snapshot {
+pub fn wait_until(player: &Player, what: &str, mut good: impl FnMut(&Snapshot) -> bool) -> Snapshot {
     let deadline = std::time::Instant::now() + PATIENCE / 2;
     loop {
         let snapshot = player.snapshot();
