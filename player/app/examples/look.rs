@@ -28,8 +28,8 @@ use weir_app::{
     },
 };
 use weir_engine::{
-    BufferedRange, DecisionView, ErrorView, PlotPoint, QualityView, Snapshot, State, SubtitleChoice,
-    SubtitleTrackView, SubtitlesView, TrackView,
+    BufferedRange, DecisionView, ErrorView, PlotPoint, QualityView, Snapshot, SoundsView, State,
+    SubtitleChoice, SubtitleTrackView, SubtitlesView, TrackView,
     playback::{Matrix, PixelFormat},
     subtitles::{Align, Cue, Line, Placement, Span},
 };
@@ -196,6 +196,8 @@ impl Session for Fake {
     fn set_subtitles(&self, choice: SubtitleChoice) {
         self.wish(|w| w.subtitles = matches!(choice, SubtitleChoice::Track(_)));
     }
+    fn set_sound(&self, _track: usize) {}
+
     fn want_thumbnail(&self, _at: Option<Duration>) {}
     fn set_rgba_height(&self, height: Option<u32>) {
         self.wish(|w| w.rgba = height.is_some());
@@ -297,6 +299,7 @@ impl Session for Fake {
                 chosen: w.subtitles.then_some(0),
                 cues: Arc::new(if w.subtitles { cues() } else { Vec::new() }),
             },
+            sounds: SoundsView::default(),
             thumbnail: None,
             quality: w.quality,
             caps: w.caps,

@@ -32,6 +32,8 @@ pub trait Session {
     fn set_quality(&self, choice: QualityChoice);
     /// Limits for Auto.
     fn set_caps(&self, caps: Caps);
+    /// Plays another of the sounds that there are.
+    fn set_sound(&self, track: usize);
     /// Shows other subtitles, or none.
     fn set_subtitles(&self, choice: SubtitleChoice);
     /// Asks for the small picture of a place, or for none any more.
@@ -68,6 +70,9 @@ impl Session for Player {
     }
     fn set_caps(&self, caps: Caps) {
         Self::set_caps(self, caps);
+    }
+    fn set_sound(&self, track: usize) {
+        Self::set_sound(self, track);
     }
     fn set_subtitles(&self, choice: SubtitleChoice) {
         Self::set_subtitles(self, choice);

@@ -64,6 +64,9 @@ pub struct Settings {
     pub cap_kbps: Option<f64>,
     /// No rung taller than the window.
     pub fit_window: bool,
+    /// Language or name of the sound that was chosen last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sound: Option<String>,
     /// Language or name of the subtitles that were chosen last, `off` when they were switched off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subtitles: Option<String>,
@@ -88,6 +91,7 @@ impl Default for Settings {
             muted: false,
             cap_kbps: None,
             fit_window: false,
+            sound: None,
             subtitles: None,
             look: Look::System,
             statistics: false,
@@ -141,6 +145,9 @@ impl Settings {
         if let Some((before, given)) = self.given.as_deref() {
             if (out.volume, out.muted) == (given.volume, given.muted) {
                 (out.volume, out.muted) = (before.volume, before.muted);
+            }
+            if out.sound == given.sound {
+                out.sound.clone_from(&before.sound);
             }
             if out.subtitles == given.subtitles {
                 out.subtitles.clone_from(&before.subtitles);

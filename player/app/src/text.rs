@@ -70,8 +70,31 @@ pub fn sentence(text: &str) -> String {
     let text = text.trim();
     let mut rest = text.chars();
     let Some(first) = rest.next() else { return String::new() };
+    // An address is not written with a capital.
+    if text.split(' ').next().is_some_and(|word| word.contains("://")) {
+        return format!("{text}{}", if text.ends_with('.') { "" } else { "." });
+    }
     let stop = if text.ends_with(['.', '!', '?', '…']) { "" } else { "." };
     format!("{}{}{stop}", first.to_uppercase(), rest.as_str())
+}
+
+/// What the page of a failure is headed with, by the failure's code (docs/events.md).
+pub fn headline(code: &str) -> &'static str {
+    match code {
+        "server_unknown" => "There is no server of this name",
+        "server_unreachable" => "The server cannot be reached",
+        "server_silent" | "connection_lost" | "body_truncated" | "playlist_lost" => {
+            "The connection to the stream was lost"
+        }
+        "tls_failed" => "The connection is not secure",
+        "manifest_status" | "playlist_status" | "http_status" => "The server does not give out this stream",
+        "manifest_invalid" => "This is not a stream",
+        "nothing_to_play" => "There is nothing to play in this stream",
+        "codec_unplayable" | "element_missing" => "This computer cannot decode the stream",
+        "drm_protected" => "This stream is protected",
+        "file_unreadable" => "The file cannot be read",
+        _ => "This stream cannot be played",
+    }
 }
 
 /// Reads "90", "1:30", "1:02:03.5".

@@ -39,6 +39,9 @@ pub(super) struct PlayArgs {
     /// Playback rate, 0.25 to 4.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate: Option<f64>,
+    /// Play sound in this language or of this name, e.g. en, where the stream offers a choice.
+    #[arg(long, value_name = "LANG")]
+    sound: Option<String>,
     /// Show subtitles in this language or of this name, e.g. en; `off` for none. Otherwise the stream's own default.
     #[arg(long, value_name = "LANG|off")]
     subtitles: Option<String>,
@@ -94,6 +97,7 @@ pub(super) fn run(args: PlayArgs) -> anyhow::Result<()> {
         measure_sync: args.measure_sync,
         state_dir: state.clone(),
         caps: Caps { bitrate: args.cap, height: None },
+        sound: args.sound.clone(),
         subtitles: args.subtitles.as_deref().map_or(SubtitleChoice::Auto, settings::subtitle_choice),
         ..Options::default()
     };
@@ -111,6 +115,9 @@ pub(super) fn run(args: PlayArgs) -> anyhow::Result<()> {
     settings.for_this_run(|settings| {
         if let Some(volume) = volume {
             (settings.volume, settings.muted) = (volume, false);
+        }
+        if args.sound.is_some() {
+            settings.sound = args.sound;
         }
         if args.subtitles.is_some() {
             settings.subtitles = args.subtitles;

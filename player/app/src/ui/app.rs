@@ -127,6 +127,7 @@ impl WeirApp {
             );
         }
         options.caps.bitrate = self.settings.cap();
+        options.sound.clone_from(&self.settings.sound);
         options.subtitles = self.settings.subtitles();
         // About what fits until the window's size is known.
         options.rgba_height = self.painter.wants_rgba().then_some(360);

@@ -96,7 +96,7 @@ pub(crate) fn message(
     actions: impl FnOnce(&mut Ui),
 ) {
     let colours: Colours = theme::colours(ui.ctx());
-    let width = ui.available_width().min(560.0);
+    let width = (ui.available_width() - 2.0 * tokens::PAGE).min(560.0);
     // What it takes is known from the frame before; until then a fair guess keeps it near the middle.
     let id = ui.scope_id().with("message height");
     let height = ui.data(|data| data.get_temp::<f32>(id)).unwrap_or(260.0);

@@ -32,7 +32,10 @@ impl Sheet {
                 let modal = sheet("help", ctx).show(ctx, |ui| {
                     ui.set_width((size.x - 64.0).min(700.0));
                     close = title(ui, "Keyboard");
-                    ScrollArea::vertical().max_height(size.y - 140.0).show(ui, help);
+                    ScrollArea::vertical()
+                        .auto_shrink([false, true])
+                        .max_height(size.y - 140.0)
+                        .show(ui, help);
                 });
                 close |= modal.should_close();
             }
@@ -95,6 +98,7 @@ fn help(ui: &mut Ui) {
         for section in sections {
             ui.add_space(tokens::GAP);
             ui.label(RichText::new(section.name()).font(theme::strong_font(tokens::TEXT)));
+            ui.add_space(tokens::GRID);
             for (keys, name) in lines(*section) {
                 ui.horizontal(|ui| {
                     let start = ui.cursor().left();
@@ -187,7 +191,7 @@ fn palette(
     if hits.is_empty() {
         ui.weak("No command is called that.");
     }
-    ScrollArea::vertical().max_height(height.max(80.0)).show(ui, |ui| {
+    ScrollArea::vertical().auto_shrink([false, true]).max_height(height.max(80.0)).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
         for (index, command) in hits.into_iter().enumerate() {
             let spec = command.spec();

@@ -75,6 +75,8 @@ fn apply(style: &mut Style, theme: Theme) {
     spacing.menu_margin = Margin::same(6);
     spacing.window_margin = Margin::same(16);
     spacing.tooltip_width = 320.0;
+    // Sheets may be as high as the window: each says how much of it it takes.
+    spacing.default_area_size = vec2(600.0, 4000.0);
     style.interaction.selectable_labels = false;
     style.interaction.tooltip_delay = 0.4;
     style.animation_time = 0.12;

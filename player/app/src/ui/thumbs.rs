@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use egui::{ColorImage, Rect, TextureHandle, TextureOptions, Ui, pos2, vec2};
-use weir_engine::{Crop, Thumbnail};
+use weir_engine::{Crop, Thumbnail, ThumbnailImage};
 
 use super::tokens;
 
 /// Images that are held as textures.
-const KEPT: usize = 3;
+const KEPT: usize = 8;
 /// Largest image that is decoded, in pixels on each side and in all.
 const LARGEST: (u32, u64) = (8192, 16 * 1024 * 1024);
 /// A pointer that moves less is asked for nothing new.
@@ -64,13 +64,25 @@ impl Thumbs {
             self.textures.push(entry.clone());
             return entry.1;
         }
-        let texture = decode(&thumbnail.image)
+        let texture = read(&thumbnail.image)
             .map(|image| ui.ctx().load_texture("thumbnails", image, TextureOptions::LINEAR));
         if self.textures.len() >= KEPT {
             self.textures.remove(0);
         }
         self.textures.push((thumbnail.id.clone(), texture.clone()));
         texture
+    }
+}
+
+/// What a picture looks like; one that is not as large as it says, or broken, is none.
+fn read(image: &ThumbnailImage) -> Option<ColorImage> {
+    match image {
+        ThumbnailImage::Encoded(bytes) => decode(bytes),
+        ThumbnailImage::Rgba { width, height, bytes } => {
+            let size = [*width as usize, *height as usize];
+            let whole = size[0] * size[1] * 4 == bytes.len() && !bytes.is_empty();
+            whole.then(|| ColorImage::from_rgba_premultiplied(size, bytes))
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use weir_engine::{
     subtitles::{Align, Anchor, Cue, Line, Span},
 };
 
+use super::vertical::Columns;
 use crate::ui::{theme, tokens};
 
 /// Draws what is due at `position` into the picture at `place`; it stays between `free.min` and `free.max`, from
@@ -30,6 +31,14 @@ pub(crate) fn show(
     let screen = Screen::new(place, free);
     let mut taken: Vec<Rect> = Vec::new();
     for cue in subtitles.cues.iter().filter(|cue| cue.is_at(position)).take(tokens::CAPTIONS) {
+        if let Some(direction) = cue.place.vertical {
+            let set = Columns::new(painter, cue, &screen);
+            if let Some(area) = set.area(cue, direction, &screen, &taken) {
+                set.paint(painter, area, direction);
+                taken.push(area);
+            }
+            continue;
+        }
         let set = Set::new(painter, cue, &screen);
         if let Some(area) = screen.area(cue, &set, &taken) {
             set.paint(painter, area);
@@ -39,10 +48,10 @@ pub(crate) fn show(
 }
 
 /// Where text may stand.
-struct Screen {
-    place: Rect,
-    safe: Rect,
-    size: f32,
+pub(super) struct Screen {
+    pub(super) place: Rect,
+    pub(super) safe: Rect,
+    pub(super) size: f32,
 }
 
 impl Screen {
@@ -174,26 +183,31 @@ impl Set {
         let mut y = area.top();
         for row in &self.rows {
             let at = pos2(self.anchor, y);
-            for step in 0..8 {
-                let angle = std::f32::consts::TAU * step as f32 / 8.0;
-                let offset = vec2(angle.cos(), angle.sin()) * self.outline;
-                painter.galley_with_override_text_color(at + offset, row.clone(), tokens::CAPTION_EDGE);
-            }
-            painter.galley(at, row.clone(), tokens::CAPTION_TEXT);
+            outlined(painter, at, row, self.outline);
             y += row.rect.height();
         }
     }
 }
 
+/// Draws text with an edge of so many points around it.
+pub(super) fn outlined(painter: &Painter, at: egui::Pos2, text: &Arc<Galley>, edge: f32) {
+    for step in 0..8 {
+        let angle = std::f32::consts::TAU * step as f32 / 8.0;
+        let offset = vec2(angle.cos(), angle.sin()) * edge;
+        painter.galley_with_override_text_color(at + offset, text.clone(), tokens::CAPTION_EDGE);
+    }
+    painter.galley(at, text.clone(), tokens::CAPTION_TEXT);
+}
+
 /// Text with its looks: byte ranges, one after the other.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Text {
-    text: String,
+pub(super) struct Text {
+    pub(super) text: String,
     looks: Vec<(usize, Span)>,
 }
 
 impl Text {
-    fn of(spans: &[Span]) -> Self {
+    pub(super) fn of(spans: &[Span]) -> Self {
         let mut out = Self::default();
         for span in spans {
             out.push(&span.text, &Span { text: String::new(), ..span.clone() });
@@ -214,7 +228,7 @@ impl Text {
     }
 
     /// A part of it.
-    fn slice(&self, from: usize, to: usize) -> Self {
+    pub(super) fn slice(&self, from: usize, to: usize) -> Self {
         let mut out = Self::default();
         let mut start = from;
         for (end, look) in &self.looks {
@@ -227,7 +241,7 @@ impl Text {
         out
     }
 
-    fn lines(&self) -> Vec<Self> {
+    pub(super) fn lines(&self) -> Vec<Self> {
         let mut from = 0;
         let mut out = Vec::new();
         for line in self.text.split('\n') {
@@ -324,7 +338,7 @@ impl Text {
         out
     }
 
-    fn job(&self, size: f32, side: Side, width: f32) -> LayoutJob {
+    pub(super) fn job(&self, size: f32, side: Side, width: f32) -> LayoutJob {
         let mut from = 0;
         let mut sections = Vec::new();
         for (end, look) in &self.looks {
@@ -381,7 +395,7 @@ fn mirror(c: char) -> char {
 
 #[cfg(test)]
 mod tests {
-    use weir_engine::subtitles::Placement;
+    use weir_engine::subtitles::{Placement, Vertical};
 
     use super::*;
 
@@ -456,6 +470,40 @@ mod tests {
         assert!(found[1].height() > 1.9 * found[0].height());
         assert!((found[0].center().x - 320.0).abs() < 1.0);
         assert!(areas(&cues, egui::Rangef::new(60.0, 270.0))[0].bottom() <= 270.0);
+    }
+
+    #[test]
+    fn vertical_text_stands_in_columns_inside_of_the_picture() {
+        let boxed = |place: Placement, text: &str, before: &[Rect]| {
+            let context = egui::Context::default();
+            theme::install(&context);
+            let mut out = None;
+            context.run_ui(egui::RawInput::default(), |_| {}).textures_delta.clear();
+            let mut output = context.run_ui(egui::RawInput::default(), |ui| {
+                let screen = Screen::new(Rect::from_min_size(pos2(0.0, 0.0), vec2(640.0, 360.0)), WHOLE);
+                let direction = place.vertical.unwrap();
+                let cue = cue(text, place);
+                let set = Columns::new(ui.painter(), &cue, &screen);
+                out = set.area(&cue, direction, &screen, before);
+                set.paint(ui.painter(), out.unwrap(), direction);
+            });
+            output.textures_delta.clear();
+            out.unwrap()
+        };
+        let right =
+            Placement { vertical: Some(Vertical::RightToLeft), align: Align::Start, ..Placement::default() };
+        let left = Placement { vertical: Some(Vertical::LeftToRight), ..right };
+        let first = Placement { line: Some(Line::Number(0)), ..right };
+        let two = boxed(right, "one\ntwo", &[]);
+        assert!(two.left() < 40.0 && two.top() < 20.0 && two.height() > two.width(), "{two:?}");
+        assert!(boxed(left, "one", &[]).right() > 600.0, "the last column is on the other side");
+        assert!(boxed(first, "one", &[]).right() > 600.0);
+        let beside = boxed(right, "three", &[two]);
+        assert!(beside.left() >= two.right() - 0.5, "{beside:?} beside {two:?}");
+        let many = boxed(first, &"x".repeat(200), &[]);
+        assert!(many.bottom() <= 360.0 && many.left() >= 0.0 && many.width() > 100.0, "{many:?}");
+        let half = Placement { line: Some(Line::Part(0.5)), ..right };
+        assert!((boxed(half, "one", &[]).left() - 320.0).abs() < 1.0);
     }
 
     #[test]

@@ -83,7 +83,8 @@ pub(crate) fn show(
             row(ui, snapshot, view, rect.height() - tokens::CONTROLS - 40.0, &mut actions)
         })
         .inner;
-    let pointer = ui.ctx().pointer_latest_pos();
+    // Where it is now: one that left the window is over nothing.
+    let pointer = ui.ctx().pointer_hover_pos();
     let hovered = pointer.is_some_and(|at| top.contains(at) || bottom.contains(at));
     Shown { actions, quality, hovered }
 }
@@ -162,10 +163,16 @@ fn row(
             if icons::toggle(ui, Icon::Statistics, &Command::Statistics.tip(), view.statistics).clicked() {
                 actions.push(Action::Do(Command::Statistics));
             }
-            if !snapshot.subtitles.tracks.is_empty() {
+            let sounds = snapshot.sounds.tracks.len() > 1;
+            if sounds || !snapshot.subtitles.tracks.is_empty() {
                 let on = snapshot.subtitles.chosen.is_some();
-                let button = icons::toggle(ui, Icon::Subtitles, "Subtitles (C)", on);
-                actions.extend(menus::subtitles(&button, snapshot, menu_height).map(Action::Choose));
+                let name = match (sounds, snapshot.subtitles.tracks.is_empty()) {
+                    (true, true) => "Sound",
+                    (true, false) => "Sound and subtitles (C)",
+                    (false, _) => "Subtitles (C)",
+                };
+                let button = icons::toggle(ui, Icon::Subtitles, name, on);
+                actions.extend(menus::languages(&button, snapshot, menu_height).map(Action::Choose));
             }
             let rate = if snapshot.rate > 0.0 { snapshot.rate } else { 1.0 };
             let button = plain(ui, &text::rate(rate)).on_hover_text("Speed (< and >)");

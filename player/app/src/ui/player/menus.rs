@@ -1,6 +1,8 @@
 //! The quality menu and the speed menu.
 
-use egui::{Button, Popup, PopupCloseBehavior, RectAlign, Response, RichText, Ui, vec2};
+use egui::{
+    Button, Frame, Popup, PopupCloseBehavior, RectAlign, Response, RichText, ScrollArea, Theme, Ui, vec2,
+};
 use weir_abr::{Bitrate, RungId, planner::QualityChoice};
 use weir_engine::Snapshot;
 
@@ -26,6 +28,8 @@ pub(crate) enum Choice {
     FitWindow(bool),
     /// A playback rate.
     Rate(f64),
+    /// Sound of this place in the snapshot's list.
+    Sound(usize),
     /// Subtitles of this place in the snapshot's list, or none.
     Subtitles(Option<usize>),
 }
@@ -83,24 +87,41 @@ pub(crate) fn next_rate(rate: f64, faster: bool) -> f64 {
 }
 
 fn popup<'a>(button: &Response) -> Popup<'a> {
+    // Dark like all that lies over the picture: its content is, whatever the theme.
     Popup::menu(button)
+        .frame(Frame::popup(&button.ctx.style_of(Theme::Dark)))
         .align(RectAlign::TOP_END)
         .align_alternatives(&[RectAlign::TOP_START, RectAlign::BOTTOM_END])
         .gap(tokens::GAP)
         .close_behavior(PopupCloseBehavior::CloseOnClickOutside)
 }
 
+/// Height of a line of a menu.
+const LINE: f32 = 28.0;
+/// Room for the tick.
+const INDENT: &str = "      ";
+
+/// The lines of a menu, which may take `height`; more are scrolled to.
+fn lines(ui: &mut Ui, height: f32, add: impl FnOnce(&mut Ui)) {
+    // What the menu took when it was measured is not what it may take.
+    ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 2.0;
+        add(ui);
+    });
+}
+
 /// A line of a menu: a tick when chosen, a name, a side note. `true` when clicked.
 fn line(ui: &mut Ui, chosen: bool, name: &str, note: &str) -> bool {
     let response = ui
         .scope(|ui| {
-            ui.spacing_mut().button_padding = vec2(0.0, 0.0);
+            ui.spacing_mut().button_padding = vec2(tokens::GAP, 0.0);
+            ui.spacing_mut().interact_size.y = LINE;
             let width = ui.available_width();
             let note = RichText::new(note).size(tokens::TEXT_SMALL).weak();
-            let button = Button::new(format!("{:7}{name}", ""))
+            let button = Button::new(format!("{INDENT}{name}"))
                 .shortcut_text(note)
                 .frame_when_inactive(false)
-                .min_size(vec2(width, 28.0));
+                .min_size(vec2(width, LINE));
             ui.add(button)
         })
         .inner;
@@ -114,7 +135,8 @@ fn line(ui: &mut Ui, chosen: bool, name: &str, note: &str) -> bool {
 
 fn heading(ui: &mut Ui, text: &str) {
     ui.horizontal(|ui| {
-        ui.add_space(tokens::GRID);
+        ui.spacing_mut().interact_size.y = LINE;
+        ui.add_space(tokens::GAP);
         ui.label(RichText::new(text).font(theme::strong_font(tokens::TEXT_SMALL)).weak());
     });
 }
@@ -130,8 +152,7 @@ pub(crate) fn quality(
     popup(button).width(250.0).show(|ui| {
         theme::over_picture(ui);
         ui.set_min_width(250.0);
-        egui::ScrollArea::vertical().max_height(height).show(ui, |ui| {
-            ui.spacing_mut().item_spacing.y = 2.0;
+        lines(ui, height, |ui| {
             heading(ui, "Quality");
             let auto = snapshot.quality == QualityChoice::Auto;
             if line(ui, auto, "Auto", "follows the network") {
@@ -178,14 +199,27 @@ fn hourly(rate: Bitrate) -> String {
     format!("{:.1} GB an hour", rate.bps() as f64 * 3600.0 / 8e9)
 }
 
-/// The subtitles menu above its button.
-pub(crate) fn subtitles(button: &Response, snapshot: &Snapshot, height: f32) -> Option<Choice> {
+/// The menu of sounds and subtitles above its button.
+pub(crate) fn languages(button: &Response, snapshot: &Snapshot, height: f32) -> Option<Choice> {
     let mut choice = None;
     popup(button).width(220.0).show(|ui| {
         theme::over_picture(ui);
         ui.set_min_width(220.0);
-        egui::ScrollArea::vertical().max_height(height).show(ui, |ui| {
-            ui.spacing_mut().item_spacing.y = 2.0;
+        lines(ui, height, |ui| {
+            let sounds = &snapshot.sounds;
+            if sounds.tracks.len() > 1 {
+                heading(ui, "Sound");
+                for (at, track) in sounds.tracks.iter().enumerate() {
+                    let note = track.language.as_deref().filter(|language| *language != track.label);
+                    if line(ui, sounds.chosen == Some(at), &track.label, note.unwrap_or_default()) {
+                        choice = Some(Choice::Sound(at));
+                    }
+                }
+                if snapshot.subtitles.tracks.is_empty() {
+                    return;
+                }
+                ui.separator();
+            }
             heading(ui, "Subtitles");
             let chosen = snapshot.subtitles.chosen;
             if line(ui, chosen.is_none(), "Off", "") {
@@ -198,8 +232,11 @@ pub(crate) fn subtitles(button: &Response, snapshot: &Snapshot, height: f32) -> 
                         Some(note.map_or("signs only".to_owned(), |note| format!("{note}  ·  signs only")));
                 }
                 if let Some(obstacle) = &track.obstacle {
-                    let name = RichText::new(format!("{:7}{}: cannot be shown", "", track.label)).weak();
-                    ui.label(name).on_hover_text(obstacle);
+                    let name = RichText::new(format!("{INDENT}{}: cannot be shown", track.label)).weak();
+                    ui.horizontal(|ui| {
+                        ui.add_space(tokens::GAP);
+                        ui.label(name).on_hover_text(obstacle);
+                    });
                 } else if line(ui, chosen == Some(at), &track.label, note.as_deref().unwrap_or_default()) {
                     choice = Some(Choice::Subtitles(Some(at)));
                 }
@@ -225,8 +262,7 @@ pub(crate) fn rate(button: &Response, rate: f64, height: f32) -> Option<Choice> 
     popup(button).width(120.0).show(|ui| {
         theme::over_picture(ui);
         ui.set_min_width(120.0);
-        egui::ScrollArea::vertical().max_height(height).show(ui, |ui| {
-            ui.spacing_mut().item_spacing.y = 2.0;
+        lines(ui, height, |ui| {
             heading(ui, "Speed");
             for offered in RATES.into_iter().rev() {
                 let note = if offered == 1.0 { "normal" } else { "" };

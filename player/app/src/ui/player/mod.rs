@@ -4,6 +4,8 @@ mod captions;
 pub(crate) mod controls;
 pub(crate) mod menus;
 pub(crate) mod stats;
+mod vertical;
+mod waits;
 
 use std::time::Duration;
 
@@ -66,6 +68,8 @@ pub(crate) struct PlayerPage {
     picture_at: Option<Duration>,
     /// The controls are seen.
     controls: bool,
+    /// The pointer rests on them: they stay.
+    over_controls: bool,
     shown: Shown,
     dragged: Option<(Duration, f64)>,
     heading: Option<Heading>,
@@ -99,6 +103,7 @@ impl PlayerPage {
             picture: None,
             picture_at: None,
             controls: false,
+            over_controls: false,
             shown: Shown::default(),
             dragged: None,
             heading: None,
@@ -144,7 +149,9 @@ impl PlayerPage {
         }
         if self.snapshot.warning != self.warning {
             self.warning.clone_from(&self.snapshot.warning);
-            if let Some(warning) = &self.warning {
+            // Who waits for long is told in the middle of the picture.
+            let told = self.stalled_since.is_some_and(|since| now - since >= waits::EXPLAIN);
+            if let Some(warning) = self.warning.as_ref().filter(|_| !told) {
                 toasts.say(now, Weight::Warning, text::sentence(&warning.what));
             }
         }
@@ -278,6 +285,17 @@ impl PlayerPage {
         let place = Rect::from_center_size(rect.center(), size);
         ui.painter().rect_filled(place, size.y / 2.0, tokens::GLASS);
         ui.painter().galley(pos2(place.left() + 40.0, place.top() + 10.0), galley, tokens::DARK.text);
+        if let Some(why) = waits::reason(&self.snapshot, &self.url, waited) {
+            let font = egui::FontId::proportional(tokens::TEXT);
+            let wide = (rect.width() - 2.0 * tokens::PAGE - 28.0).min(420.0);
+            let mut job = egui::text::LayoutJob::simple(why, font, tokens::DARK.text, wide);
+            job.halign = egui::Align::Center;
+            let galley = ui.painter().layout_job(job);
+            let below = pos2(rect.center().x, place.bottom() + tokens::GAP);
+            let words = galley.rect.translate(below.to_vec2() + vec2(0.0, 8.0));
+            ui.painter().rect_filled(words.expand2(vec2(14.0, 8.0)), tokens::ROUND + 2, tokens::GLASS);
+            ui.painter().galley(below + vec2(0.0, 8.0), galley, tokens::DARK.text);
+        }
         // Three dots in turn, four steps a second: calm, and cheap where the processor draws.
         let step = (waited * 4.0) as usize % 4;
         for dot in 0..3_usize {
@@ -322,6 +340,7 @@ impl PlayerPage {
         let rests = matches!(self.snapshot.state, State::Paused | State::Ended | State::Loading);
         let busy = self.dragged.is_some()
             || Popup::is_any_open(&ctx)
+            || self.over_controls
             || ctx.memory(|memory| memory.focused().is_some());
         let left = tokens::HIDE_AFTER - (now - self.moved_at);
         let wanted = rests || busy || left > 0.0;
@@ -332,6 +351,7 @@ impl PlayerPage {
         self.controls = wanted;
         if opacity <= 0.0 {
             ctx.set_cursor_icon(egui::CursorIcon::None);
+            self.over_controls = false;
             return Vec::new();
         }
         let view = controls::View {
@@ -352,9 +372,7 @@ impl PlayerPage {
             self.session.want_thumbnail(wanted);
         }
         self.quality_button = Some(Popup::default_response_id(&shown.quality));
-        if shown.hovered && moving {
-            self.moved_at = now;
-        }
+        self.over_controls = shown.hovered;
         shown.actions
     }
 
@@ -410,9 +428,17 @@ impl PlayerPage {
             Choice::Cap(cap) => settings.cap_kbps = cap.map(weir_abr::Bitrate::kbps),
             Choice::FitWindow(fit) => settings.fit_window = fit,
             Choice::Rate(rate) => self.session.set_rate(rate),
+            Choice::Sound(track) => self.sound(track, settings),
             Choice::Subtitles(track) => self.subtitles(track, settings),
         }
         self.limit(settings);
+    }
+
+    /// Plays another sound, and remembers that for other streams.
+    fn sound(&self, track: usize, settings: &mut Settings) {
+        let Some(view) = self.snapshot.sounds.tracks.get(track) else { return };
+        self.session.set_sound(track);
+        settings.sound = Some(view.language.clone().unwrap_or_else(|| view.label.clone()));
     }
 
     /// Shows a track of subtitles, or none, and remembers that for other streams.
@@ -618,14 +644,11 @@ impl PlayerPage {
         let colours = theme::colours(ui.ctx());
         let mut wish = None;
         ui.painter().rect_filled(ui.max_rect(), 0.0, colours.page);
-        let origin = format!("{}  ·  {}", error.code, self.url);
-        parts::message(
-            ui,
-            Icon::Warning,
-            colours.error,
-            "This stream cannot be played",
-            &[&error.what, &error.advice],
-            |ui| {
+        let whole = ui.max_rect();
+        let shown = egui::ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+            let headline = text::headline(&error.code);
+            let lines = [error.what.as_str(), error.advice.as_str()];
+            parts::message(ui, Icon::Warning, colours.error, headline, &lines, |ui| {
                 if parts::primary(ui, "Try again").clicked() {
                     wish = Some(Wish::Retry);
                 }
@@ -636,14 +659,20 @@ impl PlayerPage {
                     ui.ctx()
                         .copy_text(format!("{}\n{}\n{}\n{}", error.code, error.what, error.advice, self.url));
                 }
-            },
-        );
+            });
+            ui.add_space(tokens::GAP);
+        });
+        // For whoever reports it; a small window has no room for what the sentences say already.
         let font = egui::FontId::proportional(tokens::TEXT_SMALL);
-        let at = ui.max_rect().center_bottom() - vec2(0.0, 16.0);
-        let wide = ui.max_rect().width() - 48.0;
-        let galley = ui.painter().layout(origin, font, colours.weak, wide);
-        let place = Align2::CENTER_BOTTOM.anchor_size(at, galley.size());
-        ui.painter().galley(place.min, galley, colours.weak);
+        let origin = format!("{}  ·  {}", error.code, self.url);
+        let mut job = egui::text::LayoutJob::simple_singleline(origin, font, colours.weak);
+        job.wrap = egui::text::TextWrapping::truncate_at_width(whole.width() - 2.0 * tokens::PAGE);
+        let galley = ui.painter().layout_job(job);
+        let place = Align2::CENTER_BOTTOM
+            .anchor_size(whole.center_bottom() - vec2(0.0, 2.0 * tokens::GAP), galley.size());
+        if shown.inner_rect.top() + shown.content_size.y + tokens::GAP < place.top() {
+            ui.painter().galley(place.min, galley, colours.weak);
+        }
         wish
     }
 }

@@ -240,8 +240,14 @@ fn table(ui: &mut Ui, rows: &[Row]) {
     );
 }
 
+/// Least points from one line of a plot to the next: nearer ones lose their labels.
+const MARK: f32 = 26.0;
+
 /// Seconds before now that the plots show.
 const WINDOW: f64 = 60.0;
+
+/// The plot of rates goes up to so many times the highest rate of the media.
+const MOST_OVER: f64 = 4.0;
 
 fn plots(ui: &mut Ui, snapshot: &Snapshot) {
     let points: Vec<PlotPoint> = snapshot.plot.iter().copied().collect();
@@ -260,7 +266,7 @@ fn plots(ui: &mut Ui, snapshot: &Snapshot) {
         ("on screen", series(&|p| p.playing.map(mbps)), tokens::PLOT_PLAYING, 2.2),
     ];
     legend(ui, "Mbit/s", rates.iter().map(|(name, _, colour, _)| (*name, *colour)));
-    let top = rates.iter().flat_map(|(_, points, ..)| points).map(|p| p[1]).fold(0.5, f64::max);
+    let top = rate_top(&points);
     let stalls = stalls(&points, now);
     plot(ui, "throughput", 110.0, top * 1.1, " Mbit/s", &stalls, rates.into());
 
@@ -268,6 +274,17 @@ fn plots(ui: &mut Ui, snapshot: &Snapshot) {
     legend(ui, "Buffer in seconds", [("stall", tokens::PLOT_STALL)].into_iter());
     let top = buffer.iter().map(|p| p[1]).fold(5.0, f64::max);
     plot(ui, "buffer", 70.0, top * 1.1, " s", &stalls, vec![("buffer", buffer, tokens::PLOT_BUFFER, 1.8)]);
+}
+
+/// Top of the plot of rates, in Mbit/s: all of what was played and loaded, and of the network as much as leaves that to
+/// be seen. A fast line would press everything else onto the axis.
+fn rate_top(points: &[PlotPoint]) -> f64 {
+    let mbps = |rate: weir_abr::Bitrate| rate.bps() as f64 / 1e6;
+    let highest =
+        |value: &dyn Fn(&PlotPoint) -> Option<f64>| points.iter().filter_map(value).fold(0.0, f64::max);
+    let media = highest(&|p| p.playing.max(p.loading).map(mbps));
+    let network = highest(&|p| Some(p.estimate.map_or(0.0, mbps).max(mbps(p.throughput))));
+    if media > 0.0 { media.max(network.min(media * MOST_OVER)).max(0.5) } else { network.max(0.5) }
 }
 
 fn legend(ui: &mut Ui, title: &str, entries: impl Iterator<Item = (&'static str, Color32)>) {
@@ -305,9 +322,9 @@ fn stalls(points: &[PlotPoint], now: f64) -> Vec<[f64; 2]> {
     out
 }
 
-/// Three to six round values from 0 to `top`.
-fn marks(top: f64) -> Vec<GridMark> {
-    let rough = (top / 5.0).max(f64::MIN_POSITIVE);
+/// Round values from 0 to `top`, as many as can be told apart at this height.
+fn marks(top: f64, height: f32) -> Vec<GridMark> {
+    let rough = (top / f64::from(height / MARK)).max(f64::MIN_POSITIVE);
     let power = 10_f64.powf(rough.log10().floor());
     let step =
         [1.0, 2.0, 5.0, 10.0].into_iter().map(|n| n * power).find(|step| *step >= rough).unwrap_or(rough);
@@ -333,7 +350,7 @@ fn plot(
         .show_grid(Vec2b::new(false, true))
         .show_background(false)
         .y_axis_min_width(30.0)
-        .y_grid_spacer(move |_| marks(top))
+        .y_grid_spacer(move |_| marks(top, height))
         .y_axis_formatter(|mark: GridMark, _| format!("{}", (mark.value * 100.0).round() / 100.0))
         .allow_drag(false)
         .allow_zoom(false)
@@ -356,7 +373,9 @@ fn plot(
             for stall in stalls {
                 plot.span(Span::new("", stall[0]..=stall[1]).fill(tokens::PLOT_STALL).border_width(0.0));
             }
-            for (name, points, colour, width) in lines {
+            for (name, mut points, colour, width) in lines {
+                // What is off the scale lies at its edge, and does not move it.
+                points.iter_mut().for_each(|point| point[1] = point[1].min(top));
                 plot.line(Line::new(name, PlotPoints::from(points)).color(colour).width(width));
             }
         });
@@ -416,10 +435,34 @@ mod tests {
     #[test]
     fn axes_have_a_few_round_marks_at_any_height() {
         for top in [0.6, 1.0, 5.5, 7.3, 33.0, 120.0, 9_000.0] {
-            let marks = marks(top);
-            assert!((3..=6).contains(&marks.len()), "{} marks up to {top}", marks.len());
-            assert!(marks.iter().all(|mark| mark.value <= top && mark.step_size > 0.0));
+            for height in [70.0, 110.0, 400.0] {
+                let marks = marks(top, height);
+                assert!((2..=7).contains(&marks.len()), "{} marks up to {top}", marks.len());
+                assert!(marks.iter().all(|mark| mark.value <= top && mark.step_size > 0.0));
+                assert!(
+                    marks[0].step_size / top * f64::from(height) >= f64::from(MARK) - 0.01 || height > 300.0,
+                    "{top}"
+                );
+            }
         }
+    }
+
+    #[test]
+    fn a_fast_network_does_not_press_the_medias_rates_onto_the_axis() {
+        let point = |throughput: f64, playing: Option<f64>| PlotPoint {
+            at: Duration::ZERO,
+            estimate: Some(Bitrate::from_kbps(throughput)),
+            throughput: Bitrate::from_kbps(throughput),
+            playing: playing.map(Bitrate::from_kbps),
+            loading: None,
+            buffer: Duration::ZERO,
+            stalled: false,
+        };
+        assert_eq!(rate_top(&[point(900_000.0, Some(2000.0))]), 8.0);
+        assert_eq!(rate_top(&[point(3000.0, Some(2000.0))]), 3.0);
+        assert_eq!(rate_top(&[point(900.0, Some(2000.0))]), 2.0);
+        assert_eq!(rate_top(&[point(900_000.0, None)]), 900.0, "nothing is played yet");
+        assert_eq!(rate_top(&[]), 0.5);
     }
 
     #[test]
