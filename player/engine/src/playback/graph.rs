@@ -5,9 +5,12 @@
 //! appsrc ! decodebin3 ! audioconvert ! audioresample ! scaletempo ! capsfilter ! volume ! autoaudiosink | fakesink
 //! ```
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use gstreamer::{self as gst, prelude::*};
@@ -282,9 +285,32 @@ impl Drop for Graph {
             bus.unset_sync_handler();
             bus.set_flushing(true);
         }
-        // There is nothing left to do when it refuses.
-        let _ = self.pipeline.set_state(gst::State::Null);
+        end(&self.pipeline);
         *lock(&self.decoder) = None;
+    }
+}
+
+/// A pipeline ends in a moment. One that does not within this time never will: decodebin3 of GStreamer 1.22 stands in a lock
+/// after some changes of the sound's coding.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// Stops a pipeline, without being held up for ever by one that hangs.
+fn end(pipeline: &gst::Pipeline) {
+    let (done, ended) = std::sync::mpsc::sync_channel(1);
+    let hung = pipeline.clone();
+    let stop = move || {
+        // There is nothing left to do when it refuses.
+        let _ = hung.set_state(gst::State::Null);
+        let _ = done.send(());
+    };
+    match std::thread::Builder::new().name("weir-playback-end".to_owned()).spawn(stop) {
+        Ok(_) if ended.recv_timeout(END_WITHIN).is_err() => {
+            tracing::error!("the pipeline does not stop; what it holds stays until the program ends");
+        }
+        Ok(_) => {}
+        Err(_) => {
+            let _ = pipeline.set_state(gst::State::Null);
+        }
     }
 }
 

@@ -56,6 +56,8 @@ impl Session {
         let pictures = catalog.tracks().iter().filter(|track| track.kind == TrackKind::Video).cloned();
         // Without sound for the blink of an eye: what the brain knew of the one before is gone.
         let alone = Event::Presentation { tracks: pictures.collect(), live: catalog.live() };
+        // Held for a moment: that the new sound is not there yet is no stall.
+        self.feed(Event::Paused(true));
         self.feed(alone);
         self.view.audio_loading = Some(RungId(0));
         self.media.clear_sound();
@@ -67,6 +69,7 @@ impl Session {
         if self.playing.start.is_some() && !self.playing.ended {
             self.wish_seek(SeekWish { to: self.position(), exact: true, at: Instant::now() });
         }
+        self.feed(Event::Paused(self.playing.paused));
         self.lists_due();
         self.view.changed = true;
     }
