@@ -215,7 +215,9 @@ impl Multivariant {
                     iframe_variants += 1;
                     let value = variables.substitute(number, value)?;
                     let list = Attributes::new(&value);
-                    if let Some(uri) = list.text("URI") {
+                    // One that cannot be used is no reason not to play.
+                    let address = list.text("URI").and_then(|uri| resolve(url, uri, number).ok());
+                    if let Some(address) = address {
                         let text = |name| list.text(name).map(str::to_owned);
                         let resolution = list.text("RESOLUTION").and_then(|it| it.split_once(['x', 'X']));
                         key_frames.push(KeyFrames {
@@ -224,7 +226,7 @@ impl Multivariant {
                             resolution: resolution
                                 .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?))),
                             pathway: text("PATHWAY-ID"),
-                            url: resolve(url, uri, number)?,
+                            url: address,
                         });
                     }
                 }
