@@ -250,17 +250,7 @@ impl Addressing {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::timeline::Entry, *};
-
-    fn timeline(entries: &[(Option<u64>, u64, i64)]) -> Timeline {
-        let entries = entries.iter().copied();
-        Timeline::new(entries.map(|(time, duration, repeat)| Entry {
-            time,
-            duration,
-            repeat,
-            ..Entry::default()
-        }))
-    }
+    use super::{super::timeline::tests::timeline, *};
 
     #[test]
     fn a_plain_duration_rounds_the_last_segment_up() {

@@ -208,10 +208,11 @@ pub(crate) struct Name {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn timeline(entries: &[(Option<u64>, u64, i64)]) -> Timeline {
+    /// Of entries with `t`, `d` and `r`.
+    pub(crate) fn timeline(entries: &[(Option<u64>, u64, i64)]) -> Timeline {
         let entries = entries.iter().copied();
         Timeline::new(entries.map(|(time, duration, repeat)| Entry {
             time,

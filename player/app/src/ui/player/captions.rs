@@ -106,21 +106,7 @@ impl Screen {
             (Align::Right, _) | (Align::End, false) | (Align::Start, true) => Side::Max,
             (Align::Center, _) => Side::Center,
         };
-        let anchor = cue.place.position_anchor.unwrap_or(match side {
-            Side::Min => Anchor::Start,
-            Side::Center => Anchor::Center,
-            Side::Max => Anchor::End,
-        });
-        let at = cue.place.position.unwrap_or(match side {
-            Side::Min => 0.0,
-            Side::Center => 0.5,
-            Side::Max => 1.0,
-        });
-        let (most, before) = match anchor {
-            Anchor::Start => (1.0 - at, 0.0),
-            Anchor::Center => (2.0 * at.min(1.0 - at), 0.5),
-            Anchor::End => (at, 1.0),
-        };
+        let (at, most, before) = along(cue, side);
         // A place at the very edge leaves no room: then the whole width counts.
         let size = if most < 0.1 { 1.0 } else { cue.place.size.min(most) };
         let left = self.place.left() + self.place.width() * (at - size * before);
@@ -130,6 +116,26 @@ impl Screen {
             return (self.safe.left(), self.safe.right(), side);
         }
         (left, right, side)
+    }
+}
+
+/// Where a cue stands along its lines, all in parts of the picture: its position, its largest size, and the part
+/// of that size that lies before the position. `side` is the one that its lines keep to.
+pub(super) fn along(cue: &Cue, side: Side) -> (f32, f32, f32) {
+    let anchor = cue.place.position_anchor.unwrap_or(match side {
+        Side::Min => Anchor::Start,
+        Side::Center => Anchor::Center,
+        Side::Max => Anchor::End,
+    });
+    let at = cue.place.position.unwrap_or(match side {
+        Side::Min => 0.0,
+        Side::Center => 0.5,
+        Side::Max => 1.0,
+    });
+    match anchor {
+        Anchor::Start => (at, 1.0 - at, 0.0),
+        Anchor::Center => (at, 2.0 * at.min(1.0 - at), 0.5),
+        Anchor::End => (at, at, 1.0),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use egui::{Align as Side, Galley, Painter, Rect, pos2, vec2};
 use weir_engine::subtitles::{Align, Anchor, Cue, Line, Vertical};
 
-use super::captions::{Screen, Text, outlined};
+use super::captions::{Screen, Text, along, outlined};
 use crate::ui::tokens;
 
 /// From one sign to the next, as a part of their size.
@@ -139,22 +139,7 @@ fn side(align: Align) -> Side {
 
 /// From where to where down the picture a cue may go.
 fn room(cue: &Cue, screen: &Screen) -> (f32, f32) {
-    let side = side(cue.place.align);
-    let anchor = cue.place.position_anchor.unwrap_or(match side {
-        Side::Min => Anchor::Start,
-        Side::Center => Anchor::Center,
-        Side::Max => Anchor::End,
-    });
-    let at = cue.place.position.unwrap_or(match side {
-        Side::Min => 0.0,
-        Side::Center => 0.5,
-        Side::Max => 1.0,
-    });
-    let (most, before) = match anchor {
-        Anchor::Start => (1.0 - at, 0.0),
-        Anchor::Center => (2.0 * at.min(1.0 - at), 0.5),
-        Anchor::End => (at, 1.0),
-    };
+    let (at, most, before) = along(cue, side(cue.place.align));
     let size = cue.place.size.min(most);
     let top = screen.place.top() + screen.place.height() * (at - size * before);
     let (from, to) =
