@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::net::{IpAddr, SocketAddr, TcpStream as Plain};
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use std::{io, mem};
 
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -21,6 +24,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -155,18 +159,18 @@ impl Listener {
         // Whoever lets go of this future ends the threads too.
         let stop = stop.child_token();
         let _end = stop.clone().drop_guard();
-        let server = Server {
-            site,
-            builder: Arc::new(protocols(&limits)),
-            places: Arc::default(),
-            limits,
-            caps,
-            tls,
-            stop: stop.clone(),
-        };
+        let places = Arc::<Places>::default();
         let mut ends = Vec::new();
         for (number, lane) in lanes.into_iter().enumerate() {
-            let server = server.clone();
+            let server = Arc::new(Server {
+                site: site.clone(),
+                builder: protocols(&limits),
+                places: Arc::clone(&places),
+                limits,
+                caps: Arc::clone(&caps),
+                tls: tls.clone(),
+                stop: stop.child_token(),
+            });
             match lane.start(number, move |socket| server.serve(socket)) {
                 Ok(end) => ends.push(end),
                 Err(error) => tracing::error!(%error, "cannot start a thread for connections"),
@@ -178,11 +182,10 @@ impl Listener {
     }
 }
 
-/// What one of the threads that serve connections needs.
-#[derive(Clone)]
+/// What one of the threads that serve connections needs; each has its own, so that they share as little as can be.
 struct Server<S> {
     site: S,
-    builder: Arc<auto::Builder<TokioExecutor>>,
+    builder: auto::Builder<TokioExecutor>,
     places: Arc<Places>,
     limits: Limits,
     caps: Arc<Caps>,
@@ -191,61 +194,80 @@ struct Server<S> {
 }
 
 impl<S: Answer> Server<S> {
-    async fn serve(self, listener: Accepting) {
+    async fn serve(self: Arc<Self>, listener: Accepting) {
         let graceful = GracefulShutdown::new();
+        let mut stopped = pin!(self.stop.cancelled());
+        // Where the next connection begins.
+        let mut start = Box::pin(None);
         loop {
-            let (socket, address) = tokio::select! {
-                () = self.stop.cancelled() => break,
-                accepted = listener.next() => match accepted {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection");
-                        // Out of descriptors is the usual cause: give others time to close.
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                        continue;
-                    }
-                },
-            };
-            let Some(place) = self.places.take(address.ip(), &self.caps) else {
-                if self.tls.is_some() {
-                    // A handshake only to say no would be work that the cap is there to spare.
-                    drop(socket);
-                } else {
-                    tokio::spawn(turn_away(socket));
-                }
-                continue;
-            };
-            let timers = ConnectionTimers::new(self.limits.head, self.limits.idle, self.limits.stall);
-            let peer = Peer { address, plain: self.tls.is_none(), timers: Arc::clone(&timers) };
-            let io = TimedStream::new(socket, timers);
-            let connection = Connection { builder: Arc::clone(&self.builder), site: self.site.clone(), peer };
-            let (watcher, acceptor) = (graceful.watcher(), self.tls.as_ref().map(|tls| tls.acceptor()));
-            let Some(acceptor) = acceptor else {
-                tokio::spawn(async move {
-                    connection.serve(io, watcher).await;
-                    drop(place);
-                });
-                continue;
-            };
-            let stop = self.stop.clone();
-            tokio::spawn(async move {
-                // The head's timer of the socket below bounds the handshake too.
-                let handshake = tokio::select! {
-                    () = stop.cancelled() => return,
-                    handshake = acceptor.accept(io) => handshake,
-                };
-                match handshake {
-                    Ok(secured) => connection.serve(secured, watcher).await,
-                    Err(error) => tracing::debug!(%error, %address, "TLS handshake failed"),
-                }
-                drop(place);
+            let accepted = poll_fn(|cx| match stopped.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => listener.poll_next(cx).map(Some),
             });
+            let (socket, address) = match accepted.await {
+                Some(Ok(accepted)) => accepted,
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    // Out of descriptors is the usual cause: give others time to close.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+                None => break,
+            };
+            let Some(connection) = self.take(socket, address, &graceful) else { continue };
+            if let Some(tls) = &self.tls {
+                tokio::spawn(connection.secured(tls.acceptor()));
+                continue;
+            }
+            // It comes with its request: one that is for that alone is mostly over here, and needs no task.
+            let address = connection.peer.address;
+            let connection = AssertUnwindSafe(connection.plain()).catch_unwind().map(move |end| {
+                // One connection's end is no other's.
+                if end.is_err() {
+                    tracing::error!(%address, "serving a connection failed");
+                }
+            });
+            start.as_mut().set(Some(connection));
+            let over = poll_fn(|cx| Poll::Ready(poll_started(start.as_mut(), cx).is_ready()));
+            if !over.await {
+                let mut started = mem::replace(&mut start, Box::pin(None));
+                tokio::spawn(poll_fn(move |cx| poll_started(started.as_mut(), cx)));
+            }
         }
         drop(listener);
         if tokio::time::timeout(self.limits.grace, graceful.shutdown()).await.is_err() {
             tracing::warn!(seconds = self.limits.grace.as_secs(), "cutting the requests that are still open");
         }
     }
+
+    /// A connection, when there is a place for it.
+    fn take(
+        self: &Arc<Self>,
+        socket: Plain,
+        address: SocketAddr,
+        graceful: &GracefulShutdown,
+    ) -> Option<Connection<S>> {
+        let Some(place) = self.places.take(address.ip(), &self.caps) else {
+            // A handshake only to say no would be work that the cap is there to spare.
+            if self.tls.is_none() {
+                tokio::spawn(turn_away(socket));
+            }
+            return None;
+        };
+        let timers = ConnectionTimers::new(self.limits.head, self.limits.idle, self.limits.stall);
+        let peer = Peer { address, plain: self.tls.is_none(), timers: Arc::clone(&timers) };
+        let io = TimedStream::new(socket, timers);
+        Some(Connection { server: Arc::clone(self), io, peer, watcher: graceful.watcher(), _place: place })
+    }
+}
+
+/// Goes on with what was started; over, it is nothing any more.
+fn poll_started(mut start: Pin<&mut Option<impl Future<Output = ()>>>, cx: &mut Context<'_>) -> Poll<()> {
+    if let Some(started) = start.as_mut().as_pin_mut() {
+        ready!(started.poll(cx));
+    }
+    start.set(None);
+    Poll::Ready(())
 }
 
 fn protocols(limits: &Limits) -> auto::Builder<TokioExecutor> {
@@ -274,28 +296,48 @@ fn protocols(limits: &Limits) -> auto::Builder<TokioExecutor> {
 
 /// One accepted connection and what answers it.
 struct Connection<S> {
-    builder: Arc<auto::Builder<TokioExecutor>>,
-    site: S,
+    server: Arc<Server<S>>,
+    io: TimedStream,
     peer: Peer,
+    watcher: Watcher,
+    _place: Place,
 }
 
 impl<S: Answer> Connection<S> {
-    async fn serve<I>(self, io: I, watcher: Watcher)
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let Self { builder, site, peer } = self;
-        let address = peer.address;
-        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            // At once, not with the first poll: before that hyper looks for what comes behind the request, and waiting for
-            // that would be timed.
-            let open = OpenRequest::begin(&peer.timers, request.version());
-            answer(site.clone(), peer.clone(), request, open)
-        });
-        let connection = builder.serve_connection(TokioIo::new(io), service).into_owned();
-        if let Err(error) = watcher.watch(connection).await {
-            tracing::debug!(%error, %address, "connection ended early");
+    async fn plain(self) {
+        let Self { server, io, peer, watcher, _place } = self;
+        speak(&server, io, peer, watcher).await;
+    }
+
+    async fn secured(self, acceptor: TlsAcceptor) {
+        let Self { server, io, peer, watcher, _place } = self;
+        // The head's timer of the socket below bounds the handshake too.
+        let handshake = tokio::select! {
+            () = server.stop.cancelled() => return,
+            handshake = acceptor.accept(io) => handshake,
+        };
+        match handshake {
+            Ok(secured) => speak(&server, secured, peer, watcher).await,
+            Err(error) => tracing::debug!(%error, address = %peer.address, "TLS handshake failed"),
         }
+    }
+}
+
+/// HTTP over a connection, to its end.
+async fn speak<I>(server: &Server<impl Answer>, io: I, peer: Peer, watcher: Watcher)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (site, address) = (server.site.clone(), peer.address);
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        // At once, not with the first poll: before that hyper looks for what comes behind the request, and waiting for
+        // that would be timed.
+        let open = OpenRequest::begin(&peer.timers, request.version());
+        answer(site.clone(), peer.clone(), request, open)
+    });
+    let connection = server.builder.serve_connection(TokioIo::new(io), service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, %address, "connection ended early");
     }
 }
 
@@ -333,7 +375,7 @@ fn is_last(request: &Request<Incoming>) -> bool {
 }
 
 /// Too many connections: says so and closes, without reading a byte.
-async fn turn_away(socket: std::net::TcpStream) {
+async fn turn_away(socket: Plain) {
     const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
         Content-Length: 0\r\n\r\n";
     let sent = tokio::time::timeout(Duration::from_secs(1), async {
@@ -442,5 +484,47 @@ mod tests {
         // As those of streams are that their client resets before there is an answer.
         drop(open);
         assert!(timers.read_deadline().is_some());
+    }
+
+    /// Does not survive every request.
+    #[derive(Clone)]
+    struct Fragile;
+
+    impl Answer for Fragile {
+        async fn answer(&self, _: Peer, request: Request<Incoming>) -> Response<Body> {
+            assert_ne!(request.uri().path(), "/fail", "as a mistake of ours would");
+            tokio::task::yield_now().await;
+            assert_ne!(request.uri().path(), "/fail-later", "as a mistake of ours would");
+            Response::new(Body::from("well"))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_fails_is_the_end_of_no_other() {
+        use tokio::io::AsyncReadExt as _;
+
+        let listener =
+            Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Limits::default()).await.unwrap();
+        let (address, stop) = (listener.address(), CancellationToken::new());
+        let server = tokio::spawn(listener.serve(Fragile, stop.clone()));
+        let ask = async |path: &str| {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            socket.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            // A reset is an end too.
+            let _ = socket.read_to_end(&mut answer).await;
+            String::from_utf8(answer).unwrap()
+        };
+        // Often enough for each of the threads that accept.
+        for _ in 0..16 {
+            assert_eq!(ask("/fail").await, "");
+            assert_eq!(ask("/fail-later").await, "");
+        }
+        for _ in 0..16 {
+            assert!(ask("/").await.ends_with("well"));
+        }
+        stop.cancel();
+        server.await.unwrap();
     }
 }

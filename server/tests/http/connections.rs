@@ -46,6 +46,45 @@ async fn a_head_that_drips_is_cut_while_others_are_served() {
     }
 }
 
+/// The kernel may hold a connection back until its client speaks.
+#[tokio::test]
+async fn who_connects_early_may_ask_late() {
+    let server = Server::with(|_| {}, FILM).await;
+    let early = |rest: u64| {
+        let server = &server;
+        async move {
+            let mut socket = server.connect().await;
+            tokio::time::sleep(Duration::from_millis(rest)).await;
+            for last in [false, true] {
+                let close = if last { "Connection: close\r\n" } else { "" };
+                let request = format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{close}\r\n");
+                socket.write_all(request.as_bytes()).await.unwrap();
+            }
+            String::from_utf8(until_closed(&mut socket).await).unwrap()
+        }
+    };
+    let (at_once, soon, late) = tokio::join!(early(0), early(300), early(2500));
+    for answers in [at_once, soon, late] {
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_clients_that_say_nothing() {
+    let mut server = Server::with(|config| config.limits.grace = Duration::from_secs(60), FILM).await;
+    let mut silent = [server.connect().await, server.connect().await];
+    // One that the kernel may still hold back, and one that it does not any more.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let mut late = server.connect().await;
+    server.app.stop.cancel();
+    tokio::time::timeout(PATIENCE, server.ended()).await.expect("nothing is to be finished");
+    // Whom the kernel held back learns of it when it speaks.
+    let _ = late.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    for socket in silent.iter_mut().chain([&mut late]) {
+        assert_eq!(until_closed(socket).await, b"");
+    }
+}
+
 #[tokio::test]
 async fn a_request_without_a_host_or_with_two_is_refused() {
     let server = Server::with(|_| {}, FILM).await;
