@@ -5,10 +5,10 @@ mod world;
 use std::time::Duration;
 
 use weir_abr::{
-    Command, Event, Planner, TrackKind,
-    planner::{Config, FetchId},
+    Command, Event, Planner, RungId, Track, TrackKind,
+    planner::{Config, FetchId, Live, QualityChoice},
 };
-use world::{KBPS, World, track};
+use world::{Answer, KBPS, World, track};
 
 const M: f64 = 1e6;
 
@@ -87,4 +87,133 @@ fn a_download_that_was_given_up_before_its_request_went_out_leaves_nothing_behin
     planner.handle(ms(550), Event::TransferDone(second, 250_000));
     let kbps = planner.estimate().unwrap().kbps();
     assert!((kbps - 4000.0).abs() < 400.0, "{kbps}");
+}
+
+fn status(at: f64, status: u16) -> World {
+    World::video(160.0, |_| 20.0 * M)
+        .with_answers(move |request| if request.at >= at { Answer::Status(status) } else { Answer::Fine })
+}
+
+#[test]
+fn a_server_that_only_refuses_is_given_up_when_nothing_is_left_to_play_and_not_before() {
+    for code in [500, 503, 429, 404, 403] {
+        let mut world = status(20.0, code).begin();
+        world.run(200.0);
+        let (at, reason) = world.failed.clone().unwrap_or_else(|| panic!("{code}: {:?}", world.stalls));
+        assert!(reason.contains(&code.to_string()), "{reason}");
+        let dry = world.stalls.first().map_or(at, |(since, _)| *since);
+        // All that was buffered was played, but for segments that no rung has.
+        assert!(dry > 40.0, "{code}: dry at {dry}");
+        let most = if code == 404 || code == 403 { 6.0 } else { 26.0 };
+        assert!(at - dry < most, "{code}: dry at {dry}, given up at {at}");
+    }
+}
+
+#[test]
+fn a_server_that_refuses_from_the_start_is_given_up_soon() {
+    let mut world = status(0.0, 500).begin();
+    world.run(100.0);
+    let (at, _) = world.failed.clone().unwrap();
+    assert!((15.0..30.0).contains(&at), "{at}");
+    assert!(world.fetches.len() >= 6, "{}", world.fetches.len());
+}
+
+#[test]
+fn a_server_that_refuses_for_a_while_is_waited_for() {
+    for (long, code) in [(40.0, 500), (30.0, 404)] {
+        let mut world = World::video(160.0, |_| 20.0 * M)
+            .with_answers(move |request| {
+                let off = (20.0..20.0 + long).contains(&request.at);
+                if off { Answer::Status(code) } else { Answer::Fine }
+            })
+            .begin();
+        world.run(300.0);
+        assert!(world.ended, "{code}: {:?}", world.failed);
+        // What was said not to be there was left out, and no more than that.
+        assert!(world.skips.len() < 8, "{:?}", world.skips);
+    }
+}
+
+#[test]
+fn a_network_that_is_away_is_waited_for_longer_than_a_server_that_says_no() {
+    let mut world = World::video(160.0, |_| 20.0 * M)
+        .with_answers(
+            |request| {
+                if (20.0..110.0).contains(&request.at) { Answer::Refused } else { Answer::Fine }
+            },
+        )
+        .begin();
+    world.run(400.0);
+    assert!(world.ended, "{:?}", world.failed);
+}
+
+#[test]
+fn a_rung_that_the_server_refuses_gives_way_to_one_that_it_does_not() {
+    for bad in [0, 4] {
+        let mut world = World::video(100.0, |_| 20.0 * M)
+            .with_answers(move |request| if request.rung == bad { Answer::Status(500) } else { Answer::Fine })
+            .begin();
+        world.run(200.0);
+        assert!(world.ended && world.skips.is_empty(), "{bad}: {:?}", world.failed);
+    }
+    // Also upwards, from the lowest rung by hand.
+    let mut world = World::video(60.0, |_| 20.0 * M)
+        .with_answers(|request| if request.rung == 0 { Answer::Status(500) } else { Answer::Fine })
+        .begin();
+    world.tell(Event::Quality(QualityChoice::Manual(RungId(0))));
+    world.run(200.0);
+    assert!(world.ended && world.skips.is_empty(), "{:?}", world.failed);
+}
+
+#[test]
+fn rubbish_is_fetched_once_more_where_there_is_no_other_quality() {
+    let mut times = 0;
+    let mut world =
+        World::new(Config::default(), vec![track(TrackKind::Video, &KBPS[..1], 20, 4.0)], |_| 20.0 * M)
+            .with_answers(move |request| {
+                times += u32::from(request.index == 5);
+                if request.index == 5 && times == 1 { Answer::Corrupt } else { Answer::Fine }
+            })
+            .begin();
+    world.run(200.0);
+    assert!(world.ended && world.skips.is_empty() && world.stalls.is_empty(), "{:?}", world.skips);
+}
+
+#[test]
+fn a_server_whose_answers_all_break_off_is_not_waited_for_either() {
+    let mut world = World::video(160.0, |_| 20.0 * M).with_answers(|_| Answer::Truncated).begin();
+    world.run(200.0);
+    let (at, reason) = world.failed.clone().unwrap();
+    assert!(at < 40.0 && reason.contains("ended early"), "{at} {reason}");
+}
+
+fn window(from: u64, count: usize) -> Vec<Track> {
+    let mut all = track(TrackKind::Video, &KBPS, from as usize + count, 2.0);
+    all.segments.drain(..from as usize);
+    all.first_index = from;
+    vec![all]
+}
+
+#[test]
+fn who_paused_for_longer_than_the_window_goes_on_at_the_oldest_place_that_there_is() {
+    let edge = Live { target_latency: Duration::from_secs(6), start_at_edge: true };
+    let mut world = World::new(Config::default(), window(0, 20), |_| 20.0 * M).with_live(edge).begin();
+    world.run(4.0);
+    world.tell(Event::Paused(true));
+    for step in 1..60 {
+        world.run(2.0);
+        world.change(window(step, 20), Some(edge));
+    }
+    assert!(world.seeks_ready.is_empty(), "nothing moves while it is paused: {:?}", world.seeks_ready);
+    let last = world.fetches.last().unwrap().at;
+    assert!(last < 60.0, "what nobody will see is not fetched: {last}");
+    world.tell(Event::Paused(false));
+    for step in 60..70 {
+        world.run(2.0);
+        world.change(window(step, 20), Some(edge));
+    }
+    assert_eq!(world.seeks_ready.len(), 1, "{:?}", world.seeks_ready);
+    // The window went from 118 to 158 s then.
+    assert!((120.0..126.0).contains(&world.seeks_ready[0].1), "{:?}", world.seeks_ready);
+    assert!(world.failed.is_none() && world.position() > 130.0, "{:?} {}", world.failed, world.position());
 }

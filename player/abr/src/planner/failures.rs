@@ -10,6 +10,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// A server that is away for less than this is waited for, however empty the buffer is.
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+/// One that is there, and says no to all that it is asked for, is believed sooner once nothing is left to play.
+pub(super) const REFUSED: Duration = Duration::from_secs(20);
+/// A live stream may be on its way back.
+pub(super) const REFUSED_LIVE: Duration = Duration::from_secs(60);
+/// After so many refusals a rung gives way to one that was refused less.
+const REFUSALS: u32 = 2;
 /// A rung that misses so many segments in a row is not asked again.
 const MISSES_BAN_RUNG: u32 = 3;
 /// So many segments given up, with none that could be had between, end the session.
@@ -24,6 +30,10 @@ struct Attempts {
     counted: usize,
     /// Attempts that ended in the middle.
     broken: u32,
+    /// The last rung that was left brought rubbish, and got another try.
+    again: bool,
+    /// How often each rung was refused for a reason that may pass.
+    refused: BTreeMap<RungId, u32>,
     not_before: Duration,
 }
 
@@ -39,6 +49,8 @@ pub(super) struct Failures {
     /// Failures in a row on which waiting may help, and when the first of them was.
     row: u32,
     since: Option<Duration>,
+    /// Since when the server has given out nothing whole, though it is there.
+    refused_since: Option<Duration>,
     /// Segments given up, in order, with no media between them.
     skipped: Vec<u64>,
     /// The last one, in words.
@@ -109,7 +121,12 @@ impl Failures {
         };
         let step_down = attempts.map_or(0, |attempts| attempts.broken / 2) as usize;
         let wanted = wanted.0.min(rungs.saturating_sub(1)).saturating_sub(step_down);
-        (0..=wanted).rev().map(RungId).find(usable).or_else(|| (wanted + 1..rungs).map(RungId).find(usable))
+        // A server may lack one rung's file only, and say 500 instead of 404.
+        let refusals =
+            |rung: &RungId| attempts.and_then(|it| it.refused.get(rung)).map_or(0, |times| times / REFUSALS);
+        let least = (0..rungs).map(RungId).filter(usable).map(|rung| refusals(&rung)).min()?;
+        let best = |rung: &RungId| usable(rung) && refusals(rung) == least;
+        (0..=wanted).rev().map(RungId).find(best).or_else(|| (wanted + 1..rungs).map(RungId).find(best))
     }
 
     /// A download came to its end: whatever was wrong with the network is over. Whether there is media in it is not known
@@ -117,6 +134,7 @@ impl Failures {
     pub(super) fn worked(&mut self, index: u64, rung: RungId) {
         self.row = 0;
         self.since = None;
+        self.refused_since = None;
         self.misses.remove(&rung);
         // A rung that lacks segment after segment while others have them is not asked any more.
         let uncounted = self.segments.get_mut(&index).map(|attempts| {
@@ -131,7 +149,7 @@ impl Failures {
             }
         }
         // Kept otherwise: it may still turn out corrupt, and its bad rungs must stay known.
-        if self.segments.get(&index).is_some_and(|attempts| attempts.bad.is_empty()) {
+        if self.segments.get(&index).is_some_and(|attempts| attempts.bad.is_empty() && !attempts.again) {
             self.segments.remove(&index);
         }
     }
@@ -139,6 +157,23 @@ impl Failures {
     /// How long waiting has not helped.
     pub(super) fn waiting_since(&self) -> Option<Duration> {
         self.since
+    }
+
+    /// How long the server has said no to everything, where it is there at all.
+    pub(super) fn refused_since(&self) -> Option<Duration> {
+        self.refused_since
+    }
+
+    /// Segment `index` is asked for again at all rungs, not before `at`, instead of being given up.
+    pub(super) fn put_off(&mut self, index: u64, at: Duration) {
+        let attempts = self.segments.entry(index).or_default();
+        *attempts = Attempts { not_before: at, ..Attempts::default() };
+    }
+
+    /// Whether giving `index` up as well would be one too many; see [`too_many_skips`](Self::too_many_skips).
+    pub(super) fn would_be_too_many(&self, index: u64, media: Option<u64>) -> bool {
+        let before = |skipped: &&u64| **skipped < index && media.is_none_or(|media| **skipped > media);
+        self.skipped.iter().filter(before).count() + 1 >= SKIPS_END
     }
 
     /// Segment `index` is given up; the last one before it that is media has number `media`. Whether so many were given
@@ -158,6 +193,13 @@ impl Failures {
         rungs: usize,
     ) -> Verdict {
         self.last = sentence(failure);
+        // Who has no network does not know what the server would say.
+        match failure {
+            Failure::Status(_) | Failure::Truncated => {
+                self.refused_since.get_or_insert(now);
+            }
+            _ => self.refused_since = None,
+        }
         let attempts = self.segments.entry(index).or_default();
         match failure {
             Failure::Unplayable => {
@@ -166,12 +208,31 @@ impl Failures {
                 }
                 Verdict::Retry
             }
-            Failure::Corrupt => self.missing(now, index, rung, rungs, true),
+            Failure::Corrupt => {
+                // It may have been the way here: where there is no other rung, once more.
+                let mut others = (0..rungs).map(RungId).filter(|other| *other != rung);
+                let bad = |other: &RungId| {
+                    self.banned.contains(other)
+                        || self.withheld.contains(other)
+                        || attempts.bad.contains(other)
+                };
+                // Behind one that was given up that is not likely.
+                let alone = self.skipped.last().is_none_or(|last| index.abs_diff(*last) > 1);
+                if alone && !attempts.again && others.all(|other| bad(&other)) {
+                    attempts.again = true;
+                    attempts.not_before = now + FIRST_PAUSE;
+                    return Verdict::Retry;
+                }
+                self.missing(now, index, rung, rungs, true)
+            }
             Failure::Status(status) if (400..500).contains(&status) && ![408, 425, 429].contains(&status) => {
                 self.missing(now, index, rung, rungs, false)
             }
             Failure::Network | Failure::Truncated | Failure::Status(_) => {
-                attempts.broken += 1;
+                match failure {
+                    Failure::Status(_) => *attempts.refused.entry(rung).or_default() += 1,
+                    _ => attempts.broken += 1,
+                }
                 let pause = FIRST_PAUSE.saturating_mul(1 << self.row.min(6)).min(LONGEST_PAUSE);
                 attempts.not_before = now + pause;
                 self.row += 1;

@@ -21,7 +21,7 @@ const TICK: Duration = Duration::from_millis(1);
 
 impl Planner {
     pub(super) fn fetch_more(&mut self, now: Duration) {
-        if self.phase == Phase::Ended {
+        if self.phase == Phase::Ended || self.is_overtaken(now) {
             return;
         }
         for at in 0..self.tracks.len() {
@@ -248,7 +248,10 @@ impl Planner {
                 }
             }
         }
-        if self.is_waiting() && self.tracks.iter().any(|state| state.failures.waiting_since().is_some()) {
+        let failing = |failures: &super::Failures| {
+            failures.waiting_since().or_else(|| failures.refused_since()).is_some()
+        };
+        if self.is_waiting() && self.tracks.iter().any(|state| failing(&state.failures)) {
             at(now + Duration::from_secs(1));
         }
         if let Some(wake) = wake.map(|wake| wake.max(now + TICK))

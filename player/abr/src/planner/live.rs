@@ -96,22 +96,39 @@ impl Planner {
         }
     }
 
-    /// Jumps forward when the window has left the playhead behind.
+    /// What stood at the playhead is not listed any more.
+    fn is_behind_window(&self, now: Duration) -> bool {
+        self.live.is_some() && self.position_at(now) + Duration::from_millis(100) < self.first_position()
+    }
+
+    /// The viewer paused, and what he would see next has left the window meanwhile: whatever is fetched now would leave it too.
+    pub(super) fn is_overtaken(&self, now: Duration) -> bool {
+        self.paused && self.phase == Phase::Playing && self.is_behind_window(now)
+    }
+
+    /// Jumps forward when the window has left the playhead behind: to the edge who was there, to what is nearest who had gone
+    /// back or paused.
     pub(super) fn keep_in_window(&mut self, now: Duration) {
         let Some(live) = self.live else { return };
-        if self.phase == Phase::Ended || self.level(self.position_at(now)) > self.config.stall_buffer {
+        if self.phase == Phase::Ended || !self.is_behind_window(now) || self.is_overtaken(now) {
+            return;
+        }
+        if self.level(self.position_at(now)) > self.config.stall_buffer {
             return;
         }
         let first = self.first_position();
-        if self.position_at(now) + Duration::from_millis(100) >= first {
-            return;
-        }
-        // Not to the very first segment: it is the next to go.
         let main = self.newest(self.tracks.first().map(|state| state.track.end()).unwrap_or_default());
-        let target = main.saturating_sub(live.target_latency).max(first);
+        let edge = main.saturating_sub(live.target_latency).max(first);
+        let target = if self.at_edge { edge } else { self.past_oldest(first).min(edge) };
         if self.phase == Phase::Playing && !self.paused {
             self.say(Command::Stall);
         }
         self.seek(now, target);
+    }
+
+    /// Not the very first segment: it is the next to go.
+    fn past_oldest(&self, first: Duration) -> Duration {
+        let segment = self.tracks.first().and_then(|state| state.track.segments.get(1));
+        segment.map_or(first, |second| second.end().max(first + Duration::from_secs(2)))
     }
 }

@@ -5,9 +5,12 @@ use std::time::Duration;
 use super::{
     Command, Failure, FetchId, Phase, Planner, REMEMBERED,
     buffer::Held,
-    failures::{PATIENCE, Verdict, sentence},
+    failures::{PATIENCE, REFUSED, REFUSED_LIVE, Verdict, sentence},
 };
 use crate::{RungId, control::Delivery};
+
+/// What one more given up would end the session is asked for again this often, as long as there is something to play.
+const PROBE: Duration = Duration::from_secs(3);
 
 impl Planner {
     fn place_of(&self, id: FetchId) -> Option<usize> {
@@ -115,7 +118,14 @@ impl Planner {
 
     /// Gives a segment up.
     pub(super) fn skip(&mut self, now: Duration, at: usize, index: u64, why: &str) {
+        // What is buffered is played first: the server may come to its senses meanwhile, and a live stream may come back.
+        let plays = self.level(self.position_at(now)) > self.config.stall_buffer;
         let Some(state) = self.tracks.get_mut(at) else { return };
+        let waits = plays || (self.live.is_some() && state.failures.refused_since().is_some());
+        if waits && state.failures.would_be_too_many(index, state.buffer.media_before(index)) {
+            state.failures.put_off(index, now + PROBE);
+            return;
+        }
         let kind = state.track.kind;
         let rungs = state.track.ladder.len();
         state.buffer.insert(index, Held::Hole);
@@ -148,18 +158,27 @@ impl Planner {
     /// Ends a session for which waiting has not helped.
     pub(super) fn give_up_session(&mut self, now: Duration) {
         let Some(dry) = self.dry_since.filter(|_| self.is_waiting()) else { return };
-        let hopeless = self.tracks.iter().find(|state| {
-            state.failures.waiting_since().is_some_and(|since| now.saturating_sub(since) >= PATIENCE)
-                && now.saturating_sub(dry) >= PATIENCE / 3
+        let dry = now.saturating_sub(dry);
+        let refused = if self.live.is_some() { REFUSED_LIVE } else { REFUSED };
+        let hopeless = self.tracks.iter().find_map(|state| {
+            let long = |since: Option<Duration>, least: Duration, dry_least: Duration| {
+                let waited = now.saturating_sub(since?);
+                (waited >= least && dry >= dry_least).then_some(waited.as_secs())
+            };
+            let (name, last) = (Self::name(state.track.kind), &state.failures.last);
+            if let Some(seconds) = long(state.failures.refused_since(), refused, REFUSED) {
+                return Some(format!(
+                    "The server has given out no {name} for {seconds} seconds: {last}. It is in trouble, or the \
+                     stream is gone: try again later."
+                ));
+            }
+            let seconds = long(state.failures.waiting_since(), PATIENCE, PATIENCE / 3)?;
+            Some(format!(
+                "No {name} could be loaded for {seconds} seconds: {last}. Check the network connection and that the \
+                 server is running, then open the stream again."
+            ))
         });
-        if let Some(state) = hopeless {
-            let reason = format!(
-                "No {} could be loaded for {} seconds: {}. Check the network connection and that the server is \
-                 running, then open the stream again.",
-                Self::name(state.track.kind),
-                PATIENCE.as_secs(),
-                state.failures.last
-            );
+        if let Some(reason) = hopeless {
             self.fail(now, reason);
         }
     }
