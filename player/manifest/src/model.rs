@@ -194,12 +194,24 @@ pub struct Presentation {
     pub target_latency: Option<Duration>,
     /// Where the newest media end, when segments can be had while they are made (low latency).
     pub edge: Option<Edge>,
+    /// Sound in the main track's segments, where the manifest names it as one choice among others (`EXT-X-MEDIA` without an
+    /// address).
+    pub muxed_sound: Option<MuxedSound>,
     /// Captions inside the pictures that the manifest names (CEA-608 and CEA-708).
     pub captions: Vec<Captions>,
     /// What can be had at several addresses.
     pub mirrors: Vec<Mirror>,
     /// Who says at which of them.
     pub steering: Option<ContentSteering>,
+}
+
+/// Sound in the same segments as the pictures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MuxedSound {
+    /// For people.
+    pub name: String,
+    /// BCP 47, where given.
+    pub language: Option<String>,
 }
 
 /// Captions inside the pictures.

@@ -34,6 +34,45 @@ pub(crate) enum Found {
     More(u64),
 }
 
+/// Subsegments that last less than this in the mean, in seconds, are not worth a request each.
+const TINY: u64 = 1;
+/// They are fetched in pieces of about so many seconds.
+const PIECE: u64 = 2;
+
+impl Index {
+    /// The same with subsegments that are very short put together. Which ones depends on their times alone, so that all
+    /// Representations whose subsegments agree come out alike.
+    pub(crate) fn coalesced(mut self) -> Self {
+        let (Some(first), Some(last)) = (self.references.first(), self.references.last()) else {
+            return self;
+        };
+        let start = first.time;
+        let total = last.time.saturating_add(last.duration).saturating_sub(start);
+        let count = self.references.len() as u64;
+        let scale = u128::from(self.timescale);
+        if count < 2 || u128::from(total) >= u128::from(count) * u128::from(TINY) * scale {
+            return self;
+        }
+        // Rounding in one of them must not move a border: it lies a little before the time at which one may begin.
+        let early = u128::from(total / count / 4);
+        let piece = u128::from(PIECE) * scale;
+        let of = |reference: &Reference| (u128::from(reference.time - start) + early) / piece;
+        let mut pieces: Vec<(u128, Reference)> = Vec::new();
+        for reference in self.references {
+            let piece = of(&reference);
+            match pieces.last_mut() {
+                Some((same, whole)) if *same == piece => {
+                    whole.range.end = reference.range.end;
+                    whole.duration = whole.duration.saturating_add(reference.duration);
+                }
+                _ => pieces.push((piece, reference)),
+            }
+        }
+        self.references = pieces.into_iter().map(|(_, reference)| reference).collect();
+        self
+    }
+}
+
 fn be(bytes: &[u8], at: usize, length: usize) -> Option<u64> {
     let field = bytes.get(at..at.checked_add(length)?)?;
     Some(field.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
@@ -160,6 +199,35 @@ mod tests {
             let Found::Index(read) = find(&file, 0, "u").unwrap() else { panic!("no index") };
             assert_eq!(read.init_end, Some(12 + 58));
         }
+    }
+
+    #[test]
+    fn tiny_subsegments_are_put_together_alike_at_all_rungs_and_longer_ones_are_left_alone() {
+        let read = |references: &[(u32, u32)]| {
+            let Found::Index(index) = find(&index(0, references), 0, "u").unwrap() else {
+                panic!("no index")
+            };
+            index.coalesced().references
+        };
+        // A third of a second, rounded this way and that.
+        let thirds = |sizes: u32, ticks: [u32; 3]| -> Vec<(u32, u32)> {
+            (0..100).map(|at| (sizes, ticks[at % 3])).collect()
+        };
+        let (low, high) = (read(&thirds(100, [333, 333, 334])), read(&thirds(9000, [334, 333, 333])));
+        assert_eq!(low.len(), 17);
+        assert!(
+            low.iter()
+                .take(16)
+                .all(|piece| piece.duration == 2000 && piece.range.end - piece.range.start == 600)
+        );
+        let times = |pieces: &[Reference]| pieces.iter().map(|piece| piece.time / 10).collect::<Vec<_>>();
+        assert_eq!(times(&low), times(&high));
+        assert!(low.windows(2).all(|two| two[0].range.end == two[1].range.start));
+        let long = [(100, 1000), (100, 1000), (50, 200)];
+        assert_eq!(read(&long[..2]).len(), 2);
+        assert_eq!(read(&long[2..]).len(), 1);
+        assert_eq!(read(&[]).len(), 0);
+        assert_eq!(read(&[(0, u32::MAX), (0, 0)]).len(), 2, "times that cannot be are left as they are");
     }
 
     #[test]

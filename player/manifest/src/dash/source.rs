@@ -99,6 +99,7 @@ impl DashSource {
                 target_duration: Duration::ZERO,
                 target_latency: None,
                 edge: None,
+                muxed_sound: None,
                 captions,
                 mirrors,
                 steering,
@@ -236,7 +237,7 @@ impl DashSource {
                 let file = (period, request.resource.url.clone());
                 let given = asked.start > 0 && !from_start;
                 let known = match sidx::find(bytes, offset, request.resource.url.as_str())? {
-                    sidx::Found::Index(index) => Known::Found(index),
+                    sidx::Found::Index(index) => Known::Found(index.coalesced()),
                     sidx::Found::More(until)
                         if !given && until > length && until <= PROBE.1 && length >= PROBE.0 =>
                     {

@@ -7,7 +7,7 @@ use url::Url;
 use super::multivariant::{KeyFrames, Media, MediaType, Multivariant, Variant};
 use crate::{
     mirror::{self, Address, Mirror},
-    model::{Captions, MediaKind, Rendition, Track},
+    model::{Captions, MediaKind, MuxedSound, Rendition, Track},
     steering::Stable,
 };
 
@@ -316,6 +316,20 @@ pub(crate) fn captions(playlist: &Multivariant) -> Vec<Captions> {
         }
     }
     found
+}
+
+/// Sound in the segments of the variants that are played, where it is listed beside other sound.
+pub(crate) fn muxed_sound(playlist: &Multivariant) -> Option<MuxedSound> {
+    let variants = main_variants(playlist);
+    let is_main = |media: &Media| match &media.url {
+        None => true,
+        Some(url) => variants.iter().any(|variant| variant.url.as_ref() == Some(url)),
+    };
+    let used = |media: &Media| variants.iter().any(|variant| variant.audio.as_ref() == Some(&media.group));
+    let media =
+        playlist.media.iter().filter(|media| media.kind == MediaType::Audio && used(media) && is_main(media));
+    let media = media.min_by_key(|media| !media.default)?;
+    Some(MuxedSound { name: media.name.clone(), language: media.language.clone() })
 }
 
 /// Small pictures for a scrub bar; how many are in an image is known with their playlist.

@@ -65,6 +65,7 @@ impl HlsSource {
                 target_duration: Duration::ZERO,
                 target_latency: None,
                 edge: None,
+                muxed_sound: None,
                 captions: Vec::new(),
                 mirrors: Vec::new(),
                 steering: None,
@@ -80,6 +81,7 @@ impl HlsSource {
                 let playlist = Multivariant::parse(text, url)?;
                 source.presentation.tracks = select::tracks(&playlist);
                 source.presentation.captions = select::captions(&playlist);
+                source.presentation.muxed_sound = select::muxed_sound(&playlist);
                 source.presentation.mirrors = select::mirrors(&playlist);
                 source.presentation.steering = playlist.steering.clone();
                 if source.presentation.tracks.is_empty() {
