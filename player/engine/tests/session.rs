@@ -147,7 +147,7 @@ fn truncated_and_corrupt_segments_are_fetched_again() {
     assert_eq!(last.state, State::Ended, "{:?}", last.error);
     assert!(record.all("skip").is_empty(), "{:#?}", record.all("skip"));
     assert!(record.all("error").iter().all(|error| error["fatal"] == false));
-    assert!(record.all("error").len() >= 2);
+    assert!(!record.all("error").is_empty());
 }
 
 /// Turns a rung into one of a codec that nothing here knows.
@@ -433,21 +433,11 @@ fn a_steered_stream_follows_its_server_and_leaves_a_pathway_that_fails() {
     assert!(b.requests().iter().any(|path| path == "/cdn/l.m3u8"), "{:?}", b.requests());
 }
 
-#[test]
-fn a_rung_that_only_one_pathway_has_is_used_while_that_is_in_use() {
-    let (a, first) = fmp4(14);
-    let (b, second) = fmp4(14);
-    let steering = Site::default();
-    let third = Server::start(&steering);
-    // Away from the first pathway as soon as its own rung is played.
-    steering.put_dynamic("/steer", move || {
-        let played = a.requests().iter().filter(|path| path.contains("/high-")).count() > 2;
-        let order = if played { r#"["b","a"]"# } else { r#"["a","b"]"# };
-        format!(r#"{{"VERSION":1,"TTL":1,"PATHWAY-PRIORITY":{order}}}"#)
-    });
+/// A playlist that `third` steers: pathways, their servers and the rungs that they have.
+fn steered(third: &Server, pathways: &[(&str, &Server, &[&str])]) -> String {
     let mut master =
         format!("#EXTM3U\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"{}\",PATHWAY-ID=\"a\"\n", third.url("/steer"));
-    for (id, server, rungs) in [("a", &first, &["low", "high"][..]), ("b", &second, &["low"])] {
+    for (id, server, rungs) in pathways {
         let sound = server.url("/fmp4/audio.m3u8");
         master.push_str(&format!(
             "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{id}\",NAME=\"main\",DEFAULT=YES,URI=\"{sound}\"\n"
@@ -461,32 +451,70 @@ fn a_rung_that_only_one_pathway_has_is_used_while_that_is_in_use() {
             ));
         }
     }
-    steering.put("/master.m3u8", master);
-    let folder = tempfile::tempdir().unwrap();
-    let events = folder.path().join("events.jsonl");
-    let planner = weir_abr::planner::Config { max_buffer: Duration::from_secs(2), ..Default::default() };
-    let quality = QualityChoice::Manual(RungId(1));
-    let player =
-        open(&third.url("/master.m3u8"), &events, Options { planner, quality, ..Options::default() });
-    let last = player.wait();
-    drop(player);
+    master
+}
+
+/// Plays a stream of two pathways with these rungs; the steering server prefers the second one once more than three segments
+/// were asked for whose names have `part` in them. Gives the second one's site, the record, and the rungs of the decisions
+/// before and after the change.
+fn moved_on(
+    rungs: [&[&str]; 2],
+    part: &'static str,
+    quality: QualityChoice,
+    buffer: u64,
+) -> (Site, Record, [Vec<u64>; 2]) {
+    let (a, first) = fmp4(14);
+    let (b, second) = fmp4(14);
+    // Downloads of a few kilobytes say nothing about the network.
+    let padding = [&60_008_u32.to_be_bytes()[..], b"free", &[0; 60_000]].concat();
+    for (site, number) in [&a, &b].into_iter().flat_map(|site| (0..14).map(move |number| (site, number))) {
+        let path = format!("/fmp4/low-{number}.m4s");
+        site.put(&path, [&site.bytes(&path)[..], &padding].concat());
+    }
+    let steering = Site::default();
+    let third = Server::start(&steering);
+    steering.put_dynamic("/steer", move || {
+        let played = a.requests().iter().filter(|path| path.contains(part)).count() > 3;
+        let order = if played { r#"["b","a"]"# } else { r#"["a","b"]"# };
+        format!(r#"{{"VERSION":1,"TTL":1,"PATHWAY-PRIORITY":{order}}}"#)
+    });
+    steering.put("/master.m3u8", steered(&third, &[("a", &first, rungs[0]), ("b", &second, rungs[1])]));
+    let planner = weir_abr::planner::Config { max_buffer: Duration::from_secs(buffer), ..Default::default() };
+    let (last, record) = play(&third.url("/master.m3u8"), Options { planner, quality, ..Options::default() });
     assert_eq!(last.state, State::Ended, "{:?}", last.error);
     assert_eq!(last.video.rungs.len(), 2, "the ladder stays what it was");
-    let record = Record::read(&events);
+    assert!(record.all("error").is_empty() && record.all("skip").is_empty(), "{:?}", record.all("error"));
     let ways: Vec<_> = record.all("pathway").iter().map(|entry| entry["to"].as_str().unwrap()).collect();
     assert_eq!(ways, ["a", "b"], "{:?}", record.all("steering"));
     let moved = record.all("pathway")[1]["t_ms"].as_f64().unwrap();
-    let rungs = |after: bool| -> Vec<u64> {
+    let decided = [false, true].map(|after| {
         let decisions = record.all("decision");
         let video = decisions.iter().filter(|entry| entry["track"] == "video");
         let then = video.filter(|entry| (entry["t_ms"].as_f64().unwrap() > moved) == after);
         then.map(|entry| entry["rung"].as_u64().unwrap()).collect()
-    };
-    assert!(rungs(false).contains(&1), "{:?}", rungs(false));
-    let after = rungs(true);
+    });
+    (b, record, decided)
+}
+
+#[test]
+fn a_rung_that_only_one_pathway_has_is_used_while_that_is_in_use() {
+    let by_hand = QualityChoice::Manual(RungId(1));
+    // Away from the first pathway as soon as its own rung is played.
+    let (b, _, [before, after]) = moved_on([&["low", "high"], &["low"]], "/high-", by_hand, 2);
+    assert!(before.contains(&1), "{before:?}");
     assert!(after.len() > 2 && after.iter().all(|rung| *rung == 0), "{after:?}");
-    assert!(b.requests().iter().any(|path| path.contains("/low-")) && record.all("skip").is_empty());
-    assert!(record.all("error").is_empty(), "{:?}", record.all("error"));
+    assert!(b.requests().iter().any(|path| path.contains("/low-")), "{:?}", b.requests());
+}
+
+#[test]
+fn an_upper_rung_that_only_the_other_pathway_has_is_taken_by_itself_once_that_is_in_use() {
+    let rungs: [&[&str]; 2] = [&["low"], &["low", "high"]];
+    let (b, record, [before, after]) = moved_on(rungs, "/low-", QualityChoice::Auto, 5);
+    assert!(before.len() > 2 && before.iter().all(|rung| *rung == 0), "{before:?}");
+    assert!(after.contains(&1), "automatic quality goes up: {after:?}");
+    assert!(b.requests().iter().any(|path| path.contains("/high-")), "{:?}", b.requests());
+    let seen = record.all("switch");
+    assert!(seen.iter().any(|it| it["to_kbps"].as_f64() > it["from_kbps"].as_f64()), "{seen:?}");
 }
 
 #[test]

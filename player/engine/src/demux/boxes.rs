@@ -53,6 +53,9 @@ pub(super) fn tells(data: &[u8]) -> Option<bool> {
     None
 }
 
+/// What is still to come of a box that goes on to the end, or has a size that cannot be.
+const ENDLESS: u64 = 1 << 62;
+
 /// Follows the boxes of a segment that comes in pieces.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Walker {
@@ -88,7 +91,7 @@ impl Walker {
             };
             self.media = self.header.get(4..8) == Some(b"mdat");
             // A size of zero goes to the end; one that cannot be ends all hope of finding another box.
-            let body = size.checked_sub(wanted as u64).unwrap_or(u64::MAX);
+            let body = size.checked_sub(wanted as u64).unwrap_or(ENDLESS);
             self.left = Some(body).filter(|body| *body > 0);
             self.header.clear();
         }
@@ -97,6 +100,11 @@ impl Walker {
     /// No box is under way.
     pub(crate) fn is_between(&self) -> bool {
         self.left.is_none() && self.header.is_empty()
+    }
+
+    /// A box is under way whose end is known.
+    pub(crate) fn lacks_something(&self) -> bool {
+        !self.header.is_empty() || self.left.is_some_and(|left| left < ENDLESS)
     }
 
     /// Media ended here: with a segment that is still being made, all that there is has come.

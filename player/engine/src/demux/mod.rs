@@ -35,6 +35,7 @@ pub(crate) use boxes::Walker;
 pub use codec::{codec_name, decoder_package};
 pub use growing::{Batch, Growing};
 pub use gst_demuxer::GstDemuxer;
+pub(crate) use sniff::sniff as sniff_format;
 pub(crate) use still::{Still, stills};
 
 /// 33 bits at 90 kHz, nanoseconds.

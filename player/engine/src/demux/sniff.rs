@@ -12,7 +12,7 @@ const FIRST_BOXES: [&[u8; 4]; 12] = [
     b"wide",
 ];
 
-pub(super) fn sniff(media: &[u8]) -> Option<Format> {
+pub(crate) fn sniff(media: &[u8]) -> Option<Format> {
     if let Some(kind) = media.get(4..8)
         && FIRST_BOXES.iter().any(|known| kind == *known)
     {

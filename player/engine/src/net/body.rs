@@ -9,7 +9,10 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     StatusCode, Version,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RANGE, RETRY_AFTER},
+    header::{
+        ACCEPT_ENCODING, AGE, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, DATE, HeaderMap, RANGE,
+        RETRY_AFTER,
+    },
 };
 use tokio::time::timeout;
 use url::Url;
@@ -60,6 +63,8 @@ pub struct Body {
     pub gzip: bool,
     /// Request to head.
     pub first_byte: Duration,
+    /// The server's clock when it made this (`Date`, `Age`), seconds since the Unix epoch.
+    pub clock: Option<f64>,
     /// Protocol that was spoken: `HTTP/1.1`, `HTTP/2.0`.
     pub version: Version,
 }
@@ -87,23 +92,54 @@ impl Http {
         let silent = || NetError::Idle { host: host_of(&url), waited: idle };
         let mut request = self.client.get(self.with_login(&url));
         request = request.header(ACCEPT_ENCODING, if compressed { "gzip" } else { "identity" });
+        if range.as_ref().is_some_and(Range::is_empty) {
+            return Err(NetError::Decode { url, reason: "its byte range is empty".to_owned() });
+        }
+        // What was handed on already need not come again.
+        let had = tap.as_ref().map_or(0, |tap| tap.wants_from());
+        let start = range.as_ref().map_or(0, |range| range.start) + had;
         if let Some(range) = &range {
-            if range.is_empty() {
-                return Err(NetError::Decode { url, reason: "its byte range is empty".to_owned() });
-            }
-            request = request.header(RANGE, format!("bytes={}-{}", range.start, range.end - 1));
+            request = request.header(RANGE, format!("bytes={start}-{}", range.end.max(start + 1) - 1));
+        } else if had > 0 {
+            request = request.header(RANGE, format!("bytes={start}-"));
         }
         let asked = Instant::now();
         let mut response =
             timeout(idle, request.send()).await.map_err(|_| silent())?.map_err(|error| sort(&url, &error))?;
         let status = response.status();
+        let (first, total) = content_range(response.headers());
+        if status == StatusCode::RANGE_NOT_SATISFIABLE && had > 0 {
+            if let Some(tap) = &mut tap {
+                tap.needs_whole();
+            }
+            // There is no more: a length that was announced was wrong.
+            if range.is_none() && total == Some(had) {
+                let (length, version) = (0, response.version());
+                let (content_type, bytes) = (None, Bytes::new());
+                let (url, first_byte) = (response.url().clone(), asked.elapsed());
+                let clock = None;
+                return Ok(Body {
+                    url,
+                    content_type,
+                    bytes,
+                    length,
+                    gzip: false,
+                    first_byte,
+                    clock,
+                    version,
+                });
+            }
+            return Err(NetError::Truncated { url, got: had, expected: total.unwrap_or(0) });
+        }
         if !status.is_success() {
             let retry_after = retry_after(response.headers());
             return Err(NetError::Status { url, status: status.as_u16(), retry_after });
         }
         let first_byte = asked.elapsed();
         let announced = response.content_length();
-        progress(Progress::Head(announced));
+        let goes_on = had > 0 && status == StatusCode::PARTIAL_CONTENT && first.is_none_or(|at| at == start);
+        let had = if goes_on { had } else { 0 };
+        progress(Progress::Head(announced.map(|rest| rest.saturating_add(had))));
         if announced.is_some_and(|length| length > limit) {
             return Err(NetError::TooLarge { url, limit });
         }
@@ -115,6 +151,7 @@ impl Http {
         let coding = response.headers().get(CONTENT_ENCODING);
         let gzip = coding.is_some_and(|value| matches!(value.as_bytes(), b"gzip" | b"x-gzip"));
         let version = response.version();
+        let clock = clock(response.headers());
 
         // An announced length is a hint for one allocation, never a reason for a huge one.
         let kept = if tap.is_some() { 0 } else { announced.unwrap_or(64 << 10).min(8 << 20) };
@@ -122,8 +159,10 @@ impl Http {
         let mut got = 0_u64;
         // A server without range support sends everything.
         let part = range.as_ref().filter(|_| status == StatusCode::OK);
-        if let Some(tap) = &mut tap {
-            tap.begin(gzip);
+        match &mut tap {
+            Some(tap) if goes_on && !gzip => tap.go_on(had),
+            Some(tap) => tap.begin(gzip),
+            None => {}
         }
         let mut told = Instant::now();
         loop {
@@ -131,7 +170,9 @@ impl Http {
                 Err(_) => return Err(silent()),
                 Ok(Ok(None)) => break,
                 Ok(Ok(Some(chunk))) => chunk,
-                Ok(Err(error)) => return Err(cut(&url, &error, got, announced)),
+                Ok(Err(error)) => {
+                    return Err(cut(&url, &error, had + got, announced.map(|rest| rest + had)));
+                }
             };
             let from = got;
             got += chunk.len() as u64;
@@ -154,14 +195,14 @@ impl Http {
             }
             if idle || told.elapsed() >= PROGRESS_EVERY {
                 told = Instant::now();
-                progress(Progress::Bytes(got));
+                progress(Progress::Bytes(had + got));
             }
             if idle {
                 progress(Progress::Idle);
             }
         }
         if let Some(expected) = announced.filter(|&expected| expected != got) {
-            return Err(NetError::Truncated { url, got, expected });
+            return Err(NetError::Truncated { url, got: had + got, expected: had + expected });
         }
         if let Some(tap) = &mut tap {
             tap.end().await.map_err(|reason| NetError::Decode { url: url.clone(), reason })?;
@@ -177,7 +218,8 @@ impl Http {
                 return Err(NetError::Truncated { url, got, expected });
             }
         }
-        Ok(Body { url: response.url().clone(), content_type, bytes, length: got, gzip, first_byte, version })
+        let url = response.url().clone();
+        Ok(Body { url, content_type, bytes, length: got, gzip, first_byte, clock, version })
     }
 }
 
@@ -281,6 +323,30 @@ fn tls_reason(error: &rustls::Error, host: &str) -> String {
     }
 }
 
+/// First byte and whole length of `Content-Range: bytes 5-9/10`, or `bytes */10`.
+fn content_range(headers: &HeaderMap) -> (Option<u64>, Option<u64>) {
+    let value = headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    let Some((range, total)) = value.and_then(|value| value.trim().strip_prefix("bytes ")?.split_once('/'))
+    else {
+        return (None, None);
+    };
+    let first = range.split('-').next().and_then(|first| first.trim().parse().ok());
+    (first, total.trim().parse().ok())
+}
+
+/// `Date: Sun, 06 Nov 1994 08:49:37 GMT`, and the `Age` that it has in a cache.
+fn clock(headers: &HeaderMap) -> Option<f64> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let mut parts = text(DATE)?.split_whitespace().skip(1);
+    let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    let at = weir_manifest::read_clock(&format!("{year}-{month:02}-{day:0>2}T{time}Z"))?;
+    let age = text(AGE).and_then(|age| age.trim().parse::<u32>().ok()).unwrap_or(0);
+    Some(at + f64::from(age))
+}
+
 /// `Retry-After` in seconds; the form with a date is not used by servers of media.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
@@ -308,5 +374,37 @@ mod tests {
         let unknown = "failed to lookup address information: Name or service not known";
         assert_eq!(plain_reason(unknown), "name or service not known");
         assert_eq!(plain_reason(""), "");
+    }
+
+    #[test]
+    fn the_servers_clock_is_read_from_its_answer() {
+        let read = |fields: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.insert(*name, value.parse().unwrap());
+            }
+            clock(&headers)
+        };
+        let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(read(&[date]), Some(784_111_777.0));
+        assert_eq!(read(&[date, ("age", "23")]), Some(784_111_800.0));
+        assert_eq!(read(&[("date", "Sun, 6 Nov 1994 08:49:37 GMT")]), Some(784_111_777.0));
+        for odd in ["", "now", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 99 Nov 1994 08:49:37 GMT"] {
+            assert_eq!(read(&[("date", odd)]), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_content_range_says_where_it_begins_and_how_long_all_is() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_RANGE, text.parse().unwrap());
+            content_range(&headers)
+        };
+        assert_eq!(read("bytes 5-9/10"), (Some(5), Some(10)));
+        assert_eq!(read("bytes 5-9/*"), (Some(5), None));
+        assert_eq!(read("bytes */10"), (None, Some(10)));
+        assert_eq!(read("lines 1-2/3"), (None, None));
+        assert_eq!(content_range(&HeaderMap::new()), (None, None));
     }
 }

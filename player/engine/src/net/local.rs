@@ -78,7 +78,8 @@ impl Http {
         }
         let bytes: Bytes = bytes.freeze();
         let version = Version::default();
-        Ok(Body { url, content_type: None, bytes, length: got, gzip: false, first_byte, version })
+        let (content_type, clock) = (None, None);
+        Ok(Body { url, content_type, bytes, length: got, gzip: false, first_byte, clock, version })
     }
 }
 

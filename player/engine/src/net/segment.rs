@@ -27,6 +27,8 @@ pub struct SegmentBody {
     pub transferred: u64,
     /// Request to the head of the media's response.
     pub first_byte: Duration,
+    /// It is shorter than was announced, and may be complete all the same: it ends where it may end.
+    pub doubt: Option<NetError>,
 }
 
 /// A key and the vector that goes with it.
@@ -90,7 +92,7 @@ impl SegmentFetcher {
             None => media,
             Some((key, iv)) => decrypt(&segment.media.url, media, key, iv)?,
         };
-        Ok(SegmentBody { init, media, transferred, first_byte: body.first_byte })
+        Ok(SegmentBody { init, media, transferred, first_byte: body.first_byte, doubt: None })
     }
 
     pub(super) fn ask(&self, media: &Resource) -> Ask {

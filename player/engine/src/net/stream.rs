@@ -19,7 +19,7 @@ use super::{
     Growth, NetError, SegmentBody, SegmentFetcher, body::Progress, error::host_of, segment::Key,
     text::LONGEST_ASKED,
 };
-use crate::demux::{InitSegment, Walker};
+use crate::demux::{Format, InitSegment, Walker, sniff_format};
 
 /// A segment that should be there by the clock and is not yet is asked for again after so long, and so often.
 const NOT_YET: Duration = Duration::from_millis(250);
@@ -27,6 +27,11 @@ const TRIES: u32 = 12;
 
 /// So often a server may put a request off.
 const MOST_ASKED: u32 = 3;
+
+/// A body that breaks off is gone on with where it ended: so often at most, and so often in a row without a byte more.
+const RESUMES: u32 = 5;
+const IN_VAIN: u32 = 2;
+const RESUME_AFTER: Duration = Duration::from_millis(200);
 
 /// What a demuxer gets of a download.
 #[derive(Debug)]
@@ -102,6 +107,21 @@ impl Unlock {
     }
 }
 
+/// What came of a segment.
+#[derive(Debug)]
+struct Came {
+    bytes: u64,
+    first_byte: Duration,
+    /// See [`SegmentBody::doubt`].
+    doubt: Option<NetError>,
+}
+
+impl Came {
+    fn well(bytes: u64, first_byte: Duration) -> Self {
+        Self { bytes, first_byte, doubt: None }
+    }
+}
+
 /// Hands the bytes of one resource on, each once however often it is begun anew.
 #[derive(Debug)]
 pub(crate) struct Tap {
@@ -114,11 +134,60 @@ pub(crate) struct Tap {
     unzip: Option<MultiGzDecoder<Vec<u8>>>,
     /// The server sends what is made as it is made: tells where it has nothing more.
     pace: Option<Walker>,
+    /// Parts cannot be asked for.
+    whole_only: bool,
+    shape: Shape,
+}
+
+/// As much of a resource's form as it takes to see whether it ends where it may end.
+#[derive(Debug, Default)]
+enum Shape {
+    /// Nothing came, or it is of no form that is known here.
+    #[default]
+    Any,
+    /// It is made of blocks of so many bytes.
+    Blocks(u64),
+    Boxes(Walker),
+}
+
+impl Shape {
+    fn of(start: &[u8]) -> Self {
+        match sniff_format(start) {
+            Some(Format::Mp4) => Self::Boxes(Walker::default()),
+            Some(Format::MpegTs) if start.first() == Some(&0x47) => Self::Blocks(188),
+            _ => Self::Any,
+        }
+    }
+
+    /// It cannot end after `given` bytes, or nobody knows whether it can.
+    fn is_open(&self, given: u64) -> Option<bool> {
+        match self {
+            Self::Any => None,
+            Self::Blocks(size) => Some(!given.is_multiple_of(*size)),
+            Self::Boxes(walker) => Some(walker.lacks_something()),
+        }
+    }
 }
 
 impl Tap {
     pub(super) fn new(out: mpsc::Sender<Piece>) -> Self {
-        Self { out, given: 0, seen: 0, unzip: None, pace: None }
+        let shape = Shape::default();
+        Self { out, given: 0, seen: 0, unzip: None, pace: None, whole_only: false, shape }
+    }
+
+    /// Byte that is wanted next, where the server may be asked to begin there.
+    pub(super) fn wants_from(&self) -> u64 {
+        if self.whole_only || self.unzip.is_some() || self.pace.is_some() { 0 } else { self.given }
+    }
+
+    /// Parts cannot be asked for: the next attempt is for all.
+    pub(super) fn needs_whole(&mut self) {
+        self.whole_only = true;
+    }
+
+    /// Another attempt, which goes on at byte `from`.
+    pub(super) fn go_on(&mut self, from: u64) {
+        self.seen = from;
     }
 
     /// Another attempt: what was handed on comes again.
@@ -151,7 +220,13 @@ impl Tap {
         if fresh.is_empty() {
             return Ok(false);
         }
+        if self.given == 0 && matches!(self.shape, Shape::Any) {
+            self.shape = Shape::of(&fresh);
+        }
         self.given += fresh.len() as u64;
+        if let Shape::Boxes(walker) = &mut self.shape {
+            walker.walk(&fresh);
+        }
         let fresh = match &mut self.unzip {
             Some(unzip) => {
                 unzip.write_all(&fresh).map_err(|error| format!("bad gzip: {error}"))?;
@@ -196,8 +271,8 @@ impl SegmentFetcher {
             let _ = out.send(Piece::Prepared(ready, unlock)).await;
             Ok(init)
         };
-        let ((transferred, first_byte), init) = tokio::try_join!(media, prepare)?;
-        Ok(SegmentBody { init, media: Bytes::new(), transferred, first_byte })
+        let (Came { bytes, first_byte, doubt }, init) = tokio::try_join!(media, prepare)?;
+        Ok(SegmentBody { init, media: Bytes::new(), transferred: bytes, first_byte, doubt })
     }
 
     /// A segment in one answer.
@@ -206,19 +281,57 @@ impl SegmentFetcher {
         segment: &Segment,
         progress: &mut impl FnMut(Progress),
         out: &mpsc::Sender<Piece>,
-    ) -> Result<(u64, Duration), NetError> {
+    ) -> Result<Came, NetError> {
         let mut ask = self.ask(&segment.media);
         let mut tap = Tap::new(out.clone());
         if segment.growing {
             ask.idle = ask.idle.max(segment.duration.saturating_mul(2));
             tap.pace = Some(Walker::default());
         }
-        let mut tries = 0;
+        if segment.encryption.is_some() {
+            tap.shape = Shape::Blocks(16);
+        }
+        let (mut tries, mut resumes, mut in_vain) = (0, 0, 0);
+        let mut first_byte = None;
         loop {
+            let before = tap.given;
             let error = match self.http.read_anywhere(ask.clone(), progress, Some(&mut tap)).await {
-                Ok(body) => return Ok((body.length, body.first_byte)),
+                Ok(body) => {
+                    let first_byte = *first_byte.get_or_insert(body.first_byte);
+                    // A length that is too short hides the rest.
+                    let rest = ask.range.is_none()
+                        && tap.wants_from() > before
+                        && tap.shape.is_open(tap.given) == Some(true);
+                    if !rest || resumes >= RESUMES {
+                        return Ok(Came::well(tap.given.max(body.length), first_byte));
+                    }
+                    resumes += 1;
+                    continue;
+                }
                 Err(error) => error,
             };
+            let broke_off = matches!(error, NetError::Truncated { .. } | NetError::Lost { .. });
+            if broke_off && tap.given > 0 && tap.unzip.is_none() {
+                in_vain = if tap.given > before { 0 } else { in_vain + 1 };
+                resumes += 1;
+                if in_vain < IN_VAIN && resumes < RESUMES {
+                    tokio::time::sleep(RESUME_AFTER * resumes).await;
+                    continue;
+                }
+                // A wrong length of something that is whole.
+                if matches!(error, NetError::Truncated { .. })
+                    && tap.pace.is_none()
+                    && tap.shape.is_open(tap.given) == Some(false)
+                {
+                    let came = Came::well(tap.given, first_byte.unwrap_or_default());
+                    return Ok(Came { doubt: Some(error), ..came });
+                }
+                return Err(error);
+            }
+            // The rest that was looked for is not there: what came is all.
+            if resumes > 0 && !broke_off && matches!(error, NetError::Status { .. }) && tap.given > 0 {
+                return Ok(Came::well(tap.given, first_byte.unwrap_or_default()));
+            }
             // Clocks differ by a little.
             let early = segment.growing && matches!(error, NetError::Status { status: 404 | 425, .. });
             // A server that says when it can be asked again has not failed yet.
@@ -242,7 +355,7 @@ impl SegmentFetcher {
         progress: &mut impl FnMut(Progress),
         out: &mpsc::Sender<Piece>,
         mut growth: watch::Receiver<Growth>,
-    ) -> Result<(u64, Duration), NetError> {
+    ) -> Result<Came, NetError> {
         let asked = Instant::now();
         let mut done: Vec<Resource> = Vec::new();
         let mut refused: Option<Resource> = None;
@@ -279,10 +392,11 @@ impl SegmentFetcher {
                         (tap.given, tap.seen) = (base, 0);
                         let ask = self.ask(&whole);
                         let body = self.http.read_anywhere(ask, progress, Some(&mut tap)).await?;
-                        return Ok((body.length.max(base), first_byte.unwrap_or(body.first_byte)));
+                        let first_byte = first_byte.unwrap_or(body.first_byte);
+                        return Ok(Came::well(body.length.max(base), first_byte));
                     }
                     _ if now.complete && total > 0 => {
-                        return Ok((total, first_byte.unwrap_or_default()));
+                        return Ok(Came::well(total, first_byte.unwrap_or_default()));
                     }
                     _ if now.complete => {
                         let url = segment.media.url.clone();

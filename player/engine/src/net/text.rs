@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use url::Url;
 use weir_manifest::model::Resource;
 
-use super::{Ask, Http, NetError};
+use super::{Ask, Body, Http, NetError};
 
 /// A server that wants to be left alone for longer than this is asked all the same: somebody is waiting.
 pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(5);
@@ -54,6 +54,8 @@ pub struct Document {
     pub bytes: Bytes,
     /// From the first try to the last byte.
     pub took: Duration,
+    /// The server's clock when it made this, seconds since the Unix epoch, where it says so.
+    pub clock: Option<f64>,
     /// Protocol that was spoken: `HTTP/1.1`, `HTTP/2.0`.
     pub http: String,
 }
@@ -95,7 +97,8 @@ impl Http {
         let body = self.get_anywhere(ask, |_| ()).await?;
         let bytes = if body.gzip { gunzip(&body.url, &body.bytes, limit)? } else { body.bytes };
         let http = format!("{:?}", body.version);
-        Ok(Document { url: body.url, content_type: body.content_type, bytes, took: Duration::ZERO, http })
+        let Body { url, content_type, clock, .. } = body;
+        Ok(Document { url, content_type, bytes, took: Duration::ZERO, clock, http })
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     Event, Options, PlaybackError, Tracks,
     colour::Colour,
     decoders,
-    graph::{Graph, Place, Plan},
+    graph::{Borders, Graph, Place, Plan},
     mailbox::{Mail, Mailbox, Wish},
     time, turn,
     video::Screen,
@@ -27,6 +27,9 @@ const NEAR: Duration = Duration::from_millis(20);
 
 /// A seek may take so long before a newer wish breaks it off: while dragging, some pictures are to be seen.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Codings of pictures and sound that change within this time change at once.
+const TOGETHER: Duration = Duration::from_millis(500);
 
 /// On the way to another place.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +62,7 @@ pub(super) struct Control {
     playing: bool,
     going: Option<Going>,
     jump: Option<Jump>,
+    borders: Borders,
     /// The end came while the seek that led there was under way.
     end_came: bool,
 }
@@ -85,6 +89,7 @@ impl Control {
             playing: false,
             going: None,
             jump: None,
+            borders: Borders::default(),
             end_came: false,
         };
         control.build()?;
@@ -142,13 +147,31 @@ impl Control {
                 self.tell_skipped(StreamKind::Audio, hole);
             }
             Mail::Hole(_, hole) => self.jump = Some(Jump { at: hole.from, to: hole.to, rebuild: false }),
-            Mail::Codec(at) => match self.going {
-                // What the seek led to is of the other codec already.
-                Some(Going::Flushed(to, _)) if at <= to => self.rebuild(),
-                Some(Going::Waiting(_)) => {}
-                _ => self.jump = Some(Jump { at, to: at, rebuild: true }),
-            },
+            Mail::Codec(kind, at) => self.coding_changes(kind, at),
             Mail::Poke | Mail::Stop => {}
+        }
+    }
+
+    /// From `at` on another pipeline is needed.
+    fn coding_changes(&mut self, kind: StreamKind, at: i64) {
+        match self.going {
+            // What the seek led to is of the other codec already.
+            Some(Going::Flushed(to, _)) if at <= to => {
+                self.borders.set(kind, at);
+                self.rebuild();
+            }
+            Some(Going::Waiting(_)) => {}
+            _ => {
+                self.borders.set(kind, at);
+                // Pictures and sound mostly change together.
+                let (from, to) = match self.jump {
+                    Some(jump) if jump.rebuild && jump.at.abs_diff(at) < TOGETHER.as_nanos() as u64 => {
+                        (jump.at.min(at), jump.to.max(at))
+                    }
+                    _ => (at, at),
+                };
+                self.jump = Some(Jump { at: from, to, rebuild: true });
+            }
         }
     }
 
@@ -412,6 +435,7 @@ impl Control {
             colour: &self.colour,
             mailbox: &self.mailbox,
             silent: self.silent,
+            borders: self.borders,
         })?;
         graph.set_volume(self.options.volume, self.options.muted);
         self.view.attach(graph.sink(), self.tracks.video.is_some(), graph.late_in_decoder());

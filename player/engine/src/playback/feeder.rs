@@ -43,6 +43,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Carry {
+    /// See [`Feed`].
+    border: Option<i64>,
     caps: Option<gst::Caps>,
     discontinuity: bool,
 }
@@ -64,6 +66,8 @@ pub(super) struct Feed {
     pub(super) mailbox: Arc<Mailbox>,
     /// A hole is silence, not a reason to jump.
     pub(super) plays_through_holes: bool,
+    /// Samples before this (nanoseconds) are of another coding than what the pipeline was made for.
+    pub(super) border: Option<i64>,
 }
 
 impl Feeder {
@@ -72,7 +76,7 @@ impl Feeder {
             track: feed.track.clone(),
             state: Mutex::default(),
             changed: Condvar::new(),
-            carry: Mutex::default(),
+            carry: Mutex::new(Carry { border: feed.border, ..Carry::default() }),
         });
         install(&feed, &shared);
         let (listener, mailbox) = (Arc::downgrade(&shared), Arc::clone(&feed.mailbox));
@@ -136,7 +140,10 @@ fn install(feed: &Feed, shared: &Arc<Shared>) {
                 carry.discontinuity = true;
                 tags.clear();
                 shared.track.captions.reset();
-                shared.track.seek(time::from_pipeline(gst::ClockTime::from_nseconds(offset)));
+                let position = time::from_pipeline(gst::ClockTime::from_nseconds(offset));
+                // Back before it all is of the other coding, and said to be.
+                carry.border = carry.border.filter(|border| *border <= position);
+                shared.track.seek(position);
                 // What is queued now will be thrown away, and what would be pushed before the next need-data too.
                 shared.update(|state| *state = State { stop: state.stop, ..State::default() });
                 true
@@ -170,11 +177,17 @@ fn step(feed: &Feed, shared: &Shared) -> bool {
         }
     }
     match feed.track.next() {
+        // The last moment of the coding before: nobody misses it, and it would set the decoder up for itself.
+        Next::Sample(sample, _) | Next::Lead(sample, _)
+            if carry.border.is_some_and(|border| sample.pts < border) =>
+        {
+            true
+        }
         Next::Sample(sample, _) | Next::Lead(sample, _)
             if carry.caps.as_ref().is_some_and(|caps| !same_codec(caps, &sample)) =>
         {
             // decodebin3 of GStreamer 1.22 hangs for good when its input changes the codec.
-            feed.mailbox.post(Mail::Codec(sample.pts));
+            feed.mailbox.post(Mail::Codec(feed.kind, sample.pts));
             park(feed, shared);
             false
         }
@@ -206,8 +219,13 @@ fn park(feed: &Feed, shared: &Shared) {
 }
 
 fn same_codec(caps: &gst::CapsRef, sample: &Sample) -> bool {
-    let name = |caps: &gst::CapsRef| caps.structure(0).map(|structure| structure.name().to_string());
-    name(caps) == name(&sample.payload.caps)
+    let codec = |caps: &gst::CapsRef| {
+        let structure = caps.structure(0)?;
+        // MP3 and AAC have one name.
+        let layers = structure.get::<i32>("mpegversion").is_ok_and(|version| version == 1);
+        Some((structure.name().to_string(), layers))
+    };
+    codec(caps) == codec(&sample.payload.caps)
 }
 
 fn push(feed: &Feed, carry: &mut Carry, sample: &Sample, tag: Option<Tag>) -> bool {

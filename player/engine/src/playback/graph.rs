@@ -106,6 +106,31 @@ pub(super) struct Plan<'a> {
     pub(super) mailbox: &'a Arc<Mailbox>,
     /// Keep time without a sound card.
     pub(super) silent: bool,
+    /// What is shown or heard before these times is in a coding for which this pipeline is not.
+    pub(super) borders: Borders,
+}
+
+/// Where the coding of pictures and of sound changed last, nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Borders {
+    pub(super) video: Option<i64>,
+    pub(super) audio: Option<i64>,
+}
+
+impl Borders {
+    pub(super) fn set(&mut self, kind: StreamKind, at: i64) {
+        *match kind {
+            StreamKind::Video => &mut self.video,
+            StreamKind::Audio => &mut self.audio,
+        } = Some(at);
+    }
+
+    fn of(self, kind: StreamKind) -> Option<i64> {
+        match kind {
+            StreamKind::Video => self.video,
+            StreamKind::Audio => self.audio,
+        }
+    }
 }
 
 impl Graph {
@@ -337,6 +362,7 @@ impl Unfed {
             tags,
             mailbox: Arc::clone(plan.mailbox),
             plays_through_holes,
+            border: plan.borders.of(self.kind),
         })
         .map_err(setup)?;
         Ok(Branch { source: self.source, feeder })

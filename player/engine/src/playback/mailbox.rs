@@ -27,7 +27,7 @@ pub(super) enum Mail {
     /// The feeder came to a hole.
     Hole(StreamKind, Hole),
     /// From this sample on (nanoseconds) it is another codec, which needs another pipeline.
-    Codec(i64),
+    Codec(StreamKind, i64),
     /// Something that is waited for may have happened: a buffer changed, or a sink is ready.
     Poke,
     Stop,
@@ -97,11 +97,11 @@ impl Mailbox {
 
     /// Forgets all that comes from a pipeline that is gone.
     pub(super) fn forget_pipeline(&self) {
-        self.lock().queue.retain(|mail| !matches!(mail, Mail::Bus(_) | Mail::Hole(..) | Mail::Codec(_)));
+        self.lock().queue.retain(|mail| !matches!(mail, Mail::Bus(_) | Mail::Hole(..) | Mail::Codec(..)));
     }
 
     pub(super) fn forget_jumps(&self) {
-        self.lock().queue.retain(|mail| !matches!(mail, Mail::Hole(..) | Mail::Codec(_)));
+        self.lock().queue.retain(|mail| !matches!(mail, Mail::Hole(..) | Mail::Codec(..)));
     }
 
     /// The next mail; [`Mail::Poke`] when there is a wish and `wishes` are minded, or when `limit` is over.

@@ -5,12 +5,15 @@ use std::{sync::Arc, time::Duration};
 use weir_abr::{RungId, Track, TrackKind, planner::Live};
 use weir_manifest::{
     Lookup, Now, Request, Source, What,
-    model::{MediaKind, Presentation, Rendition, Track as ListedTrack},
+    model::{MediaKind, Presentation, Rendition},
     to_brain_track,
 };
 
 /// Where a rung's segments are listed: places of track and rendition in the presentation.
 pub(crate) type Place = (usize, usize);
+
+/// Playlists round the lengths of segments.
+const ROUNDED: Duration = Duration::from_millis(500);
 
 /// Why there is nothing to play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +26,8 @@ pub(crate) struct Catalog {
     pub(crate) source: Source,
     main: usize,
     audio: Option<usize>,
+    /// Renditions whose segments are cut elsewhere than those of the one that was loaded first.
+    apart: Vec<Place>,
     /// As the brain has them, the main one first; without segments until a playlist of each was loaded.
     tracks: Vec<Arc<Track>>,
 }
@@ -40,7 +45,7 @@ impl Catalog {
         // Where none is the default the default is in the pictures' segments (`EXT-X-MEDIA` without an address).
         let apart = |at: &usize| presentation.tracks.get(*at).is_some_and(|track| track.default);
         let audio = video.and(sound).filter(apart);
-        let mut catalog = Self { main, audio, tracks: Vec::new(), source };
+        let mut catalog = Self { main, audio, apart: Vec::new(), tracks: Vec::new(), source };
         catalog.refresh();
         if catalog.tracks.is_empty() {
             return Err(NothingToPlay);
@@ -52,7 +57,19 @@ impl Catalog {
     pub(crate) fn refresh(&mut self) {
         let presentation = self.source.presentation();
         let brain = |at: usize| {
-            let mut track = to_brain_track(presentation.tracks.get(at)?, at == self.main)?;
+            let listed = presentation.tracks.get(at)?;
+            let mut track = match self.apart.iter().any(|(track, _)| *track == at) {
+                false => to_brain_track(listed, at == self.main)?,
+                true => {
+                    let mut alike = listed.clone();
+                    for (rung, rendition) in alike.renditions.iter_mut().enumerate() {
+                        if self.apart.contains(&(at, rung)) {
+                            rendition.segments.clear();
+                        }
+                    }
+                    to_brain_track(&alike, at == self.main)?
+                }
+            };
             // Sound alone is the main track where there are no pictures.
             track.kind = if at == self.main { TrackKind::Video } else { TrackKind::Audio };
             Some(Arc::new(track))
@@ -77,36 +94,52 @@ impl Catalog {
         self.audio.is_some()
     }
 
-    /// Sound that can be chosen, by its place in the presentation: none where it comes with the pictures, and none in another
-    /// coding than what is heard, to which decoders do not change over under way (decodebin3 of GStreamer 1.22 stands still).
-    pub(crate) fn sounds(&self) -> impl Iterator<Item = usize> {
-        let coding = |track: &ListedTrack| {
-            let codecs = track.renditions.first()?.codecs.as_deref()?;
-            Some(codecs.split(['.', ',']).next().unwrap_or(codecs).trim().to_owned())
-        };
-        let tracks = &self.presentation().tracks;
-        let heard = self.audio.and_then(|at| tracks.get(at)).and_then(coding);
-        let offered = self.audio.map(|_| tracks.iter().enumerate());
-        offered.into_iter().flatten().filter_map(move |(at, track)| {
-            let fits = coding(track).is_none_or(|own| heard.as_ref().is_none_or(|heard| own == *heard));
-            (track.kind == MediaKind::Audio && fits).then_some(at)
-        })
+    /// Sound that can be chosen, by its place in the presentation; `None` is what comes with the pictures.
+    pub(crate) fn sounds(&self) -> Vec<Option<usize>> {
+        let presentation = self.presentation();
+        let tracks = presentation.tracks.iter().enumerate();
+        let apart: Vec<_> = tracks
+            .filter(|(at, track)| *at != self.main && track.kind == MediaKind::Audio)
+            .map(|(at, _)| Some(at))
+            .collect();
+        let pictures = presentation.tracks.get(self.main).is_some_and(|main| main.kind == MediaKind::Video);
+        let with_pictures = pictures && presentation.muxed_sound.is_some() && !apart.is_empty();
+        match (with_pictures, self.audio) {
+            (true, _) => std::iter::once(None).chain(apart).collect(),
+            (false, Some(_)) => apart,
+            // Nobody knows whether there is sound in the pictures' segments to come back to.
+            (false, None) => Vec::new(),
+        }
     }
 
-    /// The sound that is played, by its place in the presentation.
+    /// Name and language of a sound that can be chosen.
+    pub(crate) fn sound_named(&self, sound: Option<usize>) -> Option<(&str, Option<&str>)> {
+        match sound {
+            Some(at) => {
+                let track = self.presentation().tracks.get(at)?;
+                Some((&track.name, track.language.as_deref()))
+            }
+            None => {
+                let muxed = self.presentation().muxed_sound.as_ref()?;
+                Some((&muxed.name, muxed.language.as_deref()))
+            }
+        }
+    }
+
+    /// The sound that is played, by its place in the presentation; `None` where it comes with the pictures.
     pub(crate) fn sound(&self) -> Option<usize> {
         self.audio
     }
 
     /// Plays other sound, one of [`sounds`](Self::sounds), from now on.
-    pub(crate) fn choose_sound(&mut self, track: usize) {
-        self.audio = self.audio.map(|_| track);
+    pub(crate) fn choose_sound(&mut self, sound: Option<usize>) {
+        self.audio = sound;
         self.refresh();
     }
 
     /// The language that is heard, where the manifest names it.
     pub(crate) fn audio_language(&self) -> Option<&str> {
-        self.presentation().tracks.get(self.audio?)?.language.as_deref()
+        self.sound_named(self.audio)?.1
     }
 
     /// Segments of all tracks are known.
@@ -129,6 +162,37 @@ impl Catalog {
             TrackKind::Audio => self.audio?,
         };
         Some((track, rung.0))
+    }
+
+    /// The segments at `place` were just listed: whether they are cut so differently from those that the brain knows that a
+    /// number means another piece of the film. Their rung is of no use then. In a live stream numbers are matched otherwise.
+    pub(crate) fn is_cut_apart(&mut self, (track, rung): Place) -> bool {
+        let kind = if track == self.main { TrackKind::Video } else { TrackKind::Audio };
+        let presentation = self.source.presentation();
+        if presentation.live || self.place(kind, RungId(rung)) != Some((track, rung)) {
+            return false;
+        }
+        let Some(listed) = presentation.tracks.get(track).and_then(|track| track.renditions.get(rung)) else {
+            return false;
+        };
+        let Some(known) = self.track(kind).filter(|known| !known.segments.is_empty()) else { return false };
+        let both =
+            listed.segments.iter().filter_map(|segment| Some((segment, known.segment(segment.number)?)));
+        let apart = both.filter(|(own, other)| {
+            let most = (own.duration.min(other.duration) * 3 / 4).max(ROUNDED);
+            own.start.abs_diff(other.start) > most
+        });
+        // One odd line is a mistake of the playlist's.
+        let apart = apart.count() > 1;
+        if apart && !self.apart.contains(&(track, rung)) {
+            self.apart.push((track, rung));
+        }
+        apart
+    }
+
+    /// The rung at `place` is of no use; see [`is_cut_apart`](Self::is_cut_apart).
+    pub(crate) fn is_apart(&self, kind: TrackKind, rung: RungId) -> bool {
+        self.place(kind, rung).is_some_and(|place| self.apart.contains(&place))
     }
 
     /// The segment behind a number, or how to get to know it.

@@ -59,6 +59,7 @@ impl Session {
                     self.media.skip(track, index, times);
                     self.tell_appended();
                 }
+                self.view.skipped = Some((track, index, reason.clone()));
                 self.note(record::Event::Skip { track, index, reason });
             }
             Command::Start { position } => {
@@ -106,7 +107,14 @@ impl Session {
             Input::Demuxed(job, result) => match result {
                 Ok(demuxed) => {
                     if let Some(damage) = &demuxed.damage {
-                        tracing::warn!(index = job.index, %damage, "damaged segment");
+                        let what = format!(
+                            "{} segment {} is damaged: {damage}",
+                            transfers::name(job.track),
+                            job.index
+                        );
+                        let advice =
+                            "What can be read of it is played; check the stream with `weir inspect`.";
+                        self.note_trouble(trouble::view("segment_damaged", what, advice));
                     }
                     let index = job.index;
                     if self.media.insert(job, demuxed) == Outcome::TooLate {

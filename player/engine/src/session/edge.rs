@@ -55,17 +55,21 @@ impl Session {
         if !self.is_live() || skipped < Duration::from_secs(1) {
             return;
         }
-        let reason = format!(
-            "The stream was away too long: {:.0} s are left out, to be live again.",
-            skipped.as_secs_f64().round()
-        );
+        let skipped = skipped.as_secs_f64().round();
+        let reason = if self.away {
+            format!(
+                "The stream does not keep this place any more: it goes on {skipped:.0} s later, at the oldest that there is."
+            )
+        } else {
+            format!("The stream was away too long: {skipped:.0} s are left out, to be live again.")
+        };
         self.note(record::Event::LiveJump {
             from_s: seconds(from),
             to_s: seconds(to),
             reason: reason.clone(),
         });
-        self.view.warning =
-            Some(trouble::view("live_jump", reason, "Go back on the bar to see what was left out."));
+        let advice = "Go back on the bar to see what was left out, as far as the stream keeps it.";
+        self.view.warning = Some(trouble::view("live_jump", reason, advice));
         self.view.changed = true;
     }
 }

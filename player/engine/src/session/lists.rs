@@ -26,6 +26,9 @@ use crate::{
 /// A clock that is off by less, in seconds, is as good as right.
 const EXACT: f64 = 0.1;
 
+/// A server's clock by the head of its answer is good for seconds only: it says whether this machine's is right at all.
+const ROUGH: f64 = 5.0;
+
 /// Without any estimate nothing above this is tried first, as in the brain.
 const BLIND: Bitrate = Bitrate::from_bps(1_000_000);
 
@@ -59,6 +62,18 @@ impl Session {
         Now { session: self.now(), unix }
     }
 
+    /// This machine's clock may be off by hours, and then a live MPD has nothing yet, or what is long gone: goes by what the
+    /// server said with its answer. `true` when that is another time.
+    fn go_by(&mut self, said: Option<f64>) -> bool {
+        let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let Some(error) = said.map(|said| here.as_secs_f64() - said).filter(|it| it.abs() > ROUGH) else {
+            return false;
+        };
+        tracing::info!(error, "this machine's clock is off by so many seconds");
+        self.clock_error = error;
+        true
+    }
+
     /// Asks the clock that a live MPD names: this machine's may be off, and then segments are asked for too early or too late.
     fn ask_clock(&mut self) {
         let Some(catalog) = &self.catalog else { return };
@@ -87,7 +102,7 @@ impl Session {
 
     /// The clock that the MPD names was read: this machine's is so many seconds ahead of it.
     pub(crate) fn clock(&mut self, error: f64) {
-        if error.abs() < EXACT || !error.is_finite() {
+        if (error - self.clock_error).abs() < EXACT || !error.is_finite() {
             return;
         }
         tracing::info!(error, "this machine's clock is off by so many seconds");
@@ -125,8 +140,15 @@ impl Session {
                 return;
             }
         };
-        let source = match Source::new(&document.url, &document.bytes, self.manifest_now()) {
-            Ok(source) => source,
+        let read = |now: Now| Source::new(&document.url, &document.bytes, now);
+        let source = match read(self.manifest_now()) {
+            Ok(source) => {
+                let live = source.presentation().live && source.presentation().protocol == Protocol::Dash;
+                match live && self.go_by(document.clock) {
+                    true => read(self.manifest_now()).unwrap_or(source),
+                    false => source,
+                }
+            }
             Err(error) => {
                 self.fail(trouble::manifest(&format!("reading the manifest {}", document.url), &error));
                 return;
@@ -297,6 +319,10 @@ impl Session {
         let (problem, failure) = match result {
             Ok(document) => match catalog.source.supply(request, &document.url, &document.bytes, now) {
                 Ok(change) => {
+                    let apart = match request.what {
+                        What::Playlist { track, rendition } => catalog.is_cut_apart((track, rendition)),
+                        _ => false,
+                    };
                     if change == Change::Changed || !self.lists.announced {
                         catalog.refresh();
                         self.http.mirrors.set(&catalog.presentation().mirrors);
@@ -320,7 +346,12 @@ impl Session {
                         self.note(listed);
                     }
                     self.lists.failing = None;
-                    self.recovered();
+                    self.lists_recovered();
+                    if apart {
+                        let what = format!("{url} is cut into other segments than the quality before");
+                        let advice = "This quality is left out; check the stream with `weir inspect`.";
+                        self.note_trouble(trouble::view("segments_unaligned", what, advice));
+                    }
                     self.announce();
                     self.tell_growth();
                     self.start_waiting();

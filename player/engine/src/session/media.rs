@@ -550,10 +550,19 @@ impl Media {
         video && sound && (self.has_video || self.has_sound || self.separate_audio)
     }
 
-    /// Forgets sound of its own: other sound takes its place.
-    pub(crate) fn clear_sound(&mut self) {
+    /// Other sound takes the place of what is buffered: in segments of its own, or with the pictures, which come again then.
+    pub(crate) fn change_sound(&mut self, separate: bool) {
         self.audio.edit(TrackBuffer::clear);
-        self.held.retain(|(kind, _), _| *kind != TrackKind::Audio);
+        self.pending.clear();
+        if separate {
+            self.held.retain(|(kind, _), _| *kind != TrackKind::Audio);
+        } else {
+            self.video.edit(TrackBuffer::clear);
+            self.open.clear();
+            self.held.clear();
+        }
+        self.separate_audio = separate;
+        self.has_sound = false;
     }
 
     /// Drops what ends before `position`. Gives, for each track, the number of the last segment that went.

@@ -52,6 +52,7 @@ use media::Media;
 use playing::Playing;
 use remember::Remembered;
 use seeking::Seeking;
+use sound::Sounds;
 use steering::Steering;
 use subtitles::Subtitles;
 use thumbnails::Thumbnails;
@@ -144,8 +145,7 @@ struct Session {
     media: Media,
     playing: Playing,
     seeking: Seeking,
-    /// The sound that was chosen and is not there yet: its place in the presentation.
-    sound: Option<usize>,
+    sounds: Sounds,
     steering: Steering,
     subtitles: Subtitles,
     thumbnails: Thumbnails,
@@ -218,7 +218,7 @@ impl Session {
             inbox,
             playing: Playing::default(),
             seeking: Seeking::default(),
-            sound: None,
+            sounds: Sounds::default(),
             steering: Steering::default(),
             subtitles: Subtitles::new(options.subtitles.clone()),
             thumbnails: Thumbnails::default(),
@@ -394,6 +394,14 @@ impl Session {
     /// Things work again.
     fn recovered(&mut self) {
         self.view.changed |= self.view.warning.take().is_some();
+    }
+
+    /// Playlists come again: that says nothing about segments.
+    fn lists_recovered(&mut self) {
+        let of_segments = ["http_status", "body_truncated", "segment_corrupt", "segment_unlisted"];
+        if self.view.warning.as_ref().is_some_and(|warning| !of_segments.contains(&warning.code.as_str())) {
+            self.recovered();
+        }
     }
 
     /// Nothing more can be played.

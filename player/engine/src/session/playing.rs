@@ -14,6 +14,7 @@ use crate::{
     demux::StreamKind,
     log::{millis, round, seconds},
     playback::{self, FrameCounts, Playback, Tracks},
+    player::ErrorView,
 };
 
 /// Events of the pipeline that may wait.
@@ -27,6 +28,9 @@ const FIRST_PICTURE: Duration = Duration::from_secs(30);
 
 /// So far it is then moved: past a damaged picture, not past a scene.
 const NUDGE: Duration = Duration::from_millis(200);
+
+/// An end of this length that is missing is a failure, a shorter one a remark.
+const MUCH: Duration = Duration::from_secs(10);
 
 /// So often, then it is given up.
 const NUDGES: u32 = 6;
@@ -267,12 +271,40 @@ impl Session {
             return;
         }
         self.end_stall();
+        if let Some((lost, much)) = self.lost_end() {
+            if much {
+                self.fail(lost);
+                return;
+            }
+            self.note_trouble(lost);
+        }
         self.drive();
         let pos_s = seconds(self.position());
         self.note(record::Event::Ended { pos_s });
         self.feed(Event::ReachedEnd);
         // A window stays open for a seek back; without one there is nobody to seek.
         self.done |= self.options.headless;
+    }
+
+    /// What there is to say when the end of the stream could not be had, and whether that is much of it.
+    fn lost_end(&self) -> Option<(ErrorView, bool)> {
+        let (track, index, reason) = self.view.skipped.as_ref()?;
+        let catalog = self.catalog.as_ref()?;
+        let duration = catalog.duration().filter(|_| catalog.last(*track) == Some(*index))?;
+        let position = self.position();
+        let missing = duration.saturating_sub(position);
+        if missing < Duration::from_millis(500) {
+            return None;
+        }
+        let what = format!(
+            "the end of the stream, its last {:.1} s, could not be had: {reason}",
+            missing.as_secs_f64()
+        );
+        let last = self.view.last_trouble.as_ref();
+        let code = last.map_or("segment_unlisted", |last| last.code.as_str());
+        let advice =
+            "Try again later, or ask who publishes the stream: its last segments are missing or damaged.";
+        Some((trouble::view(code, what, advice), missing >= MUCH || missing * 5 >= duration))
     }
 
     /// Nothing here can decode a rung: the brain goes on with others, if there are any.
@@ -293,6 +325,9 @@ impl Session {
             None => "Choose another quality, or another stream.".to_owned(),
         };
         let view = trouble::view("codec_unplayable", message, &advice);
+        if kind == StreamKind::Audio && self.takes_sound_back(&view) {
+            return;
+        }
         let rung = rung.map(RungId).or(match track {
             TrackKind::Video => self.playing.showing.map(|showing| showing.rung),
             TrackKind::Audio => self.view.audio_loading,

@@ -115,6 +115,12 @@ impl Session {
         let now = self.now();
         let (Some(transfer), Some(catalog)) = (self.transfers.get_mut(&id), &self.catalog) else { return };
         let waited = now.saturating_sub(transfer.asked);
+        if catalog.is_apart(transfer.track, transfer.rung) {
+            // Its numbers mean other pieces of the film.
+            self.transfers.remove(&id);
+            self.feed(Event::TransferFailed(id, Failure::Unplayable));
+            return;
+        }
         let segment = match catalog.segment(transfer.track, transfer.rung, transfer.index, manifest_now) {
             Lookup::Ready(segment) if !segment.gap => Box::new(segment.clone()),
             Lookup::Load(request) => {
@@ -297,6 +303,12 @@ impl Session {
         let (Some(segment), Some(started)) = (transfer.segment, transfer.started) else { return };
         self.view.received += body.transferred.saturating_sub(transfer.bytes);
         self.recovered();
+        if let Some(doubt) = &body.doubt {
+            let doing = format!("loading {} segment {}", name(transfer.track), transfer.index);
+            let trouble = trouble::net(&doing, doubt);
+            self.view.skipped = Some((transfer.track, transfer.index, trouble.what.clone()));
+            self.note_trouble(trouble);
+        }
         let held = Held { id, rung: transfer.rung };
         self.media.held.insert((transfer.track, transfer.index), held);
         self.feed_at(at, Event::TransferDone(id, body.transferred));

@@ -24,6 +24,8 @@ pub(crate) struct View {
     pub(crate) error: Option<ErrorView>,
     /// The newest fault, dealt with or not: what a final message names.
     pub(crate) last_trouble: Option<ErrorView>,
+    /// The newest segment that was given up, and why.
+    pub(crate) skipped: Option<(TrackKind, u64, String)>,
     pub(crate) codecs: String,
     /// Bytes of media since the session's start.
     pub(crate) received: u64,

@@ -260,6 +260,96 @@ pub fn captioned(site: &Site, seconds: u32, ts: bool) {
     );
 }
 
+/// Pictures that flash each half second.
+fn flashes(seconds: u32) -> String {
+    format!(
+        "videotestsrc num-buffers={} pattern=blink ! video/x-raw,format=I420,width=160,height=90,framerate=4/1 \
+         ! videorate ! video/x-raw,framerate={FPS}/1 \
+         ! x264enc bitrate=200 key-int-max={FPS} bframes=0 speed-preset=ultrafast ! h264parse",
+        seconds * 4
+    )
+}
+
+/// A beep with each second flash, coded by `coding`.
+fn beeps(seconds: u32, coding: &str) -> String {
+    format!(
+        "audiotestsrc num-buffers={} samplesperbuffer=1000 wave=ticks volume=0.8 \
+         ! audio/x-raw,rate=48000,channels=2 ! audioconvert ! {coding}",
+        seconds * 48
+    )
+}
+
+/// HLS whose default sound is in the pictures' MPEG-TS segments, with other sound apart, coded by `other`, in one segment of
+/// its own: flashes and beeps in both, at `/choice/master.m3u8`.
+pub fn choice_of_sound(site: &Site, seconds: u32, other: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    run(&format!(
+        "{} ! queue ! sink.video {} ! queue ! sink.audio \
+         hlssink2 name=sink target-duration=1 max-files=0 playlist-length=0 location={} playlist-location={}",
+        flashes(seconds),
+        beeps(seconds, "avenc_aac bitrate=96000 ! aacparse"),
+        at("main-%d.ts"),
+        at("list.m3u8"),
+    ));
+    run(&format!("{} ! mpegtsmux ! filesink location={}", beeps(seconds, other), at("other.ts")));
+    let list = std::fs::read_to_string(at("list.m3u8")).unwrap();
+    let durations: Vec<f64> = list
+        .lines()
+        .filter_map(|line| line.strip_prefix("#EXTINF:")?.trim_end_matches(',').parse().ok())
+        .collect();
+    for number in 0..durations.len() {
+        site.put(&format!("/choice/main-{number}.ts"), read(folder.path(), &format!("main-{number}.ts")));
+    }
+    site.put("/choice/other-0.ts", read(folder.path(), "other.ts"));
+    let head = "#EXT-X-PLAYLIST-TYPE:VOD\n";
+    site.put("/choice/main.m3u8", media_playlist(head, "main", "ts", &durations, "#EXT-X-ENDLIST\n"));
+    let whole = media_playlist(head, "other", "ts", &[f64::from(seconds)], "#EXT-X-ENDLIST\n");
+    let whole = whole.replace("TARGETDURATION:2", &format!("TARGETDURATION:{seconds}"));
+    site.put("/choice/other.m3u8", whole);
+    site.put(
+        "/choice/master.m3u8",
+        "#EXTM3U\n\
+         #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"English\",LANGUAGE=\"en\",DEFAULT=YES,AUTOSELECT=YES\n\
+         #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"Deutsch\",LANGUAGE=\"de\",AUTOSELECT=YES,URI=\"other.m3u8\"\n\
+         #EXT-X-STREAM-INF:BANDWIDTH=700000,RESOLUTION=160x90,CODECS=\"avc1.42c00d,mp4a.40.2\",AUDIO=\"a\"\nmain.m3u8\n",
+    );
+}
+
+/// HLS of one segment of three seconds for each of `sounds` (encoders of sound), with a discontinuity between, at
+/// `/spliced/list.m3u8`: flashes each half second, a beep with each second one.
+pub fn spliced(site: &Site, sounds: &[&str], ts: bool) {
+    let mut list =
+        String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:3\n#EXT-X-PLAYLIST-TYPE:VOD\n");
+    for (number, sound) in sounds.iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mux = if ts { "mpegtsmux name=mux" } else { "mp4mux name=mux fragment-duration=10000" };
+        run(&format!(
+            "{mux} ! filesink location={} \
+             {} ! queue ! mux. {} ! queue ! mux.",
+            path.display(),
+            flashes(3),
+            beeps(3, sound)
+        ));
+        let file = std::fs::read(&path).unwrap();
+        if number > 0 {
+            list.push_str("#EXT-X-DISCONTINUITY\n");
+        }
+        let name = format!("{number}.{}", if ts { "ts" } else { "m4s" });
+        if ts {
+            site.put(&format!("/spliced/{name}"), file);
+        } else {
+            let (init, parts) = fragments(&file);
+            site.put(&format!("/spliced/{number}-init.mp4"), init);
+            site.put(&format!("/spliced/{name}"), parts.concat());
+            let _ = writeln!(list, "#EXT-X-MAP:URI=\"{number}-init.mp4\"");
+        }
+        let _ = write!(list, "#EXTINF:3.0,\n{name}\n");
+    }
+    site.put("/spliced/list.m3u8", list + "#EXT-X-ENDLIST\n");
+}
+
 /// HLS with MPEG-TS segments of about two seconds, video and audio in one, at `/ts/master.m3u8`; with a key, AES-128.
 pub fn ts(site: &Site, seconds: u32, key: Option<[u8; 16]>) {
     let folder = tempfile::tempdir().unwrap();

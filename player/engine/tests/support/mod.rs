@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test that is the report")]
 
 pub mod media;
+pub mod raw;
 pub mod server;
 
 use std::{

@@ -102,6 +102,14 @@ impl Site {
         }
     }
 
+    /// A fixed page, if there is one of that name.
+    pub fn get(&self, path: &str) -> Option<Bytes> {
+        match self.0.lock().unwrap().pages.get(path)? {
+            Page::Fixed(bytes) => Some(bytes.clone()),
+            Page::Dynamic(_) => None,
+        }
+    }
+
     /// The next `times` requests whose path contains `part` go wrong.
     pub fn fault(&self, part: &str, fault: Fault, times: u32) {
         self.0.lock().unwrap().faults.push((part.to_owned(), fault, times));
