@@ -110,13 +110,20 @@ impl WeirApp {
 
     /// Opens a stream, in place of one that may be open.
     fn open(&mut self, ctx: &egui::Context, url: Url, title: String) {
+        self.open_at(ctx, url, title, None);
+    }
+
+    /// As [`open`](Self::open), at a place of a recording.
+    fn open_at(&mut self, ctx: &egui::Context, url: Url, title: String, at: Option<Duration>) {
         self.leave();
         let now = ctx.input(|input| input.time);
         let (mut options, named) = match &self.first {
             Some((first, options)) if *first == url => (options.clone(), true),
             _ => (self.options.clone(), false),
         };
-        if options.start_at.is_none()
+        if at.is_some() {
+            options.start_at = at;
+        } else if options.start_at.is_none()
             && let Some(position) = self.settings.resume_at(&url)
         {
             options.start_at = Some(position);
@@ -148,7 +155,8 @@ impl WeirApp {
             let snapshot = page.snapshot();
             let position = if snapshot.state == State::Ended { Duration::ZERO } else { snapshot.position };
             let duration = snapshot.duration.filter(|_| snapshot.live_window.is_none());
-            if snapshot.state != State::Failed {
+            // One that failed before anything was seen says nothing about the place.
+            if snapshot.state != State::Failed || !position.is_zero() {
                 self.settings.left(&page.url, position, duration);
             }
             self.painter.clear();
@@ -215,10 +223,10 @@ impl WeirApp {
             None => {}
             Some(player::Wish::Home) => self.leave(),
             Some(player::Wish::Retry) => {
-                if let Some((url, title)) =
-                    self.page.as_ref().map(|page| (page.url.clone(), page.title.clone()))
-                {
-                    self.open(ctx, url, title);
+                let again =
+                    self.page.as_ref().map(|page| (page.url.clone(), page.title.clone(), page.goes_on_at()));
+                if let Some((url, title, at)) = again {
+                    self.open_at(ctx, url, title, at);
                 }
             }
         }

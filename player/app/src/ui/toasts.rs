@@ -16,6 +16,8 @@ pub(crate) enum Weight {
 #[derive(Clone, Debug, PartialEq)]
 struct Toast {
     text: String,
+    /// What it is about: something new on that takes its place.
+    about: Option<String>,
     weight: Weight,
     until: f64,
 }
@@ -37,10 +39,20 @@ impl Toasts {
         let until = now + tokens::TOAST;
         match self.toasts.iter_mut().find(|toast| toast.text == text) {
             Some(toast) => toast.until = until,
-            None => self.toasts.push(Toast { text, weight, until }),
+            None => self.toasts.push(Toast { text, about: None, weight, until }),
         }
         if self.toasts.len() > MOST {
             self.toasts.remove(0);
+        }
+    }
+
+    /// A warning that takes the place of the one before on the same matter.
+    pub(crate) fn warn(&mut self, now: f64, about: &str, text: impl Into<String>) {
+        let text = text.into();
+        self.toasts.retain(|toast| toast.about.as_deref() != Some(about) || toast.text == text);
+        self.say(now, Weight::Warning, text);
+        if let Some(last) = self.toasts.last_mut() {
+            last.about = Some(about.to_owned());
         }
     }
 

@@ -124,6 +124,12 @@ impl PlayerPage {
         &self.snapshot
     }
 
+    /// Where another attempt goes on: where a recording was. A live stream goes on live.
+    pub(crate) fn goes_on_at(&self) -> Option<Duration> {
+        let recording = self.snapshot.live_window.is_none() && self.snapshot.duration.is_some();
+        Some(self.position()).filter(|position| recording && !position.is_zero())
+    }
+
     /// Takes in what the session has to say. Runs also while the window is hidden, when nothing is drawn.
     pub(crate) fn logic(
         &mut self,
@@ -149,10 +155,10 @@ impl PlayerPage {
         }
         if self.snapshot.warning != self.warning {
             self.warning.clone_from(&self.snapshot.warning);
-            // Who waits for long is told in the middle of the picture.
-            let told = self.stalled_since.is_some_and(|since| now - since >= waits::EXPLAIN);
+            // Who waits is told in the middle of the picture.
+            let told = self.stalled_since.is_some_and(|since| now - since >= tokens::PATIENCE);
             if let Some(warning) = self.warning.as_ref().filter(|_| !told) {
-                toasts.say(now, Weight::Warning, text::sentence(&warning.what));
+                toasts.warn(now, &warning.code, waits::trouble(warning));
             }
         }
         if let Some(heading) = self.heading {

@@ -1,7 +1,7 @@
 //! Why the viewer waits, once that takes long.
 
 use url::Url;
-use weir_engine::{Snapshot, State};
+use weir_engine::{ErrorView, Snapshot, State};
 
 use crate::text;
 
@@ -10,16 +10,30 @@ pub(super) const EXPLAIN: f64 = 3.0;
 /// Points of the plot, a quarter of a second each, that say what comes in now.
 const RECENT: usize = 8;
 
+/// What is wrong with the network or the server, and that it is tried again.
+pub(super) fn trouble(warning: &ErrorView) -> String {
+    let what = text::sentence(&warning.what);
+    if is_tried_again(&warning.code) { format!("{what} Trying again.") } else { what }
+}
+
+fn is_tried_again(code: &str) -> bool {
+    is_silent(code) || matches!(code, "http_status" | "playlist_status" | "server_unknown" | "tls_failed")
+}
+
+fn is_silent(code: &str) -> bool {
+    matches!(code, "server_silent" | "server_unreachable" | "connection_lost" | "body_truncated")
+}
+
 /// A sentence on what is waited for; none where nothing is known that would help.
 pub(super) fn reason(snapshot: &Snapshot, url: &Url, waited: f64) -> Option<String> {
+    // What is known to be wrong is said at once.
+    if let Some(warning) =
+        snapshot.warning.as_ref().filter(|warning| waited >= EXPLAIN || is_tried_again(&warning.code))
+    {
+        return Some(trouble(warning));
+    }
     if waited < EXPLAIN {
         return None;
-    }
-    let silent = |code: &str| {
-        matches!(code, "server_silent" | "server_unreachable" | "connection_lost" | "body_truncated")
-    };
-    if let Some(warning) = snapshot.warning.as_ref().filter(|warning| !silent(&warning.code)) {
-        return Some(text::sentence(&warning.what));
     }
     let recent = snapshot.plot.iter().rev().take(RECENT);
     let bits: u64 = recent.clone().map(|point| point.throughput.bps()).sum();
@@ -45,7 +59,7 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use weir_abr::Bitrate;
-    use weir_engine::{ErrorView, PlotPoint, QualityView};
+    use weir_engine::{PlotPoint, QualityView};
 
     use super::*;
 
@@ -84,6 +98,8 @@ mod tests {
             what: "http://a/1.ts answered with HTTP status 500".into(),
             advice: String::new(),
         });
-        assert_eq!(why(&troubled).unwrap(), "http://a/1.ts answered with HTTP status 500.");
+        let said = "http://a/1.ts answered with HTTP status 500. Trying again.";
+        assert_eq!(why(&troubled).unwrap(), said);
+        assert_eq!(reason(&troubled, &url, 0.5).unwrap(), said, "at once");
     }
 }
