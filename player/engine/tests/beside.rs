@@ -123,11 +123,16 @@ fn subtitles_of_a_place_are_there_after_a_jump_and_those_that_nobody_wants_are_n
 
 #[test]
 fn captions_in_the_pictures_are_shown_when_they_are_asked_for_and_again_after_a_jump() {
-    for ts in [false, true] {
+    // CEA-608 in both containers, then CEA-708.
+    for (ts, newer) in [(false, false), (true, false), (true, true)] {
         let site = Site::default();
-        media::captioned(&site, 6, ts);
+        media::captioned(&site, 6, ts, newer);
         if let Ok(folder) = std::env::var("WEIR_KEEP_CAPTIONED") {
-            site.save(&std::path::Path::new(&folder).join(if ts { "ts" } else { "fmp4" }));
+            site.save(&std::path::Path::new(&folder).join(match (ts, newer) {
+                (_, true) => "newer",
+                (true, false) => "ts",
+                (false, false) => "fmp4",
+            }));
         }
         let server = Server::start(&site);
         let folder = tempfile::tempdir().unwrap();

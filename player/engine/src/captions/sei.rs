@@ -52,7 +52,8 @@ enum Kind {
     Other,
 }
 
-/// Hands each pair of an access unit to `pair`: field (0 or 1) and its two bytes, parity taken off.
+/// Hands each pair of an access unit to `pair`: its kind and its two bytes. 0 and 1 are the fields of CEA-608, parity taken off;
+/// 3 begins a packet of CEA-708 and 2 goes on with it.
 pub(super) fn pairs(data: &[u8], form: Form, mut pair: impl FnMut(u8, u8, u8)) {
     for unit in units(data, form.length).take(MOST * 4) {
         match form.kind(unit) {
@@ -142,12 +143,12 @@ fn triples(data: &[u8], pair: &mut impl FnMut(u8, u8, u8)) {
         return;
     }
     for triple in rest.chunks_exact(3).take(usize::from(flags & 0x1F)) {
-        // Valid, and of field 1 or 2; the others are CEA-708.
         if let &[head, first, second] = triple
-            && head & 7 >= 4
-            && head & 2 == 0
+            && head & 4 != 0
         {
-            pair(head & 1, first & 0x7F, second & 0x7F);
+            let kind = head & 3;
+            let bits = if kind < 2 { 0x7F } else { 0xFF };
+            pair(kind, first & bits, second & bits);
         }
     }
 }

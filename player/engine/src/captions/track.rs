@@ -10,7 +10,7 @@ use gstreamer as gst;
 
 use super::{
     cea608::Decoder,
-    screen::Screen,
+    cea708::{Packets, SERVICES, Service, blocks},
     sei::{self, Form},
 };
 use crate::{
@@ -18,11 +18,15 @@ use crate::{
     subtitles::Cue,
 };
 
-/// Which of the captions, 0 to 3 for CC1 to CC4.
+/// Which of the captions: a place in [`CHANNELS`].
 pub(crate) type Channel = usize;
 
-/// How they are called.
-pub(crate) const CHANNELS: [&str; 4] = ["CC1", "CC2", "CC3", "CC4"];
+/// How they are called: the channels of CEA-608, then the services of CEA-708.
+pub(crate) const CHANNELS: [&str; FIELD_CHANNELS + SERVICES] =
+    ["CC1", "CC2", "CC3", "CC4", "SERVICE1", "SERVICE2", "SERVICE3", "SERVICE4", "SERVICE5", "SERVICE6"];
+
+/// So many of them are of CEA-608.
+pub(crate) const FIELD_CHANNELS: usize = 4;
 
 /// A caption that nobody takes away goes after so long (CTA-608, C.9).
 const FORGOTTEN: i64 = 16 * SECOND;
@@ -42,9 +46,13 @@ struct State {
     /// Pairs of pictures that are not shown yet, by their time: they are decoded in another order.
     waiting: BTreeMap<i64, Vec<(u8, u8, u8)>>,
     fields: [Field; 2],
-    channels: [Line; 4],
+    decoders: [Decoder; FIELD_CHANNELS],
+    packets: Packets,
+    services: [Service; SERVICES],
+    /// Of each channel.
+    lines: [Line; CHANNELS.len()],
     /// Channels that had something to say.
-    found: [bool; 4],
+    found: [bool; CHANNELS.len()],
 }
 
 /// One of the two fields of a picture.
@@ -59,8 +67,6 @@ struct Field {
 
 #[derive(Debug, Default)]
 struct Line {
-    decoder: Decoder,
-    shown: Screen,
     cues: VecDeque<Arc<Cue>>,
     /// So many of the newest are on screen.
     open: usize,
@@ -103,14 +109,14 @@ impl Captions {
     }
 
     /// Channels that had something to say so far.
-    pub(crate) fn found(&self) -> [bool; 4] {
+    pub(crate) fn found(&self) -> [bool; CHANNELS.len()] {
         self.lock().found
     }
 
     /// What a channel says between two places.
     pub(crate) fn cues(&self, channel: Channel, from: Duration, to: Duration) -> Vec<Arc<Cue>> {
         let state = self.lock();
-        let cues = state.channels.get(channel).into_iter().flat_map(|line| &line.cues);
+        let cues = state.lines.get(channel).into_iter().flat_map(|line| &line.cues);
         cues.filter(|cue| cue.start < to && cue.end > from).cloned().collect()
     }
 }
@@ -118,20 +124,43 @@ impl Captions {
 impl State {
     /// The pairs of a picture that is shown `at`.
     fn take(&mut self, at: i64, pairs: &[(u8, u8, u8)]) {
-        let mut touched = [false; 4];
-        for &(field, first, second) in pairs {
-            if let Some(channel) = self.pair(usize::from(field & 1), first, second)
+        let mut touched = [false; CHANNELS.len()];
+        for &(kind, first, second) in pairs {
+            if kind >= 2 {
+                self.packet(kind == 3, first, second, &mut touched);
+            } else if let Some(channel) = self.pair(usize::from(kind), first, second)
                 && let Some(touched) = touched.get_mut(channel)
             {
                 *touched = true;
             }
         }
-        for (channel, line) in self.channels.iter_mut().enumerate() {
-            if touched.get(channel) == Some(&true)
-                && line.follow(at)
+        let (now, end) = (time(at), time(at.saturating_add(FORGOTTEN)));
+        for (channel, line) in self.lines.iter_mut().enumerate() {
+            if touched.get(channel) != Some(&true) {
+                continue;
+            }
+            let seen = match channel.checked_sub(FIELD_CHANNELS) {
+                None => self.decoders.get(channel).map(|decoder| decoder.shown().cues(now, end)),
+                Some(service) => self.services.get(service).map(|service| service.cues(now, end)),
+            };
+            if line.follow(at, seen.unwrap_or_default())
                 && let Some(found) = self.found.get_mut(channel)
             {
                 *found = true;
+            }
+        }
+    }
+
+    /// Two bytes of CEA-708.
+    fn packet(&mut self, begins: bool, first: u8, second: u8, touched: &mut [bool; CHANNELS.len()]) {
+        let Some(data) = self.packets.take(begins, first, second) else { return };
+        for (number, block) in blocks(&data) {
+            let place = number.checked_sub(1);
+            let service = place.and_then(|at| self.services.get_mut(at));
+            let touched = place.and_then(|at| touched.get_mut(FIELD_CHANNELS + at));
+            if let (Some(service), Some(touched)) = (service, touched) {
+                service.block(block);
+                *touched = true;
             }
         }
     }
@@ -155,7 +184,7 @@ impl State {
                 field.last = Some((first, second));
                 field.second = first & 0x08 != 0;
                 let channel = at * 2 + usize::from(field.second);
-                self.channels.get_mut(channel)?.decoder.control(first & 0x17, second);
+                self.decoders.get_mut(channel)?.control(first & 0x17, second);
                 Some(channel)
             }
             _ => {
@@ -164,7 +193,7 @@ impl State {
                     return None;
                 }
                 let channel = at * 2 + usize::from(field.second);
-                let decoder = &mut self.channels.get_mut(channel)?.decoder;
+                let decoder = self.decoders.get_mut(channel)?;
                 decoder.character(first);
                 decoder.character(second);
                 Some(channel)
@@ -174,22 +203,20 @@ impl State {
 }
 
 impl Line {
-    /// What is seen changed at this time; `true` when there is something to see.
-    fn follow(&mut self, at: i64) -> bool {
-        let shown = self.decoder.shown();
-        if *shown == self.shown {
+    /// This is seen from now on; `true` when there is something new to see.
+    fn follow(&mut self, at: i64, seen: Vec<Cue>) -> bool {
+        let first = self.cues.len().saturating_sub(self.open);
+        let same = |(old, new): (&Arc<Cue>, &Cue)| old.spans == new.spans && old.place == new.place;
+        if seen.len() == self.open && self.cues.iter().skip(first).zip(&seen).all(same) {
             return false;
         }
-        self.shown = shown.clone();
         let now = time(at);
-        let first = self.cues.len().saturating_sub(self.open);
         for cue in self.cues.iter_mut().skip(first) {
             let end = now.max(cue.start).min(cue.end);
             *cue = Arc::new(Cue { end, ..Cue::clone(cue) });
         }
-        let new = self.shown.cues(now, time(at.saturating_add(FORGOTTEN)));
-        self.open = new.len();
-        self.cues.extend(new.into_iter().map(Arc::new));
+        self.open = seen.len();
+        self.cues.extend(seen.into_iter().map(Arc::new));
         let old = time(at.saturating_sub(KEPT));
         while self.cues.len() > self.open
             && (self.cues.len() > MOST_CUES || self.cues.front().is_some_and(|cue| cue.end < old))
@@ -219,7 +246,7 @@ mod tests {
     }
 
     fn told(state: &State, channel: Channel) -> Vec<(String, u128, u128)> {
-        let cues = &state.channels[channel].cues;
+        let cues = &state.lines[channel].cues;
         cues.iter().map(|cue| (cue.text(), cue.start.as_millis(), cue.end.as_millis())).collect()
     }
 
@@ -239,7 +266,8 @@ mod tests {
         script.extend(pop_on(1000, 0, 0, "second"));
         let state = state(&script);
         assert_eq!(told(&state, 0), [("first".into(), 500, 1500), ("second".into(), 1500, 17_500)]);
-        assert_eq!(state.found, [true, false, false, false]);
+        assert_eq!(state.found.iter().position(|found| *found), Some(0));
+        assert_eq!(state.found.iter().filter(|found| **found).count(), 1);
     }
 
     #[test]
@@ -253,7 +281,29 @@ mod tests {
         assert_eq!(told(&state, 3)[0].0, "four");
         assert_eq!(told(&state, 1)[0].0, "two");
         assert_eq!(told(&state, 2)[0].0, "three");
-        assert_eq!(state.found, [false, true, true, true]);
+        assert_eq!(state.found[..4], [false, true, true, true]);
+    }
+
+    #[test]
+    fn a_service_of_the_newer_kind_is_found_beside_the_channels() {
+        let block = [&[0x98, 0x20, 0x80 | 90, 50, 7 << 4, 31, 9][..], b"new", &[0x8A, 1]].concat();
+        let packet = |block: &[u8]| {
+            let mut bytes = vec![0, 2 << 5 | block.len() as u8];
+            bytes.extend(block);
+            bytes.resize(bytes.len().next_multiple_of(2), 0);
+            bytes[0] = bytes.len() as u8 / 2;
+            let kind = |at| if at == 0 { 3 } else { 2 };
+            bytes.chunks(2).enumerate().map(|(at, two)| (kind(at), two[0], two[1])).collect::<Vec<_>>()
+        };
+        let mut state = State::default();
+        state.take(1000 * MS, &packet(&block[..10]));
+        // In two pictures.
+        let end = packet(&block[10..]);
+        state.take(2500 * MS, &end[..1]);
+        state.take(2600 * MS, &end[1..]);
+        let service = CHANNELS.iter().position(|name| *name == "SERVICE2").unwrap();
+        assert_eq!(told(&state, service), [("new".into(), 1000, 2600)]);
+        assert_eq!(state.found.iter().position(|found| *found), Some(service));
     }
 
     #[test]

@@ -63,8 +63,8 @@ fn audio(seconds: u32) -> String {
 }
 
 /// As [`run`], with captions put into the H.264 (start codes, decode order) that leaves the element `captions`: a pop-on
-/// caption each second, `say 00`, `say 01` ... in CC1, from its frame 12 to its frame 23.
-fn run_captioned(description: &str) {
+/// caption each second, `say 00`, `say 01` ... in CC1 (or in `newer` form in SERVICE1), from its frame 12 to its frame 23.
+fn run_captioned(description: &str, newer: bool) {
     gst::init().unwrap();
     let pipeline = gst::parse::launch(description).unwrap();
     let element = pipeline.downcast_ref::<gst::Bin>().unwrap().by_name("captions").unwrap();
@@ -78,7 +78,7 @@ fn run_captioned(description: &str) {
             let picture =
                 |at: &usize| data[*at..].starts_with(&[0, 0, 1]) && matches!(data[at + 3] & 0x1F, 1 | 5);
             let at = (0..data.len() - 4).find(picture).unwrap();
-            data.splice(at..at, captions_of(frame));
+            data.splice(at..at, if newer { service_of(frame) } else { captions_of(frame) });
             let mut with = gst::Buffer::from_slice(data);
             buffer
                 .copy_into(
@@ -110,6 +110,32 @@ fn captions_of(frame: u64) -> Vec<u8> {
     let mut unit = vec![0, 0, 1, 6, 4, 14];
     unit.extend(b"\xB5\x00\x31GA94\x03\xC1\xFF");
     unit.extend([0xFC, odd(pair[0]), odd(pair[1]), 0xFF, 0x80]);
+    unit
+}
+
+/// The same in CEA-708: a window that is written unseen, displayed, and deleted.
+fn service_of(frame: u64) -> Vec<u8> {
+    let (second, place) = (frame / u64::from(FPS), frame % u64::from(FPS));
+    let block = match place {
+        0 => [&[0x98, 0, 0x80 | 90, 50, 7 << 4, 31, 3 << 3 | 1][..], format!("say {second:02}").as_bytes()]
+            .concat(),
+        12 => vec![0x89, 1],
+        23 => vec![0x8C, 1],
+        _ => Vec::new(),
+    };
+    let mut packet = vec![0, 1 << 5 | block.len() as u8];
+    packet.extend(&block);
+    packet.resize(packet.len().next_multiple_of(2), 0);
+    packet[0] = (frame as u8 & 3) << 6 | (packet.len() / 2) as u8;
+    let count = if block.is_empty() { 0 } else { packet.len() / 2 };
+    let mut unit = vec![0, 0, 1, 6, 4, (11 + 3 * count) as u8];
+    unit.extend(b"\xB5\x00\x31GA94\x03");
+    unit.extend([0xC0 | count as u8, 0xFF]);
+    for (at, two) in packet.chunks(2).take(count).enumerate() {
+        unit.extend([if at == 0 { 0xFF } else { 0xFE }, two[0], two[1]]);
+    }
+    // Nothing in it looks like a start code.
+    unit.extend([0xFF, 0x80]);
     unit
 }
 
@@ -224,7 +250,7 @@ pub fn encrypted_parts(site: &Site, seconds: u32, ahead: u32) {
 }
 
 /// HLS with captions in the pictures, in one fMP4 list or one of MPEG-TS, at `/cc/master.m3u8`.
-pub fn captioned(site: &Site, seconds: u32, ts: bool) {
+pub fn captioned(site: &Site, seconds: u32, ts: bool, newer: bool) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     // Pictures are decoded in another order than they are shown.
@@ -236,7 +262,7 @@ pub fn captioned(site: &Site, seconds: u32, ts: bool) {
         )
         .replace("ultrafast", "veryfast");
     let mux = if ts { "mpegtsmux" } else { "mp4mux fragment-duration=1000" };
-    run_captioned(&format!("{video} ! {mux} ! filesink location={}", path.display()));
+    run_captioned(&format!("{video} ! {mux} ! filesink location={}", path.display()), newer);
     let file = std::fs::read(path).unwrap();
     let list = if ts {
         site.put("/cc/low-0.ts", file);
@@ -253,10 +279,14 @@ pub fn captioned(site: &Site, seconds: u32, ts: bool) {
         media_playlist(head, "low", "m4s", &durations, "#EXT-X-ENDLIST\n")
     };
     site.put("/cc/low.m3u8", list);
+    let channel = if newer { "SERVICE1" } else { "CC1" };
     site.put(
         "/cc/master.m3u8",
-        "#EXTM3U\n#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"English\",LANGUAGE=\"en\",DEFAULT=YES,INSTREAM-ID=\"CC1\"\n\
-         #EXT-X-STREAM-INF:BANDWIDTH=300000,RESOLUTION=160x90,CODECS=\"avc1.64000c\",CLOSED-CAPTIONS=\"cc\"\nlow.m3u8\n",
+        format!(
+            "#EXTM3U\n#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"English\",LANGUAGE=\"en\",DEFAULT=YES,\
+             INSTREAM-ID=\"{channel}\"\n#EXT-X-STREAM-INF:BANDWIDTH=300000,RESOLUTION=160x90,CODECS=\"avc1.64000c\",\
+             CLOSED-CAPTIONS=\"cc\"\nlow.m3u8\n"
+        ),
     );
 }
 
