@@ -211,7 +211,8 @@ impl Service {
                 }
             }),
             0x10 => return self.extended(rest),
-            0x11..=0x17 => return Some(1),
+            // Not in use, and delays, which are for decoders that are ahead.
+            0x11..=0x17 | 0x8D => return Some(1),
             0x18 => {
                 let pair = [*rest.first()?, *rest.get(1)?];
                 if let Some(c) = char::from_u32(u32::from(u16::from_be_bytes(pair))).filter(|c| *c >= ' ') {
@@ -233,8 +234,6 @@ impl Service {
                 self.several(code, *rest.first()?);
                 return Some(1);
             }
-            // Delays are for decoders that are ahead.
-            0x8D => return Some(1),
             0x8F => *self = Self::default(),
             0x90 => {
                 let style = *rest.get(1)?;

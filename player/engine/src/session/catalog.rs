@@ -126,6 +126,24 @@ impl Catalog {
         }
     }
 
+    /// What people call the coding of a sound of its own, where the manifest names it.
+    pub(crate) fn coding(&self, sound: Option<usize>) -> Option<&str> {
+        let codecs = self.presentation().tracks.get(sound?)?.renditions.first()?.codecs.as_deref()?;
+        let first = codecs.split(',').next().unwrap_or(codecs).trim();
+        Some(match first.split('.').next().unwrap_or(first) {
+            "mp4a" => match first.to_ascii_lowercase().as_str() {
+                "mp4a.40.34" | "mp4a.69" | "mp4a.6b" => "MP3",
+                _ => "AAC",
+            },
+            "ac-3" => "AC-3",
+            "ec-3" => "E-AC-3",
+            "ac-4" => "AC-4",
+            "opus" | "Opus" => "Opus",
+            "flac" | "fLaC" => "FLAC",
+            _ => first,
+        })
+    }
+
     /// The sound that is played, by its place in the presentation; `None` where it comes with the pictures.
     pub(crate) fn sound(&self) -> Option<usize> {
         self.audio

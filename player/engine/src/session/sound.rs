@@ -121,8 +121,13 @@ impl Session {
         let all = catalog.sounds();
         let heard = self.sounds.coming.unwrap_or(catalog.sound());
         let view = |sound: &Sound| {
-            let (name, language) = catalog.sound_named(*sound)?;
-            Some(SoundTrackView { label: name.to_owned(), language: language.map(str::to_owned) })
+            let named = catalog.sound_named(*sound);
+            let (name, language) = named?;
+            // The same in several codings.
+            let alike = all.iter().filter(|other| catalog.sound_named(**other) == named).count() > 1;
+            let coding = catalog.coding(*sound).filter(|_| alike);
+            let label = coding.map_or_else(|| name.to_owned(), |coding| format!("{name} ({coding})"));
+            Some(SoundTrackView { label, language: language.map(str::to_owned) })
         };
         SoundsView {
             tracks: all.iter().filter_map(view).collect(),
