@@ -13,7 +13,7 @@ use std::{
 
 use weir_abr::{
     Bitrate, Ladder, Rung, RungId, SegmentInfo,
-    control::{self, Context, Controller, Delivery, InFlight},
+    control::{self, Context, Controller, Delivery, InFlight, Resumed},
     estimate::Estimate,
 };
 
@@ -97,6 +97,12 @@ fn live_through(
         elapsed: took / 3,
         ttfb: Some(Duration::from_millis(40)),
         recent_bps: kbps * 1000.0,
+        silent: Duration::from_secs(u64::from(tick % 5 / 4) * 2),
+        resumed: tick.is_multiple_of(3).then_some(Resumed {
+            silences: took / 9,
+            elapsed: took / 6,
+            bytes: size / 6,
+        }),
     };
     let _ = controller.abandon(&context, &transfer);
     if tick.is_multiple_of(17) {

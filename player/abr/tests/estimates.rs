@@ -17,7 +17,11 @@ fn ms(ms: u64) -> Duration {
 }
 
 fn sample(kbps: f64, seconds: f64) -> Sample {
-    Sample { bytes: (kbps * 125.0 * seconds) as u64, busy: Duration::from_secs_f64(seconds) }
+    Sample {
+        bytes: (kbps * 125.0 * seconds) as u64,
+        busy: Duration::from_secs_f64(seconds),
+        ..Sample::default()
+    }
 }
 
 /// One transfer of `bytes`, the first byte after `ttfb`, the last `took` after that.
@@ -223,7 +227,7 @@ fn the_percentile_weighs_by_the_root_of_the_size_and_forgets() {
     percentile.add(&sample(9000.0, 0.1));
     assert!((percentile.bps(None).unwrap() / 1000.0 - 1000.0).abs() < 20.0);
     // A 4 MB sample alone fills the window.
-    percentile.add(&Sample { bytes: 4_000_000, busy: Duration::from_secs(4) });
+    percentile.add(&Sample { bytes: 4_000_000, busy: Duration::from_secs(4), ..Sample::default() });
     assert!((percentile.bps(None).unwrap() / 1000.0 - 8000.0).abs() < 1.0);
 }
 

@@ -160,6 +160,24 @@ pub struct InFlight {
     pub ttfb: Option<Duration>,
     /// Rate over the last seconds in bit/s, silence included.
     pub recent_bps: f64,
+    /// Since bytes last came, or since its first byte.
+    pub silent: Duration,
+    /// What came since the last silence of [`SILENCE`] or more; `None` without one.
+    pub resumed: Option<Resumed>,
+}
+
+/// A silence of a download so long that it is told apart from slowness.
+pub const SILENCE: Duration = Duration::from_millis(1500);
+
+/// A download that goes on after a silence.
+#[derive(Clone, Copy, Debug)]
+pub struct Resumed {
+    /// All silences of the download together.
+    pub silences: Duration,
+    /// Since bytes came again.
+    pub elapsed: Duration,
+    /// Bytes since then.
+    pub bytes: u64,
 }
 
 impl InFlight {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Average, ErrorWindow, Estimate, Estimator, Kind, Meter, Outlook, Sample, Trend, Within};
+use super::{Average, ErrorWindow, Estimate, Estimator, Kind, Meter, OUTAGE, Outlook, Sample, Trend, Within};
 use crate::{Bitrate, planner::FetchId};
 
 /// Less than this says nothing about the rate.
@@ -46,13 +46,19 @@ pub struct Bandwidth {
     errors: ErrorWindow,
     /// Seconds; the slower of a quick and a slow average, weighted by request.
     ttfb: [Average; 2],
+    /// By how much it was off, in seconds.
+    ttfb_off: Average,
     last_ttfb: Duration,
+    /// The last answer came after an outage.
+    late: bool,
     last: Option<Sample>,
     remembered: Option<f64>,
     left_out: u32,
     long: Average,
     trend: Trend,
     within: Within,
+    /// Outages are no part of the rate: what makes use of [`Outlook::outages`] reckons with them itself.
+    apart: bool,
 }
 
 impl Bandwidth {
@@ -63,13 +69,16 @@ impl Bandwidth {
             estimator: kind.create(),
             errors: ErrorWindow::default(),
             ttfb: [Average::new(1.0), Average::new(3.0)],
+            ttfb_off: Average::new(3.0),
             last_ttfb: Duration::ZERO,
+            late: false,
             last: None,
             remembered: None,
             left_out: 0,
             long: Average::new(LONG_HALF_LIFE),
             trend: Trend::default(),
             within: Within::default(),
+            apart: matches!(kind, Kind::PacedEwma { .. }),
         }
     }
 
@@ -111,9 +120,23 @@ impl Bandwidth {
     pub fn first_byte(&mut self, id: FetchId, now: Duration) {
         if let Some(ttfb) = self.meter.first_byte(id, now) {
             self.last_ttfb = ttfb;
-            for average in &mut self.ttfb {
-                average.add(1.0, ttfb.as_secs_f64());
+            self.answered(ttfb.as_secs_f64());
+        }
+    }
+
+    fn answered(&mut self, seconds: f64) {
+        if let Some(usual) = self.ttfb[1].get() {
+            let off = seconds - usual;
+            // One such answer is an outage, two in a row are a server that is slow to answer.
+            self.late = self.apart && !self.late && off >= OUTAGE.as_secs_f64();
+            if self.late {
+                self.trend.outage(off, 1);
+                return;
             }
+            self.ttfb_off.add(1.0, off.abs());
+        }
+        for average in &mut self.ttfb {
+            average.add(1.0, seconds);
         }
     }
 
@@ -145,7 +168,11 @@ impl Bandwidth {
         }
     }
 
-    fn add(&mut self, now: Duration, sample: Sample) {
+    fn add(&mut self, now: Duration, whole: Sample) {
+        if whole.outages > 0 {
+            self.trend.outage(whole.silent.as_secs_f64() / f64::from(whole.outages), whole.outages);
+        }
+        let sample = if self.apart { whole.flowing() } else { whole };
         if let Some(expected) = self.estimator.bps(None) {
             if self.last_ttfb < CACHE_TTFB && self.last.is_some() && sample.bps() > CACHE_FACTOR * expected {
                 self.left_out += 1;
@@ -158,11 +185,17 @@ impl Bandwidth {
         self.left_out = 0;
         self.estimator.add(&sample);
         self.long.add(sample.busy.as_secs_f64().max(LONG_LEAST), sample.bps());
-        if let Some((before, after)) = self.within.split(&sample) {
+        let parts = self.within.split(&whole).map(|(before, after)| (before.flowing(), after.flowing()));
+        // Beside an outage a part may be a handful of bytes.
+        let telling = |(before, after): &(Sample, Sample)| {
+            whole.outages == 0 || before.bytes.min(after.bytes) > MIN_BYTES
+        };
+        if let Some((before, after)) = parts.filter(telling) {
             self.trend.add(now.saturating_sub(after.busy), before.bps(), before.busy.as_secs_f64());
             self.trend.add(now, after.bps(), after.busy.as_secs_f64());
         } else {
-            self.trend.add(now, sample.bps(), sample.busy.as_secs_f64());
+            let flowing = whole.flowing();
+            self.trend.add(now, flowing.bps(), flowing.busy.as_secs_f64());
         }
         self.last = Some(sample);
     }
@@ -191,7 +224,8 @@ impl Bandwidth {
             self.long.get().map_or(mean, |bps| Bitrate::from_bps(bps.max(level.unwrap_or(0.0)) as u64));
         let outlook = self.trend.get(now).unwrap_or_else(|| Outlook::exact(bps));
         let steady = self.trend.is_calm().then(|| Bitrate::from_bps(outlook.next.exp() as u64));
-        Some(Estimate { mean, quantiles, ttfb, last, long, outlook, steady })
+        let ttfb_off = Duration::try_from_secs_f64(self.ttfb_off.get().unwrap_or(0.0)).unwrap_or_default();
+        Some(Estimate { mean, quantiles, ttfb, ttfb_off, last, long, outlook, steady })
     }
 
     /// The network changed: measure anew.

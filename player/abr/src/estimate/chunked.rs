@@ -69,7 +69,11 @@ impl Estimator for Chunked {
                 // What comes first after a pause was under way during it: it begins a burst and is not counted.
                 let done = open.replace(Burst { begun: now, last: now, bytes: 0 });
                 if let Some(done) = done {
-                    self.merge(Sample { bytes: done.bytes, busy: done.last.saturating_sub(done.begun) });
+                    self.merge(Sample {
+                        bytes: done.bytes,
+                        busy: done.last.saturating_sub(done.begun),
+                        ..Sample::default()
+                    });
                 }
             }
         }
@@ -97,7 +101,11 @@ impl Estimator for Chunked {
 
     fn seed(&mut self, bps: f64) {
         if self.whole.is_empty() {
-            self.whole.push_back(Sample { bytes: (bps / 80.0) as u64, busy: Duration::from_millis(100) });
+            self.whole.push_back(Sample {
+                bytes: (bps / 80.0) as u64,
+                busy: Duration::from_millis(100),
+                ..Sample::default()
+            });
         }
     }
 

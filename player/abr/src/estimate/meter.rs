@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Sample;
+use super::{OUTAGE, SHORTEST, Sample};
 use crate::planner::FetchId;
 
 /// Bytes that come within this time of the head were in flight with it: they say nothing about the rate ...
@@ -16,8 +16,6 @@ const AT_ONCE: Duration = Duration::from_millis(2);
 
 /// So many bytes are a sample however fast they came ...
 const PLENTY: u64 = 100_000;
-/// ... but no transfer counts as faster than this: clocks and wake-ups are not that exact.
-const SHORTEST: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Copy, Debug)]
 struct Active {
@@ -38,6 +36,8 @@ struct Active {
 pub struct Meter {
     active: Vec<Active>,
     open: Sample,
+    /// How much of its time had passed when bytes last came.
+    heard: Duration,
     /// Up to when busy time is counted in `open`.
     counted: Duration,
 }
@@ -102,6 +102,7 @@ impl Meter {
                 transfer.bytes = bytes;
                 transfer.moved = now;
                 transfer.first = new;
+                self.heard = self.open.busy;
                 return new;
             }
             if new > 0 {
@@ -118,10 +119,21 @@ impl Meter {
             if new > 0 {
                 transfer.bytes = bytes;
                 transfer.moved = now;
+                self.hear();
             }
             return new;
         }
         0
+    }
+
+    /// Bytes came: a long silence before them was an outage.
+    fn hear(&mut self) {
+        let silence = self.open.busy.saturating_sub(self.heard);
+        if silence >= OUTAGE {
+            self.open.silent += silence;
+            self.open.outages += 1;
+        }
+        self.heard = self.open.busy;
     }
 
     /// It is over, whichever way.
@@ -135,6 +147,7 @@ impl Meter {
     pub fn take(&mut self, min_bytes: u64, min_busy: Duration) -> Option<Sample> {
         let enough = self.open.bytes >= min_bytes && self.open.busy >= min_busy || self.open.bytes >= PLENTY;
         let sample = enough.then(|| std::mem::take(&mut self.open))?;
+        self.heard = Duration::ZERO;
         Some(Sample { busy: sample.busy.max(SHORTEST), ..sample })
     }
 

@@ -36,6 +36,11 @@ use crate::Bitrate;
 /// The shares of outcomes that lie below each of [`Estimate::quantiles`].
 pub const QUANTILES: [f64; 5] = [0.1, 0.3, 0.5, 0.7, 0.9];
 
+/// A silence that lasts so long is no slow network but none: what is fetched does not change how long it lasts.
+pub const OUTAGE: Duration = Duration::from_secs(4);
+/// No stretch counts as shorter than this: clocks and wake-ups are not that exact.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// One measured stretch in which bytes were flowing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sample {
@@ -43,9 +48,21 @@ pub struct Sample {
     pub bytes: u64,
     /// In how much time, waiting for first bytes left out.
     pub busy: Duration,
+    /// Of that, in outages: stretches of [`OUTAGE`] and more in which nothing came.
+    pub silent: Duration,
+    /// How many they were.
+    pub outages: u32,
 }
 
 impl Sample {
+    /// What came while something came: outages left out.
+    #[must_use]
+    pub fn flowing(&self) -> Self {
+        let busy =
+            if self.outages > 0 { self.busy.saturating_sub(self.silent).max(SHORTEST) } else { self.busy };
+        Self { bytes: self.bytes, busy, ..Self::default() }
+    }
+
     /// Its rate in bit/s; zero when no time passed.
     pub fn bps(&self) -> f64 {
         let seconds = self.busy.as_secs_f64();
@@ -62,6 +79,8 @@ pub struct Estimate {
     pub quantiles: [Bitrate; 5],
     /// Time from request to first byte.
     pub ttfb: Duration,
+    /// By how much that was off of late, in the mean.
+    pub ttfb_off: Duration,
     /// Rate of the newest sample alone.
     pub last: Bitrate,
     /// Average over the last minutes: what the network comes back to.
@@ -80,6 +99,7 @@ impl Estimate {
             mean: rate,
             quantiles: [rate; 5],
             ttfb: Duration::ZERO,
+            ttfb_off: Duration::ZERO,
             last: rate,
             long: rate,
             outlook,
@@ -99,6 +119,7 @@ impl Estimate {
             mean: change(self.mean),
             quantiles: self.quantiles.map(&change),
             ttfb: self.ttfb,
+            ttfb_off: self.ttfb_off,
             last: change(self.last),
             long: change(self.long),
         }

@@ -4,6 +4,9 @@
 //! drifts and how much of a surprise is noise differ from network to network, so a small bank of such models runs side
 //! by side, and each counts by how well it has foretold the samples of this session (Bayesian model averaging with
 //! Laplace errors; the models are steady-state Kalman filters).
+//!
+//! Outages are counted by themselves. As part of a rate they would make a small download look safe in the next one and a
+//! large one deadly, while all that helps is what is buffered.
 
 use std::time::Duration;
 
@@ -42,6 +45,15 @@ const PRIOR_LASTING: f64 = 2.0;
 /// Surprises up to this count as none, and so many of them in a row make a steady link.
 const CALM: f64 = 0.04;
 const CALM_COUNT: u32 = 5;
+/// And so many seconds, since short segments come by the dozen before anything can happen.
+const CALM_SECONDS: f64 = 10.0;
+
+/// Outages by which the length of the next one is judged.
+const OUTAGES: usize = 16;
+/// Each that was seen counts so many times: those while nothing was fetched were not seen.
+const UNSEEN: f64 = 1.5;
+/// Seconds without an outage that are taken for granted before the first sample.
+const OUTAGE_FREE: f64 = 30.0;
 
 /// What is expected of the rate, in logarithms of bit/s.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,13 +70,26 @@ pub struct Outlook {
     pub surprises: [f64; 6],
     /// How long each of them lasts, in seconds.
     pub lasting: [f64; 6],
+    /// Outages to be reckoned with in a second.
+    pub outages: f64,
+    /// What the shorter and the longer half of them last in the mean, in seconds.
+    pub silent: [f64; 2],
 }
 
 impl Outlook {
     /// A rate that stays as it is.
     pub fn exact(bps: f64) -> Self {
         let log = bps.max(1.0).ln();
-        Self { next: log, settled: log, reversion: 60.0, gain: 0.5, surprises: [0.0; 6], lasting: [1.0; 6] }
+        Self {
+            next: log,
+            settled: log,
+            reversion: 60.0,
+            gain: 0.5,
+            surprises: [0.0; 6],
+            lasting: [1.0; 6],
+            outages: 0.0,
+            silent: [0.0; 2],
+        }
     }
 }
 
@@ -84,12 +109,19 @@ pub struct Trend {
     weights: [f64; MODELS],
     seen: f64,
     at: Duration,
-    /// So many surprises in a row were small.
+    /// When the first sample came.
+    begun: Duration,
+    /// So many surprises in a row were small, in so many seconds.
     calm: u32,
+    calm_seconds: f64,
     recent: [(f64, f64); WINDOW],
     sorted: Vec<(f64, f64)>,
     surprises: [f64; 6],
     lasting: [f64; 6],
+    /// Outages in all, how long the last ones were, and what [`Outlook::silent`] makes of that.
+    outages: u32,
+    silences: [f64; OUTAGES],
+    silent: [f64; 2],
 }
 
 impl Default for Trend {
@@ -100,11 +132,16 @@ impl Default for Trend {
             weights: [1.0 / MODELS as f64; MODELS],
             seen: 0.0,
             at: Duration::ZERO,
+            begun: Duration::ZERO,
             calm: 0,
+            calm_seconds: 0.0,
             recent: [(0.0, 0.0); WINDOW],
             sorted: Vec::with_capacity(WINDOW + PRIOR.len()),
             surprises: [0.0; 6],
             lasting: [0.0; 6],
+            outages: 0,
+            silences: [0.0; OUTAGES],
+            silent: [0.0; 2],
         };
         trend.rank();
         trend
@@ -129,7 +166,7 @@ impl Trend {
             for model in &mut self.models {
                 model.level = log;
             }
-            self.at = now;
+            (self.at, self.begun) = (now, now);
             return;
         };
         let passed = now.saturating_sub(self.at).as_secs_f64();
@@ -138,6 +175,7 @@ impl Trend {
         let slot = self.seen as usize % WINDOW;
         self.recent[slot] = ((log - mean).clamp(WORST, BEST), seconds.max(0.2));
         self.calm = if (log - mean).abs() <= CALM { self.calm + 1 } else { 0 };
+        self.calm_seconds = if self.calm > 0 { self.calm_seconds + passed } else { 0.0 };
         self.seen += 1.0;
         let memory = 1.0 / (self.seen + FIRST_WEIGHT).min(SPREAD_MEMORY);
         for (at, expected) in expected.into_iter().enumerate() {
@@ -164,7 +202,21 @@ impl Trend {
 
     /// Whether the network has done what was expected of it for a while.
     pub fn is_calm(&self) -> bool {
-        self.calm >= CALM_COUNT
+        self.calm >= CALM_COUNT && self.calm_seconds >= CALM_SECONDS
+    }
+
+    /// Takes in outages of so many seconds each.
+    pub fn outage(&mut self, seconds: f64, count: u32) {
+        for _ in 0..count.min(OUTAGES as u32) {
+            self.silences[self.outages as usize % OUTAGES] = seconds;
+            self.outages = self.outages.saturating_add(1);
+        }
+        let mut sorted = self.silences;
+        let (known, _) = sorted.split_at_mut((self.outages as usize).min(OUTAGES));
+        known.sort_unstable_by(f64::total_cmp);
+        let (short, long) = known.split_at(known.len() / 2);
+        let mean = |list: &[f64]| list.iter().sum::<f64>() / list.len().max(1) as f64;
+        self.silent = [mean(if short.is_empty() { long } else { short }), mean(long)];
     }
 
     fn rank(&mut self) {
@@ -205,6 +257,9 @@ impl Trend {
             gain: mix(&|at| GAINS[at % GAINS.len()]),
             surprises: self.surprises,
             lasting: self.lasting,
+            outages: UNSEEN * f64::from(self.outages)
+                / (self.at.saturating_sub(self.begun).as_secs_f64() + OUTAGE_FREE),
+            silent: self.silent,
         })
     }
 }

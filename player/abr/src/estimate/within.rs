@@ -64,6 +64,8 @@ impl Within {
         let rest = |from: &Sample| Sample {
             bytes: whole.bytes.saturating_sub(from.bytes),
             busy: whole.busy.saturating_sub(from.busy),
+            silent: whole.silent.saturating_sub(from.silent),
+            outages: whole.outages.saturating_sub(from.outages),
         };
         let likelihood = |sample: &Sample| sample.bytes as f64 * sample.bps().max(1.0).ln();
         let both = |parts: &(Sample, Sample)| likelihood(&parts.0) + likelihood(&parts.1);

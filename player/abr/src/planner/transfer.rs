@@ -3,7 +3,10 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::FetchId;
-use crate::{RungId, control::InFlight};
+use crate::{
+    RungId,
+    control::{InFlight, Resumed, SILENCE},
+};
 
 /// The rate of a download is taken over this time.
 const RECENT: Duration = Duration::from_millis(2000);
@@ -29,6 +32,9 @@ pub(super) struct Transfer {
     pub idle: Option<Duration>,
     /// How long it has waited for the encoder in all, before that.
     waited: Duration,
+    /// Silences of [`SILENCE`] and more, and when bytes came again after the last one, with how many there were.
+    silences: Duration,
+    resumed: Option<(Duration, u64)>,
     /// Time and bytes so far, a few per second.
     points: VecDeque<(Duration, u64)>,
 }
@@ -49,6 +55,8 @@ impl Transfer {
             buffer_before: Duration::ZERO,
             idle: None,
             waited: Duration::ZERO,
+            silences: Duration::ZERO,
+            resumed: None,
             points: VecDeque::with_capacity(24),
         }
     }
@@ -78,6 +86,11 @@ impl Transfer {
         let now = self.clock(now);
         self.first_byte.get_or_insert(now);
         if bytes > self.bytes {
+            let silence = self.silent(now);
+            if silence >= SILENCE {
+                self.silences += silence;
+                self.resumed = Some((now, self.bytes));
+            }
             self.bytes = bytes;
             self.moved = now + self.waited;
         }
@@ -87,6 +100,13 @@ impl Transfer {
         while self.points.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) >= RECENT) {
             self.points.pop_front();
         }
+    }
+
+    /// How long nothing has come, by the transfer's own clock.
+    fn silent(&self, clock: Duration) -> Duration {
+        self.first_byte.map_or(Duration::ZERO, |first| {
+            clock.saturating_sub(first.max(self.moved.saturating_sub(self.waited)))
+        })
     }
 
     /// Bit/s over the last two seconds, or since its first byte; silence counts.
@@ -120,13 +140,21 @@ impl Transfer {
 
     /// As a controller sees it.
     pub(super) fn in_flight(&self, now: Duration) -> InFlight {
+        let clock = self.clock(now);
+        let resumed = |(at, bytes): (Duration, u64)| Resumed {
+            silences: self.silences,
+            elapsed: clock.saturating_sub(at),
+            bytes: self.bytes.saturating_sub(bytes),
+        };
         InFlight {
             rung: self.rung,
             bytes: self.bytes,
             size: self.likely_size(),
-            elapsed: self.clock(now).saturating_sub(self.asked),
+            elapsed: clock.saturating_sub(self.asked),
             ttfb: self.first_byte.map(|at| at.saturating_sub(self.asked)),
             recent_bps: self.recent_bps(now),
+            silent: self.silent(clock),
+            resumed: self.resumed.map(resumed),
         }
     }
 }

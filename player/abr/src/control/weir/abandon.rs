@@ -3,7 +3,7 @@
 use super::{Weir, value::Fetch};
 use crate::{
     RungId,
-    control::{Context, InFlight, abandon_late},
+    control::{Context, InFlight, SILENCE, abandon_late},
 };
 
 /// Nothing is judged sooner than this after the request, or after its first byte, in seconds.
@@ -21,6 +21,9 @@ const SLOWER: f64 = -0.1;
 /// Nothing is given up with more than this share of the largest buffer ahead: most dips are over before it is gone, and
 /// a lower rung for one segment is two switches on screen.
 const ENOUGH: f64 = 0.45;
+/// A rate over less than this, in seconds, says nothing, and one over more than this is the recent one.
+const BRIEF: f64 = 0.3;
+const RECENT: f64 = 2.0;
 /// The rate falls by no more than this, in logarithms, for one download.
 const WORST: f64 = -4.0;
 
@@ -45,11 +48,22 @@ impl Weir {
             // An answer that took long says nothing of how fast it comes.
             return None;
         }
-        let rate = transfer.recent_bps.max(1.0);
-        let slowest = (transfer.bytes as f64 * 8.0 / flowing.max(0.1)).min(rate).max(1.0);
+        if transfer.silent >= SILENCE {
+            // Anything else would not come either. Once bytes come again it can be given up as well as now.
+            return None;
+        }
         let mut outlook = self.outlook(&estimate);
+        let silences = transfer.resumed.map_or(0.0, |resumed| resumed.silences.as_secs_f64());
+        let (elapsed, flowing) = ((elapsed - silences).max(0.1), (flowing - silences).max(0.1));
+        let rate = match transfer.resumed.map(|resumed| (resumed.elapsed.as_secs_f64(), resumed.bytes)) {
+            Some((since, _)) if since < BRIEF => outlook.next.exp(),
+            Some((since, bytes)) if since < RECENT => bytes as f64 * 8.0 / since,
+            _ => transfer.recent_bps,
+        };
+        let rate = rate.max(1.0);
+        let slowest = (transfer.bytes as f64 * 8.0 / flowing).min(rate).max(1.0);
         let fall = (slowest.ln() - outlook.next).clamp(WORST, 0.0);
-        if fall > SLOWER {
+        if fall > SLOWER && transfer.resumed.is_none() {
             return None;
         }
         let telling = if estimate.steady.is_some() { TELLING_AFTER_CALM } else { TELLING };

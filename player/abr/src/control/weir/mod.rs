@@ -189,6 +189,9 @@ fn excess(context: &Context<'_>, rung: usize) -> f64 {
     EXCESS * coming.map(more).sum::<f64>()
 }
 
+/// How much of a segment's length answers may be off by, in the mean, on a steady link.
+const OFF: f64 = 0.05;
+
 /// Where a link is steady there is nothing to wait for: the rung that it carries at once, where that pays for the change,
 /// and no change after that, unless a large segment would use up the buffer. What is best by the table may lie on both sides
 /// of it, by turns.
@@ -200,6 +203,10 @@ fn settle(
     gain: impl Fn(usize) -> f64,
 ) -> usize {
     let Some(steady) = estimate.steady.map(|rate| rate.bps() as f64) else { return best };
+    let answers_vary = estimate.ttfb_off.as_secs_f64() * context.rate.max(0.1) > OFF * context.duration();
+    if answers_vary || estimate.outlook.outages > 0.0 {
+        return best;
+    }
     // Nothing comes while an answer is waited for, and each segment waits for one. What that takes is usually little, and
     // part of the room.
     let waits = estimate.ttfb.as_secs_f64() * context.rate.max(0.1) / context.duration();

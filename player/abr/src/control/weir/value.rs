@@ -19,6 +19,11 @@ const FARTHEST: f64 = 0.9;
 /// Means of the normal distribution over the parts of [`SHARES`].
 const NORMAL: [f64; SHARES.len()] = [-2.06, -1.18, -0.53, 0.0, 0.53, 1.4];
 
+/// What may come of a download: the link may be at any of [`SHARES`], or fail for a shorter or a longer while.
+const OUTCOMES: usize = SHARES.len() + 2;
+/// No more of the outcomes than this are outages.
+const MOST_OUTAGES: f64 = 0.9;
+
 /// A row of places with room at both ends, so that it can be looked at from any of them on.
 const ROW: usize = 3 * LEVELS;
 
@@ -79,12 +84,16 @@ pub(super) struct Ahead {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     rungs: usize,
+    /// How many outcomes are told apart: outages only where there were some.
+    outcomes: usize,
     /// By state, rung, level.
     values: Vec<f32>,
     /// The same, less what it costs to arrive with little left, in the middle of each row; what follows it is its end.
     arrived: Vec<[f32; ROW]>,
-    /// By state, share, rung: where a download leads to.
+    /// By state, outcome, rung: where a download leads to.
     ways: Vec<Way>,
+    /// Of the state in work, by rung: the chance of each of the two outages.
+    chances: Vec<f64>,
     /// Of the state in work, by rung and level: value after fetching at the rung.
     after: Vec<f32>,
     /// Room to move values in.
@@ -124,6 +133,38 @@ pub(super) struct Outcome {
     pace: Pace,
     low: usize,
     upper: f64,
+    /// Seconds in which nothing comes.
+    silent: f64,
+}
+
+/// All of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcomes {
+    list: [Outcome; OUTCOMES],
+    outlook: Outlook,
+}
+
+impl Outcomes {
+    /// What may come of so many bits. The longer a download takes, the more often the link fails meanwhile.
+    fn of(&self, taste: &Taste, bits: f64) -> impl Iterator<Item = Outcome> {
+        let chance = chance(&self.outlook, taste, bits / self.outlook.next.exp());
+        let shared = move |(at, outcome): (usize, Outcome)| {
+            let share = if at < SHARES.len() { outcome.share * (1.0 - 2.0 * chance) } else { chance };
+            Outcome { share, ..outcome }
+        };
+        let count = if chance > 0.0 { OUTCOMES } else { SHARES.len() };
+        self.list.into_iter().take(count).enumerate().map(shared)
+    }
+}
+
+/// Chance of the shorter outage, and of the longer one, during a download that would take so many seconds without. One
+/// that takes less than its segment plays is followed by a pause in which the link may fail as well.
+fn chance(outlook: &Outlook, taste: &Taste, seconds: f64) -> f64 {
+    if outlook.outages <= 0.0 {
+        return 0.0;
+    }
+    let time = taste.segment.max(seconds);
+    0.5 * (1.0 - (-outlook.outages * time).exp()).min(MOST_OUTAGES)
 }
 
 /// Share of a deviation that is left after a segment's time.
@@ -151,7 +192,9 @@ impl Table {
         self.arrived.clear();
         self.arrived.resize(STATES * rungs, [0.0; ROW]);
         self.ways.clear();
-        self.ways.resize(STATES * SHARES.len() * rungs, Way::default());
+        self.ways.resize(STATES * OUTCOMES * rungs, Way::default());
+        self.chances.clear();
+        self.chances.resize(rungs, 0.0);
     }
 
     /// Takes in a model: spreads the states over what the rate does, and the levels over the buffer. `bits` are those of
@@ -175,22 +218,40 @@ impl Table {
             let stretch = surprise.hypot(sizes * NORMAL[at]) - surprise.abs();
             (-stretch * NORMAL[at].signum()).exp()
         });
+        self.outcomes = if outlook.outages > 0.0 { OUTCOMES } else { SHARES.len() };
+        let mut chances = std::mem::take(&mut self.chances);
         let paces: [Pace; SHARES.len()] = std::array::from_fn(|at| Pace::new(outlook, outlook.settled, at));
         let mut ways = std::mem::take(&mut self.ways);
         let mut out = ways.iter_mut();
         for state in 0..STATES {
             let deviation = (state as f64 - (STATES / 2) as f64) * self.spacing;
             let factor = deviation.exp();
+            let flowing = (outlook.settled + deviation).exp();
+            if outlook.outages > 0.0 {
+                for (chance_of, bits) in chances.iter_mut().zip(bits) {
+                    *chance_of = chance(outlook, taste, bits / flowing);
+                }
+            }
             for (at, share) in SHARES.into_iter().enumerate() {
                 let pace = paces[at].times(factor);
                 let (low, upper) = self.place(kept * (deviation + outlook.gain * outlook.surprises[at]));
-                for (bits, way) in bits.iter().zip(&mut out) {
+                for ((bits, chance), way) in bits.iter().zip(&chances).zip(&mut out) {
                     let fetch = (ttfb + pace.seconds(bits * stretches[at])) * taste.rate;
-                    *way = self.way(taste, low, upper, fetch, share);
+                    *way = self.way(taste, low, upper, fetch, share * (1.0 - 2.0 * chance));
+                }
+            }
+            if outlook.outages > 0.0 {
+                let (low, upper) = self.place(kept * deviation);
+                for silent in outlook.silent {
+                    for ((bits, chance), way) in bits.iter().zip(&chances).zip(&mut out) {
+                        let fetch = (ttfb + silent + bits / flowing) * taste.rate;
+                        *way = self.way(taste, low, upper, fetch, *chance);
+                    }
                 }
             }
         }
         self.ways = ways;
+        self.chances = chances;
         let (values, _) = self.values.as_chunks::<LEVELS>();
         for (arrived, values) in self.arrived.iter_mut().zip(values) {
             arrive(arrived, values, &self.thin);
@@ -263,13 +324,13 @@ impl Table {
             ((place as usize).min(LEVELS - 2), (place - (place as usize).min(LEVELS - 2) as f64) as f32);
         for at in 0..STATES {
             let state = if from_best { STATES - 1 - at } else { at };
-            let mut ways = self.ways.iter().skip(state * SHARES.len() * self.rungs);
+            let mut ways = self.ways.iter().skip(state * self.outcomes * self.rungs);
             let (after, _) = self.after.as_chunks_mut::<LEVELS>();
             let arrived = &self.arrived;
             for (out, utility) in after.iter_mut().zip(utilities) {
                 *out = [*utility as f32; LEVELS];
             }
-            for _ in SHARES {
+            for _ in 0..self.outcomes {
                 for (rung, (out, way)) in after.iter_mut().zip(&mut ways).enumerate() {
                     let from = usize::from(way.low) * self.rungs + rung;
                     if let (Some(low), Some(high)) = (arrived.get(from), arrived.get(from + self.rungs)) {
@@ -303,20 +364,28 @@ impl Table {
     }
 
     /// What may come of a download that begins now.
-    pub(super) fn outcomes(&self, outlook: &Outlook, taste: &Taste) -> [Outcome; SHARES.len()] {
+    pub(super) fn outcomes(&self, outlook: &Outlook, taste: &Taste) -> Outcomes {
         let kept = kept(outlook, taste);
         let deviation = outlook.next - outlook.settled;
-        std::array::from_fn(|at| {
-            let (low, upper) = self.place(kept * (deviation + outlook.gain * outlook.surprises[at]));
-            Outcome { share: SHARES[at], pace: Pace::new(outlook, outlook.next, at), low, upper }
-        })
+        let list = std::array::from_fn(|at| {
+            if let Some(share) = SHARES.get(at) {
+                let (low, upper) = self.place(kept * (deviation + outlook.gain * outlook.surprises[at]));
+                let pace = Pace::new(outlook, outlook.next, at);
+                Outcome { share: *share, pace, low, upper, silent: 0.0 }
+            } else {
+                let (low, upper) = self.place(kept * deviation);
+                let silent = outlook.silent.get(at - SHARES.len()).copied().unwrap_or(0.0);
+                Outcome { share: 0.0, pace: Pace::expected(outlook.next), low, upper, silent }
+            }
+        });
+        Outcomes { list, outlook: *outlook }
     }
 
     /// What is ahead when this is fetched now with `buffer` seconds ahead of the playhead.
-    pub(super) fn judge(&self, outcomes: &[Outcome], taste: &Taste, fetch: &Fetch, buffer: f64) -> Ahead {
+    pub(super) fn judge(&self, outcomes: &Outcomes, taste: &Taste, fetch: &Fetch, buffer: f64) -> Ahead {
         let mut ahead = Ahead::default();
-        for outcome in outcomes {
-            let left = buffer - (fetch.ttfb + outcome.pace.seconds(fetch.bits)) * taste.rate;
+        for outcome in outcomes.of(taste, fetch.bits) {
+            let left = buffer - (fetch.ttfb + outcome.silent + outcome.pace.seconds(fetch.bits)) * taste.rate;
             let stall = (-left).max(0.0) / taste.rate;
             let left = left.max(0.0);
             // What the segments to come take more than usual is as good as gone.
@@ -334,9 +403,9 @@ impl Table {
 
     /// What it costs to fetch this now and have no more of the film after it than before: the buffer gets shorter by the
     /// time that it takes.
-    pub(super) fn price(&self, outcomes: &[Outcome], taste: &Taste, fetch: &Fetch, buffer: f64) -> f64 {
-        let cost = |outcome: &Outcome| {
-            let left = buffer - (fetch.ttfb + outcome.pace.seconds(fetch.bits)) * taste.rate;
+    pub(super) fn price(&self, outcomes: &Outcomes, taste: &Taste, fetch: &Fetch, buffer: f64) -> f64 {
+        let cost = |outcome: Outcome| {
+            let left = buffer - (fetch.ttfb + outcome.silent + outcome.pace.seconds(fetch.bits)) * taste.rate;
             let stall = (-left).max(0.0) / taste.rate;
             let left = left.max(0.0);
             let value = |level| {
@@ -345,7 +414,7 @@ impl Table {
             };
             outcome.share * (value(buffer) - value(left) + taste.stall * stall + taste.thinness(left))
         };
-        outcomes.iter().map(cost).sum()
+        outcomes.of(taste, fetch.bits).map(cost).sum()
     }
 
     fn at(&self, state: usize, rung: usize, level: f64) -> f64 {
@@ -380,6 +449,13 @@ impl Pace {
             first_seconds: first.recip(),
             later_seconds: later.recip(),
         }
+    }
+
+    /// As fast as is expected.
+    fn expected(log: f64) -> Self {
+        let rate = log.exp();
+        let seconds = rate.recip();
+        Self { first: rate, lasting: 1.0, later: rate, first_seconds: seconds, later_seconds: seconds }
     }
 
     /// So many times as fast.
