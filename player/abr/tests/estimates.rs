@@ -301,3 +301,73 @@ fn chunked_transfers_are_measured_by_their_bursts_through_the_meter() {
     // The whole of it came at 1 Mbit/s, its bursts at 10.
     assert!((8000.0..12_000.0).contains(&kbps(&bandwidth, now)), "{}", kbps(&bandwidth, now));
 }
+
+/// A transfer of 500 kB with this silence in its middle, in ms.
+fn interrupted(bandwidth: &mut Bandwidth, id: u64, at: u64, silence: u64) -> u64 {
+    let id = FetchId(id);
+    bandwidth.started(id, ms(at));
+    bandwidth.first_byte(id, ms(at + 20));
+    bandwidth.progress(id, 250_000, ms(at + 420));
+    // Somebody looks at it while nothing comes.
+    bandwidth.progress(id, 250_000, ms(at + 420 + silence / 2));
+    bandwidth.progress(id, 312_500, ms(at + 520 + silence));
+    bandwidth.progress(id, 500_000, ms(at + 820 + silence));
+    bandwidth.ended(id, ms(at + 820 + silence));
+    at + 820 + silence
+}
+
+#[test]
+fn an_outage_within_a_transfer_is_counted_and_is_no_part_of_the_rate() {
+    let mut bandwidth = Bandwidth::new(Kind::PacedEwma { fast: 3.0, slow: 8.0, least: 2.0 });
+    transfer(&mut bandwidth, 0, 0, 20, 4000, 2_500_000);
+    let outlook = bandwidth.estimate(ms(5000)).unwrap().outlook;
+    assert!(outlook.outages == 0.0, "{outlook:?}");
+    let mut now = 5000;
+    for (id, silence) in [(1, 9000), (2, 14_600)] {
+        now = interrupted(&mut bandwidth, id, now, silence);
+    }
+    let estimate = bandwidth.estimate(ms(now)).unwrap();
+    assert!((estimate.mean.kbps() - 5000.0).abs() < 250.0, "{estimate:?}");
+    assert!((estimate.outlook.next.exp() / 5e6 - 1.0).abs() < 0.1, "{estimate:?}");
+    // Two in half a minute; they last as long as they did.
+    assert!((0.02..0.1).contains(&estimate.outlook.outages), "{estimate:?}");
+    let [short, long] = estimate.outlook.silent;
+    assert!((short - 9.0).abs() < 0.1 && (long - 14.6).abs() < 0.1, "{estimate:?}");
+}
+
+#[test]
+fn a_short_silence_is_part_of_the_rate_and_the_rules_of_others_get_all_of_the_time() {
+    let mut weir = Bandwidth::new(Kind::PacedEwma { fast: 3.0, slow: 8.0, least: 2.0 });
+    let now = interrupted(&mut weir, 0, 0, 2000);
+    let estimate = weir.estimate(ms(now)).unwrap();
+    assert!(estimate.outlook.outages == 0.0 && estimate.mean.kbps() < 2000.0, "{estimate:?}");
+    let mut others = Bandwidth::new(Kind::default());
+    let now = interrupted(&mut others, 0, 0, 9000);
+    assert!(kbps(&others, now) < 500.0, "{}", kbps(&others, now));
+}
+
+#[test]
+fn one_answer_that_comes_after_an_outage_does_not_count_as_slow_but_two_in_a_row_do() {
+    let mut bandwidth = Bandwidth::new(Kind::PacedEwma { fast: 3.0, slow: 8.0, least: 2.0 });
+    for id in 0..4 {
+        transfer(&mut bandwidth, id, id * 2000, 40, 1000, 500_000);
+    }
+    transfer(&mut bandwidth, 4, 8000, 12_000, 1000, 500_000);
+    let estimate = bandwidth.estimate(ms(21_000)).unwrap();
+    assert!(estimate.ttfb < ms(60) && estimate.outlook.outages > 0.0, "{estimate:?}");
+    transfer(&mut bandwidth, 5, 22_000, 12_000, 1000, 500_000);
+    assert!(bandwidth.estimate(ms(35_000)).unwrap().ttfb > ms(2000));
+}
+
+#[test]
+fn a_dozen_short_segments_in_a_moment_do_not_make_a_steady_link() {
+    let mut bandwidth = Bandwidth::new(Kind::PacedEwma { fast: 3.0, slow: 8.0, least: 2.0 });
+    let mut steady_at = None;
+    for id in 0..40 {
+        transfer(&mut bandwidth, id, id * 500, 40, 100, 62_500);
+        if bandwidth.estimate(ms(id * 500 + 140)).unwrap().steady.is_some() {
+            steady_at.get_or_insert(id / 2);
+        }
+    }
+    assert!(steady_at.is_some_and(|at| (10..14).contains(&at)), "{steady_at:?}");
+}

@@ -217,3 +217,15 @@ fn who_paused_for_longer_than_the_window_goes_on_at_the_oldest_place_that_there_
     assert!((120.0..126.0).contains(&world.seeks_ready[0].1), "{:?}", world.seeks_ready);
     assert!(world.failed.is_none() && world.position() > 130.0, "{:?} {}", world.failed, world.position());
 }
+
+#[test]
+fn a_download_that_stands_still_is_kept_for_nothing_else_would_come_either() {
+    let config = Config { max_buffer: Duration::from_secs(10), ..Config::default() };
+    let link = |t: f64| if t % 8.0 < 4.5 { 6.0 * M } else { 0.0 };
+    let mut world = World::new(config, vec![track(TrackKind::Video, &KBPS, 50, 4.0)], link).begin();
+    world.run(300.0);
+    assert!(world.ended, "{:?}", world.failed);
+    let silent: Vec<_> = world.aborts.iter().filter(|(at, _)| at % 8.0 > 6.1).collect();
+    assert!(silent.is_empty(), "{silent:?}");
+    assert!(world.stalled_for() < 2.0, "{:?}", world.stalls);
+}

@@ -21,6 +21,8 @@ const CACHE_FACTOR: f64 = 10.0;
 /// Half-life of the long average, and the least weight of a sample in it, both in seconds.
 const LONG_HALF_LIFE: f64 = 70.0;
 const LONG_LEAST: f64 = 3.0;
+/// What comes first after an outage takes less than this share of its time by itself.
+const LITTLE: f64 = 0.25;
 /// So many of them in a row are no cache but a network that got that much better.
 const CACHE_RUN: u32 = 3;
 /// A remembered estimate older than this is worth nothing.
@@ -143,6 +145,17 @@ impl Bandwidth {
     /// It has brought `bytes` in all.
     pub fn progress(&mut self, id: FetchId, bytes: u64, now: Duration) {
         let new = self.meter.progress(id, bytes, now);
+        if new > 0 {
+            let silence = self.meter.hear();
+            let own = self.estimator.bps(None).map(|bps| Duration::try_from_secs_f64(new as f64 * 8.0 / bps));
+            // What was under way all along without being told of needed most of that time itself.
+            if let Some(Ok(own)) = own
+                && silence >= OUTAGE
+                && own < silence.mul_f64(LITTLE)
+            {
+                self.meter.outage(silence - own);
+            }
+        }
         self.within.mark(self.meter.open());
         // Side by side, each has only a part of the link: no burst says what all of it carries.
         if new > 0 && self.meter.is_single() {

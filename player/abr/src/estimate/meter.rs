@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{OUTAGE, SHORTEST, Sample};
+use super::{SHORTEST, Sample};
 use crate::planner::FetchId;
 
 /// Bytes that come within this time of the head were in flight with it: they say nothing about the rate ...
@@ -102,7 +102,6 @@ impl Meter {
                 transfer.bytes = bytes;
                 transfer.moved = now;
                 transfer.first = new;
-                self.heard = self.open.busy;
                 return new;
             }
             if new > 0 {
@@ -119,21 +118,23 @@ impl Meter {
             if new > 0 {
                 transfer.bytes = bytes;
                 transfer.moved = now;
-                self.hear();
             }
             return new;
         }
         0
     }
 
-    /// Bytes came: a long silence before them was an outage.
-    fn hear(&mut self) {
+    /// Bytes came; returns how much of the stretch had passed without any.
+    pub fn hear(&mut self) -> Duration {
         let silence = self.open.busy.saturating_sub(self.heard);
-        if silence >= OUTAGE {
-            self.open.silent += silence;
-            self.open.outages += 1;
-        }
         self.heard = self.open.busy;
+        silence
+    }
+
+    /// That silence was an outage.
+    pub fn outage(&mut self, silence: Duration) {
+        self.open.silent += silence;
+        self.open.outages += 1;
     }
 
     /// It is over, whichever way.

@@ -4,6 +4,7 @@ use super::{Weir, value::Fetch};
 use crate::{
     RungId,
     control::{Context, InFlight, SILENCE, abandon_late},
+    estimate::OUTAGE,
 };
 
 /// Nothing is judged sooner than this after the request, or after its first byte, in seconds.
@@ -35,7 +36,9 @@ impl Weir {
         let elapsed = transfer.elapsed.as_secs_f64();
         let ttfb = estimate.ttfb.as_secs_f64();
         let current = transfer.rung.0;
-        let no_head = transfer.ttfb.is_none() && elapsed < 2.0 * ttfb + SOONEST;
+        // On demand there may be an outage; at the live edge what is asked for may not be there yet.
+        let patience = if context.latency.is_some() { ttfb + SOONEST } else { OUTAGE.as_secs_f64() };
+        let no_head = transfer.ttfb.is_none() && elapsed < ttfb + patience;
         if current == 0 || current >= rungs || elapsed < SOONEST || no_head {
             return None;
         }
