@@ -70,6 +70,17 @@ fn a_link_that_is_slow_to_answer_but_fast_is_used_as_a_fast_one() {
 }
 
 #[test]
+fn quality_is_back_soon_after_outages_that_the_buffer_cannot_bridge() {
+    // How long a link is dead is no reason to fetch less of what comes after it.
+    let content = content(300);
+    let link = link(&[(36.0, 8000.0), (18.0, 0.0), (45.0, 8000.0), (20.0, 0.0), (63.0, 8000.0), (12.0, 0.0)]);
+    let session = simulate(Setup::new(&content, &link), config("weir", 10)).unwrap();
+    let figures = Figures::of(&session, &content);
+    assert!(session.finished && stalled(&session) > 10.0, "{} s of stalls", stalled(&session));
+    assert!(figures.lowest_share < 0.3, "{} of the time at the lowest rung", figures.lowest_share);
+}
+
+#[test]
 fn equal_inputs_give_equal_sessions() {
     let content = content(200);
     let link = Link::new(&generate::walk("w", 2500.0, 200, 3, 40.0).unwrap());

@@ -9,6 +9,8 @@ use crate::{
 
 /// Nothing is judged sooner than this after the request, or after its first byte, in seconds.
 const SOONEST: f64 = 0.5;
+/// With less than this ahead, in seconds, a request that is not answered is made anew.
+const LAST_CALL: f64 = 1.0;
 /// Slowness that has lasted for a while goes on for this share of it, and for so many seconds at most.
 const LASTS: f64 = 0.5;
 const LONGEST: f64 = 4.0;
@@ -36,8 +38,9 @@ impl Weir {
         let elapsed = transfer.elapsed.as_secs_f64();
         let ttfb = estimate.ttfb.as_secs_f64();
         let current = transfer.rung.0;
-        // On demand there may be an outage; at the live edge what is asked for may not be there yet.
-        let patience = if context.latency.is_some() { ttfb + SOONEST } else { OUTAGE.as_secs_f64() };
+        // An outage is waited for while there is something to see; then it is time to ask once more, and for less.
+        let time_left = context.buffer.as_secs_f64() > LAST_CALL && context.latency.is_none();
+        let patience = if time_left { OUTAGE.as_secs_f64() } else { ttfb + SOONEST };
         let no_head = transfer.ttfb.is_none() && elapsed < ttfb + patience;
         if current == 0 || current >= rungs || elapsed < SOONEST || no_head {
             return None;
