@@ -1,7 +1,8 @@
 //! One decision: below 2 us for rules, below 25 us for plans, with 10 rungs.
 //!
 //! `NAME` decides with what it knew before; `NAME, all in` has new samples before each decision, so that whatever a
-//! controller works out anew when it learns something is part of the figure.
+//! controller works out anew when it learns something is part of the figure. `NAME, outages` is the same on a link that has
+//! had outages: more may come of a download then.
 
 use std::{hint::black_box, time::Duration};
 
@@ -9,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use weir_abr::{
     Bitrate, Ladder, Rung, RungId, SegmentInfo,
     control::{self, Context},
-    estimate::{Bandwidth, Estimate, Kind},
+    estimate::{Bandwidth, Estimate, Kind, Outlook},
     planner::FetchId,
 };
 
@@ -76,8 +77,13 @@ fn decisions(c: &mut Criterion) {
     let quantiles = [0.6, 0.85, 1.0, 1.1, 1.4].map(|factor| Bitrate::from_kbps(2500.0 * factor));
     let constant = [Estimate { quantiles, ttfb: Duration::from_millis(40), ..Estimate::exact(mean) }];
     let learnt = learnt();
+    let outlook = |estimate: &Estimate| Outlook { outages: 0.02, silent: [6.0, 15.0], ..estimate.outlook };
+    let failing: Vec<_> =
+        learnt.iter().map(|estimate| Estimate { outlook: outlook(estimate), ..*estimate }).collect();
+    let sets =
+        [("", constant.as_slice()), (", all in", learnt.as_slice()), (", outages", failing.as_slice())];
     for name in control::NAMES {
-        for (suffix, estimates) in [("", constant.as_slice()), (", all in", learnt.as_slice())] {
+        for (suffix, estimates) in sets {
             let Ok(mut controller) = control::create(name) else { continue };
             let mut scores = Vec::with_capacity(KBPS.len());
             let mut estimates = estimates.iter().cycle();

@@ -3,7 +3,8 @@
 //!
 //! Rate and time to first byte are kept apart: a fetch takes `ttfb + bits / rate`. Samples that are too small to tell
 //! a rate are merged with the next; answers that came from a cache are left out; transfers that run side by side share
-//! one meter over the wall-clock time in which bytes were flowing; bytes that do not come count as well.
+//! one meter over the wall-clock time in which bytes were flowing; bytes that do not come count as well. Where nothing
+//! comes for long, that is an outage, and counted by itself for who reckons with it ([`Outlook::outages`]).
 
 mod bandwidth;
 mod chunked;
