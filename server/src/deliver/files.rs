@@ -152,6 +152,10 @@ impl Asked<'_> {
         let file = match wanted {
             MediaName::Init(index) => self.init(index)?,
             MediaName::Segment(number) => self.segment(number, client).await?,
+            MediaName::At(start) => {
+                let number = self.rendition.number_at(start).ok_or_else(|| self.no_such_file())?;
+                self.segment(number, client).await?
+            }
             MediaName::Part(segment, part) => self.part(segment, part, client).await?,
         };
         let response = match file {
@@ -166,7 +170,7 @@ impl Asked<'_> {
             let id = &self.found.stream.id;
             match wanted {
                 MediaName::Init(_) => self.app.viewers.init(id, &client.who, self.protocol),
-                MediaName::Segment(_) | MediaName::Part(..) => {
+                MediaName::Segment(_) | MediaName::At(_) | MediaName::Part(..) => {
                     self.app.viewers.media(id, &client.who, self.protocol);
                 }
             }

@@ -12,6 +12,17 @@ pub fn segment_name(number: u32, generation: &str) -> String {
     format!("{number:05}-{generation}.m4s")
 }
 
+/// Name of the segment that begins at a tick of its rendition's timescale, as manifests spell it: in their timelines a segment
+/// that a rendition lacks is no more than time that passes, so that counting would go wrong behind it.
+pub fn timed_name(start: u64, generation: &str) -> String {
+    format!("t{start}-{generation}.m4s")
+}
+
+/// [`timed_name`] for every segment of a manifest's template.
+pub fn timed_template(generation: &str) -> String {
+    format!("t$Time$-{generation}.m4s")
+}
+
 /// Name of a part of a segment; parts count from 0.
 pub fn part_name(segment: u32, part: u32, generation: &str) -> String {
     format!("{segment:05}.{part}-{generation}.m4s")
@@ -24,6 +35,8 @@ pub enum MediaName {
     Init(u32),
     /// A segment by its number.
     Segment(u32),
+    /// A segment by the tick at which it begins.
+    At(u64),
     /// A part by its segment's number and its index in it.
     Part(u32, u32),
 }
@@ -36,6 +49,9 @@ pub fn parse_name(name: &str, generation: &str) -> Option<MediaName> {
             None => 0,
         };
         (MediaName::Init(index), init_name(generation, index))
+    } else if let Some(rest) = name.strip_prefix('t') {
+        let start = rest.split_once('-')?.0.parse().ok()?;
+        (MediaName::At(start), timed_name(start, generation))
     } else {
         let number = name.split_once('-')?.0;
         match number.split_once('.') {
@@ -64,6 +80,8 @@ mod tests {
             ("init-k2-3.mp4", MediaName::Init(3)),
             ("00007-k2.m4s", MediaName::Segment(7)),
             ("123456-k2.m4s", MediaName::Segment(123_456)),
+            ("t0-k2.m4s", MediaName::At(0)),
+            ("t540000-k2.m4s", MediaName::At(540_000)),
             ("00007.0-k2.m4s", MediaName::Part(7, 0)),
             ("00012.11-k2.m4s", MediaName::Part(12, 11)),
         ];
@@ -74,6 +92,7 @@ mod tests {
             [init_name("k2", 0), init_name("k2", 3), segment_name(7, "k2"), part_name(12, 11, "k2")],
             ["init-k2.mp4", "init-k2-3.mp4", "00007-k2.m4s", "00012.11-k2.m4s"]
         );
+        assert_eq!(timed_template("k2").replace("$Time$", "540000"), timed_name(540_000, "k2"));
     }
 
     #[test]
@@ -88,6 +107,11 @@ mod tests {
             "00007.+1-k2.m4s",
             "00007.1.2-k2.m4s",
             "99999999999-k2.m4s",
+            "t007-k2.m4s",
+            "t7-k1.m4s",
+            "t-k2.m4s",
+            "t7.0-k2.m4s",
+            "t99999999999999999999-k2.m4s",
             "init-k2-0.mp4",
             "init-k2-01.mp4",
             "init-k1.mp4",

@@ -203,7 +203,7 @@ impl OwnSoundSide<'_> {
             let known = sound.codec != AudioCodec::Opus || sound.unit == OPUS_SILENCE;
             if let Some(silence) = config.silence().filter(|_| known) {
                 while sound.ns_of(first + samples.len() as u64) < end_ns {
-                    samples.push(self.sample(silence.into()));
+                    samples.push(self.sample(silence.clone()));
                 }
             }
         }

@@ -16,6 +16,8 @@ const TOLERANCE_NS: u64 = 20_000_000;
 const LATE_NS: u64 = 1_500_000_000;
 /// Silence reaches up to this much behind the pictures.
 const SILENCE_LAG_NS: u64 = 1_000_000_000;
+/// Where nothing was to be had for longer, and there is no silence to put there, a segment ends before the next begins.
+const HOLE_NS: u64 = 500_000_000;
 /// Packets that may wait for pictures.
 const QUEUE: usize = 1024;
 const QUEUE_BYTES: usize = 8 << 20;
@@ -81,7 +83,7 @@ impl Sound {
             self.silent = true;
             let mut at = from;
             while at < reached {
-                self.pack(at, Bytes::from_static(silence), boundaries)?;
+                self.pack(at, silence.clone(), boundaries)?;
                 at = self.due_ns.filter(|due| *due > at).unwrap_or(reached);
             }
         }
@@ -91,9 +93,9 @@ impl Sound {
     /// Puts silence where the publisher left packets out, so that no packet seems to last as long as the hole.
     fn bridge(&mut self, until_ns: u64, boundaries: &VecDeque<Boundary>) -> Result<(), StoreError> {
         let Some(silence) = self.config.silence() else { return Ok(()) };
-        let length = self.config.packet_ns(silence);
+        let length = self.config.packet_ns(&silence);
         while let Some(due) = self.due_ns.filter(|due| due + length + TOLERANCE_NS <= until_ns) {
-            self.place(due, length, Bytes::from_static(silence), boundaries)?;
+            self.place(due, length, silence.clone(), boundaries)?;
         }
         Ok(())
     }
@@ -130,14 +132,18 @@ impl Sound {
         data: Bytes,
         boundaries: &VecDeque<Boundary>,
     ) -> Result<(), StoreError> {
-        self.due_ns = Some(at_ns + length);
+        let due = self.due_ns.replace(at_ns + length);
         let dts = self.writer.ticks(at_ns);
         let here = self.writer.at().unwrap_or(0);
         let boundary = boundaries.iter().rev().find(|boundary| boundary.at_ns <= at_ns);
         if let Some(boundary) = boundary
             && boundary.number > here
         {
-            self.writer.close(Some(dts))?;
+            // Behind a hole that nothing could be put into: what was last lasts no longer than its segment.
+            let ended = boundaries.iter().find(|boundary| boundary.number > here).unwrap_or(boundary);
+            let ended = ended.at_ns.max(due.unwrap_or(0));
+            let end = if at_ns > ended.saturating_add(HOLE_NS) { self.writer.ticks(ended) } else { dts };
+            self.writer.close(Some(end))?;
             self.writer.begin(boundary.number, boundary.discontinuity);
         }
         self.writer.push(dts, 0, true, data)

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::PackageError;
 use super::bits::Bits;
 use super::dolby;
+use super::silence;
 use super::sps::{self, PictureInfo};
 
 /// How pictures are coded.
@@ -460,22 +462,15 @@ impl AudioConfig {
         }
     }
 
-    /// A packet of silence, where one is known for this configuration: AAC-LC and Opus, mono and stereo.
+    /// A packet of silence, where one is known for this configuration: AAC-LC, HE-AAC and Opus in any layout of channels.
     #[must_use]
-    pub fn silence(&self) -> Option<&'static [u8]> {
-        // One channel element (or pair) with no spectral data, then the end mark.
-        const AAC_MONO: &[u8] = &[0x01, 0x18, 0x20, 0x07];
-        const AAC_STEREO: &[u8] = &[0x21, 0x10, 0x04, 0x60, 0x8c, 0x1c];
-        // CELT, full band, 20 ms, one frame; the stereo bit is the third lowest.
-        const OPUS_MONO: &[u8] = &[0xf8, 0xff, 0xfe];
-        const OPUS_STEREO: &[u8] = &[0xfc, 0xff, 0xfe];
-        match (self.codec, self.object_type(), self.channels) {
-            (AudioCodec::Aac, 2, 1) => Some(AAC_MONO),
-            (AudioCodec::Aac, 2, 2) => Some(AAC_STEREO),
-            (AudioCodec::Opus, _, 1) => Some(OPUS_MONO),
-            (AudioCodec::Opus, _, 2) => Some(OPUS_STEREO),
-            _ => None,
-        }
+    pub fn silence(&self) -> Option<Bytes> {
+        let packet = match self.codec {
+            AudioCodec::Aac => silence::aac(&self.record),
+            AudioCodec::Opus => silence::opus(&self.record),
+            AudioCodec::Ac3 | AudioCodec::Eac3 => None,
+        };
+        packet.map(Bytes::from)
     }
 
     fn object_type(&self) -> u8 {

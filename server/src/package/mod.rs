@@ -13,6 +13,7 @@ mod init;
 pub(crate) mod language;
 mod mux;
 mod repeat;
+mod silence;
 mod sps;
 
 pub(crate) use bits::{nal_units, unescape};

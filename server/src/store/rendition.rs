@@ -202,6 +202,16 @@ impl Rendition {
         find(&self.read().entries, number)
     }
 
+    /// Number of the segment that begins at this tick, finished or in progress.
+    #[must_use]
+    pub fn number_at(&self, start: u64) -> Option<u32> {
+        let state = self.read();
+        match state.entries.binary_search_by_key(&start, |entry| entry.start) {
+            Ok(at) => state.entries.get(at).map(|entry| entry.number),
+            Err(_) => state.window.open.filter(|open| open.start == start).map(|open| open.number),
+        }
+    }
+
     /// One part's bytes, while it is in memory: see [`StreamStore::read_part`](super::StreamStore::read_part).
     #[must_use]
     pub fn part_bytes(&self, segment: u32, part: u32) -> Option<Bytes> {

@@ -24,20 +24,28 @@ fn all<'a>(document: &'a Document<'_>, name: &str) -> Vec<Node<'a, 'a>> {
 
 /// Number, start and duration of every segment of a representation's timeline, by the rules of the standard.
 fn timeline(template: Node<'_, '_>) -> Vec<(u64, u64, u64)> {
+    let (found, holes) = timeline_with_holes(template);
+    assert_eq!(holes, 0, "no gap inside a Period");
+    found
+}
+
+/// The same, and how often the timeline jumps.
+fn timeline_with_holes(template: Node<'_, '_>) -> (Vec<(u64, u64, u64)>, u32) {
     let number = |node: Node<'_, '_>, name: &str| node.attribute(name).map(|v| v.parse::<u64>().unwrap());
-    let mut found = Vec::new();
+    let (mut found, mut holes) = (Vec::new(), 0);
     let mut at = 0;
     let mut next = number(template, "startNumber").unwrap();
     for s in template.descendants().filter(|node| node.has_tag_name(("urn:mpeg:dash:schema:mpd:2011", "S"))) {
         let (start, duration) = (number(s, "t").unwrap_or(at), number(s, "d").unwrap());
-        assert!(found.is_empty() || start == at, "no gap and no overlap inside a Period");
+        assert!(found.is_empty() || start >= at, "no overlap");
+        holes += u32::from(!found.is_empty() && start > at);
         at = start;
         for _ in 0..=number(s, "r").unwrap_or(0) {
             found.push((next, at, duration));
             (next, at) = (next + 1, at + duration);
         }
     }
-    found
+    (found, holes)
 }
 
 /// Ids of everything that has one, in order.
@@ -117,18 +125,69 @@ async fn a_low_latency_manifest_says_all_that_a_player_needs() {
     assert_eq!(cached.header("cache-control"), Some("public, max-age=1, s-maxage=1"));
 }
 
-/// Where every representation's segment of that number is.
+/// Where every representation's segment of that number is, or would be as the next.
 fn addresses(document: &Document<'_>, number: u64) -> Vec<String> {
-    all(document, "Representation")
-        .iter()
-        .map(|representation| {
-            let template =
-                representation.children().find(|n| n.tag_name().name() == "SegmentTemplate").unwrap();
-            let media = template.attribute("media").unwrap();
-            let media = media.replace("$RepresentationID$", representation.attribute("id").unwrap());
-            format!("/stream/air/dash/{}", media.replace("$Number%05d$", &format!("{number:05}")))
+    all(document, "SegmentTemplate")
+        .into_iter()
+        .map(|template| {
+            let listed = timeline(template);
+            let next = listed.last().map(|(number, start, duration)| (number + 1, start + duration, 0));
+            let (_, start, _) = listed.into_iter().chain(next).find(|(at, ..)| *at == number).unwrap();
+            address(template, start)
         })
         .collect()
+}
+
+/// Where a representation's segment is that begins at `start`.
+fn address(template: Node<'_, '_>, start: u64) -> String {
+    let id = template.parent_element().unwrap().attribute("id").unwrap();
+    let media = template.attribute("media").unwrap().replace("$RepresentationID$", id);
+    assert!(media.contains("$Time$"), "{media}");
+    format!("/stream/air/dash/{}", media.replace("$Time$", &start.to_string()))
+}
+
+#[tokio::test]
+async fn what_a_rendition_lacks_is_a_hole_in_its_timeline_and_all_that_is_listed_can_be_had() {
+    let server = Server::with(|_| {}, &[]).await;
+    let mut air = OnAir::start(&server, "air", (1000, 500), 0).await;
+    air.segments(1..=3);
+    // The sound has nothing of the segments 4 to 6, and none of their names means another one afterwards.
+    let audio = air.tracks.pop().unwrap();
+    air.segments(4..=6);
+    air.store.append_gaps(&audio, 7, 6 * 48_000);
+    air.tracks.push(audio);
+    air.segments(7..=8);
+    air.begin(9, false, 0);
+    air.part();
+    for ended in [false, true] {
+        if ended {
+            air.end().await;
+        }
+        let text = manifest(&server).await;
+        let document = Document::parse(&text).unwrap();
+        let templates = all(&document, "SegmentTemplate");
+        assert_eq!(templates.len(), 2, "one Period");
+        let mut starts = Vec::new();
+        for template in &templates {
+            let (listed, holes) = timeline_with_holes(*template);
+            let scale: u64 = template.attribute("timescale").unwrap().parse().unwrap();
+            starts.push((listed.iter().map(|(_, start, _)| start / scale).collect::<Vec<_>>(), holes));
+            for (_, start, _) in listed {
+                let path = address(*template, start);
+                assert_eq!(server.send("HEAD", &path, &[], "").await.status, 200, "{path}");
+            }
+        }
+        assert_eq!(starts, [((0..9).collect(), 0), (vec![0, 1, 2, 6, 7, 8], 1)]);
+        let missing = address(templates[1], 4 * 48_000);
+        assert_eq!(server.get(&missing).await.problem(404), "not-found");
+        let list = server.get("/stream/air/hls/audio/index.m3u8").await.text();
+        assert_eq!(list.matches("#EXT-X-GAP").count(), 3, "{list}");
+        // What is listed by its time and by its number is the same bytes.
+        let by_time = server.get(&address(templates[0], 90_000)).await;
+        let number = list.lines().find(|line| line.starts_with("00002-")).unwrap();
+        let by_number = server.get(&format!("/stream/air/dash/source/{number}")).await;
+        assert_eq!((by_time.status, by_time.body), (200, by_number.body));
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::deliver::names::init_name;
+use crate::deliver::names::{init_name, timed_template};
 use crate::deliver::text::{date_time, decimal};
 use crate::store::{RenditionInfo, SegmentEntry, TrackKind};
 
@@ -170,11 +170,12 @@ fn representation(
     }
     let _ = writeln!(
         text,
-        " initialization=\"$RepresentationID$/{}\" media=\"$RepresentationID$/$Number%05d$-{}.m4s\">",
+        " initialization=\"$RepresentationID$/{}\" media=\"$RepresentationID$/{}\">",
         init_name(input.generation, run.init()),
-        input.generation
+        timed_template(input.generation)
     );
-    let mut listed = run.segments.to_vec();
+    // Where it lacks a segment, its timeline has a hole.
+    let mut listed: Vec<_> = run.segments.iter().filter(|s| !s.is_gap()).copied().collect();
     if let Some(open) = run.open {
         // How long it will be is not known yet: as long as the one before it, or as what the packager aims at.
         let aim = ticks(u64::from(input.segment_ms), info.timescale).max(1);

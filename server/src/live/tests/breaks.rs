@@ -201,6 +201,46 @@ fn sound_that_falls_silent_is_replaced_by_silence() {
 }
 
 #[test]
+fn surround_sound_that_falls_silent_is_replaced_by_silence_too() {
+    let mut rig = Rig::new(settings());
+    rig.send(LiveEvent::Setup(video_setup()));
+    let six = TrackSetup { config: Bytes::from_static(&[0x11, 0xb0]), channels: 6, ..audio_setup() };
+    rig.send(LiveEvent::Setup(six));
+    rig.play(FEED, 0.0, 0.0, 5.0);
+    rig.play(Feed { audio: false, ..FEED }, 0.0, 5.0, 12.0);
+    rig.play(FEED, 0.0, 12.0, 16.5);
+    check_order(&rig);
+    let audio = rig.segments("audio");
+    assert!(audio.iter().all(|entry| !entry.is_gap()), "{audio:?}");
+    assert_eq!(audio.len(), rig.segments("source").len());
+}
+
+#[test]
+fn sound_that_nothing_stands_in_for_is_a_gap_as_long_as_it_was_away() {
+    let mut rig = Rig::new(settings());
+    rig.send(LiveEvent::Setup(video_setup()));
+    // AAC with a coding tool whose silence is not known (long-term prediction).
+    let odd = TrackSetup { config: Bytes::from_static(&[0x21, 0x90]), ..audio_setup() };
+    rig.send(LiveEvent::Setup(odd));
+    rig.play(FEED, 0.0, 0.0, 5.0);
+    rig.play(Feed { audio: false, ..FEED }, 0.0, 5.0, 11.0);
+    rig.play(FEED, 0.0, 11.0, 16.5);
+    let (audio, video) = (rig.segments("audio"), rig.segments("source"));
+    let gaps: Vec<u32> = audio.iter().filter(|entry| entry.is_gap()).map(|entry| entry.number).collect();
+    assert_eq!(gaps, [4, 5], "the segments that it has nothing of");
+    for (sound, pictures) in audio.iter().zip(video.iter()) {
+        assert_eq!(sound.number, pictures.number);
+        let [start, end] = [sound.start_seconds(48_000), (sound.end()) as f64 / 48_000.0];
+        let [from, to] = [pictures.start_seconds(90_000), pictures.end() as f64 / 90_000.0];
+        assert!(sound.seconds(48_000) <= 2.5, "no longer than the target duration: {sound:?}");
+        assert!((end - to).abs() < 0.03, "{sound:?} {pictures:?}");
+        // Where it comes back it begins when it comes.
+        let late = if sound.number == 6 { 1.03 } else { 0.03 };
+        assert!(start - from < late && start - from > -0.03, "{sound:?} {pictures:?}");
+    }
+}
+
+#[test]
 fn pictures_that_freeze_are_held_until_they_come_back() {
     let mut rig = Rig::new(settings());
     rig.set_up();
