@@ -98,6 +98,36 @@ impl JumpWatch {
     }
 }
 
+/// Units this close to the one before them, of the same track, were not stamped by a clock.
+const NO_STEP: u64 = 1_500_000;
+/// So many of them in a row, and it is told.
+const STANDING: u32 = 50;
+
+/// Watches for a publisher whose time stamps stay the same.
+#[derive(Debug, Default)]
+pub(super) struct Standstill {
+    last: [Option<i64>; 2],
+    in_a_row: [u32; 2],
+}
+
+impl Standstill {
+    /// The clock starts anew.
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Looks at a unit. `true` when the clock of its track stands still.
+    pub(super) fn see(&mut self, unit: &LiveUnit) -> bool {
+        let slot = slot(unit.kind);
+        let (Some(last), Some(in_a_row)) = (self.last.get_mut(slot), self.in_a_row.get_mut(slot)) else {
+            return false;
+        };
+        let stands = last.replace(unit.dts_ns).is_some_and(|last| unit.dts_ns.abs_diff(last) <= NO_STEP);
+        *in_a_row = if stands { in_a_row.saturating_add(1) } else { 0 };
+        *in_a_row >= STANDING
+    }
+}
+
 /// Where a connection's clock stands on the timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Anchor {
@@ -184,6 +214,21 @@ mod tests {
             assert!(watch.held.len() <= HELD);
         }
         assert!(watch.strays >= 900);
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_is_seen_and_one_that_stutters_is_none() {
+        let mut still = Standstill::default();
+        // Stamps of 0 come as steps of a millisecond: see the RTMP clock.
+        let seen = (0..60).position(|ms| still.see(&unit(TrackKind::Video, ms)));
+        assert_eq!(seen, Some(50));
+        assert!(!still.see(&unit(TrackKind::Video, 100)));
+        still.reset();
+        // Bursts of 40 equal ones, 240 pictures a second, the other track between.
+        for n in 0..1000 {
+            assert!(!still.see(&unit(TrackKind::Video, n / 40 * 1000)));
+            assert!(!still.see(&unit(TrackKind::Audio, n * 25 / 6)));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use self::pictures::Video;
 use self::tail::Tail;
-use super::clock::{Anchor, JumpWatch, Verdict, slot};
+use super::clock::{Anchor, JumpWatch, Standstill, Verdict, slot};
 use super::cutter::{Cut, Cutter};
 use super::rung::Rungs;
 use super::setup::{Config, VIDEO_TIMESCALE, frame_rate, part_length, source_delay, source_info};
@@ -75,6 +75,7 @@ pub(super) struct Session {
     ladders: Option<Arc<dyn LiveLadders>>,
     setups: [Option<(TrackSetup, Config)>; 2],
     watch: JumpWatch,
+    still: Standstill,
     /// The connection's clock, as long as it has not jumped.
     anchor: Option<Anchor>,
     waiting: VecDeque<LiveUnit>,
@@ -128,6 +129,7 @@ impl Session {
             ladders,
             setups: [None, None],
             watch: JumpWatch::default(),
+            still: Standstill::default(),
             anchor: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -187,6 +189,14 @@ impl Session {
                     self.told.dropped += 1;
                     return Ok(());
                 }
+                if self.still.see(&unit) {
+                    let kind = if unit.kind == TrackKind::Video { "pictures" } else { "sound" };
+                    let text = format!(
+                        "the time stamps of the {kind} stand still, so nothing can be played at its time: the publisher \
+                         has to stamp what it sends (with ffmpeg: -use_wallclock_as_timestamps 1 before -i)"
+                    );
+                    self.told.warn(self.stream.id(), text);
+                }
                 let verdict = self.watch.see(&unit);
                 self.told.dropped += std::mem::take(&mut self.watch.strays);
                 match verdict {
@@ -210,6 +220,7 @@ impl Session {
     /// The publisher is gone: what there is becomes whole segments.
     pub(super) fn disconnect(&mut self) -> Result<(), StoreError> {
         self.watch.reset();
+        self.still.reset();
         self.told.dropped += std::mem::take(&mut self.watch.strays);
         self.anchor = None;
         self.setups = [None, None];
