@@ -14,7 +14,7 @@ use crate::api::Feed;
 use crate::api::auth::Gate;
 use crate::api::measures::Answers;
 use crate::api::pace::Pace;
-use crate::catalog::{Catalog, CatalogError, Made, Source, State, Stream};
+use crate::catalog::{Catalog, CatalogError, Made, RequestKey, Source, State, Stream};
 use crate::config::Config;
 use crate::deliver::hls;
 use crate::deliver::hold::Holds;
@@ -202,7 +202,7 @@ impl App {
     pub async fn create(
         self: &Arc<Self>,
         stream: Stream,
-        key: Option<String>,
+        key: Option<RequestKey>,
     ) -> Result<(Arc<Stream>, Made), CreateError> {
         self.finish_farewell(&stream.id).await?;
         let (stream, made) = self.catalog.create(stream, key).await?;

@@ -322,7 +322,8 @@ fn at_line(file: Option<&Path>, name: &str, why: &anyhow::Error) -> anyhow::Erro
     }
 }
 
-/// Whether the server could keep anything in its folder, or make it.
+/// Whether the server could keep anything in its folder, or make it: tried, for what the permissions say is not all of it
+/// (a file system that is read-only, `/proc`).
 fn check_data(data: &Path) -> anyhow::Result<()> {
     use rustix::fs::{Access, access};
     let there = data.ancestors().find(|folder| folder.exists() || folder.as_os_str().is_empty());
@@ -331,7 +332,13 @@ fn check_data(data: &Path) -> anyhow::Result<()> {
     access(nearest, Access::WRITE_OK | Access::EXEC_OK).with_context(|| {
         let who = rustix::process::getuid().as_raw();
         format!("{}: user {who} cannot write to {}", data.display(), nearest.display())
-    })
+    })?;
+    let probe = nearest.join(format!(".weir-check-{}", std::process::id()));
+    std::fs::create_dir(&probe)
+        .and_then(|()| std::fs::write(probe.join("file"), "x"))
+        .and_then(|()| std::fs::remove_dir_all(&probe))
+        .inspect_err(|_| drop(std::fs::remove_dir_all(&probe)))
+        .with_context(|| format!("{}: nothing can be kept in {}", data.display(), nearest.display()))
 }
 
 fn summary(config: &Config) -> String {

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::sidecar::{self, Sidecar};
 use super::viewing::{self, Wanted};
 use super::{live, source};
 use crate::app::{App, CreateError};
-use crate::catalog::{CatalogError, Live, Made, Source, Stream, StreamKey, valid_id};
+use crate::catalog::auth::hex;
+use crate::catalog::{CatalogError, Live, Made, RequestKey, Source, Stream, StreamKey, valid_id};
 use crate::http::Problem;
 use crate::http::problem::FieldError;
 use crate::jobs::StartError;
@@ -144,8 +146,14 @@ pub struct Published {
 /// Makes the stream of a draft.
 ///
 /// # Errors
-/// 409 when the id is taken, 422 when the source is refused, 503 when too much waits.
-pub async fn publish(app: &Arc<App>, draft: Draft, key: Option<String>) -> Result<Published, Problem> {
+/// 409 when the id is taken, 422 when the source is refused or the key was another request's, 503 when too much waits.
+pub async fn publish(app: &Arc<App>, draft: Draft, key: Option<RequestKey>) -> Result<Published, Problem> {
+    // First: what made the stream, an upload for instance, may be gone by now.
+    if let Some(key) = &key
+        && let Some(stream) = app.catalog.made_before(key.clone()).await.map_err(|e| refusal(e.into()))?
+    {
+        return Ok(Published { stream, made: Made::Before, key: None });
+    }
     let id = draft.id();
     let title = draft.title.clone().filter(|title| !title.trim().is_empty()).unwrap_or_else(|| id.clone());
     let source = source::check(app, draft.source).await.map_err(|error| Problem::fields(&[error]))?;
@@ -166,12 +174,6 @@ pub async fn publish(app: &Arc<App>, draft: Draft, key: Option<String>) -> Resul
         wanted.settle(&stream).await?.apply(&mut stream);
     }
     let (stream, made) = app.create(stream, key).await.map_err(refusal)?;
-    // Another stream was asked for then: whoever gets that one would take it for this.
-    if let Some(id) = draft.id.filter(|id| made == Made::Before && *id != stream.id) {
-        let detail =
-            format!("this Idempotency-Key made the stream \"{}\"; make \"{id}\" with another", stream.id);
-        return Err(Problem::fields(&[FieldError::new("Idempotency-Key", detail)]));
-    }
     // A repeated request has brought them before.
     if made == Made::New {
         sidecar::store(app, &stream.id, subtitles).await?;
@@ -179,10 +181,23 @@ pub async fn publish(app: &Arc<App>, draft: Draft, key: Option<String>) -> Resul
     Ok(Published { stream, made, key: stream_key.filter(|_| made == Made::New) })
 }
 
+/// What tells one create request from another: its body, whatever the order of its members. Passwords are left out, for
+/// they are to be kept in no form but their slow hashes.
+pub(super) fn fingerprint(body: &Value) -> String {
+    let mut body = body.clone();
+    for user in body.pointer_mut("/auth/users").and_then(Value::as_array_mut).into_iter().flatten() {
+        user.as_object_mut().and_then(|user| user.remove("password"));
+    }
+    hex(&Sha256::digest(body.to_string()))
+}
+
 fn refusal(error: CreateError) -> Problem {
     match error {
         CreateError::Catalog(error @ CatalogError::Exists(_)) => {
             Problem::new(StatusCode::CONFLICT, "id-taken", "The id is taken", format!("{error}."))
+        }
+        CreateError::Catalog(error @ CatalogError::KeyUsed(_)) => {
+            Problem::fields(&[FieldError::new("Idempotency-Key", error.to_string())])
         }
         CreateError::Start(StartError::Invalid(why)) => Problem::fields(&[FieldError::new("source", why)]),
         CreateError::Start(error @ (StartError::QueueFull(_) | StartError::Stopping)) => {

@@ -10,12 +10,12 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::create::{Draft, Published, check_title, publish};
+use super::create::{Draft, Published, check_title, fingerprint, publish};
 use super::live::{self, with_ingest};
 use super::view::{SOURCES, StreamView, kind, view, whole_view};
 use super::viewing;
 use crate::app::{App, DeleteError};
-use crate::catalog::{CatalogError, Made, State as StreamState, Stream};
+use crate::catalog::{CatalogError, Made, RequestKey, State as StreamState, Stream};
 use crate::deliver::extract::StreamId;
 use crate::deliver::pass::Token;
 use crate::http::problem::FieldError;
@@ -166,13 +166,14 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let draft = Draft::parse(&json_body(&headers, body)?)?;
+    let body = json_body(&headers, body)?;
+    let draft = Draft::parse(&body)?;
     let key = match headers.get("idempotency-key") {
         None => None,
         Some(key) => {
             let key = key.to_str().ok().filter(|key| (1..=128).contains(&key.len()));
             let why = || Problem::bad_request("Idempotency-Key must be 1 to 128 visible ASCII characters.");
-            Some(key.ok_or_else(why)?.to_owned())
+            Some(RequestKey { key: key.ok_or_else(why)?.to_owned(), request: fingerprint(&body) })
         }
     };
     let Published { stream, made, key } = publish(&app, draft, key).await?;

@@ -29,6 +29,11 @@ pub enum CatalogError {
     /// A stream of that id exists.
     #[error("a stream with the id \"{0}\" exists already; choose another id or delete that one first")]
     Exists(String),
+    /// The `Idempotency-Key` came with another request, which made this stream.
+    #[error(
+        "this Idempotency-Key made the stream \"{0}\" for another request; send this one with a key of its own"
+    )]
+    KeyUsed(String),
     /// There is no such stream.
     #[error("there is no stream with the id \"{0}\"")]
     Missing(String),
@@ -82,22 +87,30 @@ impl Catalog {
         self.changed.subscribe()
     }
 
-    /// Adds a stream. `key` is the request's `Idempotency-Key`: the same key with the same stream returns the
-    /// stream that the first request made.
+    /// Adds a stream. With the key of an earlier request, made the same way, it returns the stream that that one made.
     ///
     /// # Errors
-    /// [`CatalogError::Exists`] when the id is taken.
+    /// [`CatalogError::Exists`] when the id is taken, [`CatalogError::KeyUsed`] when the key was another request's.
     pub async fn create(
         &self,
         stream: Stream,
-        key: Option<String>,
+        key: Option<RequestKey>,
     ) -> Result<(Arc<Stream>, Made), CatalogError> {
-        let (stream, made) = self.writer.run(move |db| store::create(db, stream, key.as_deref())).await?;
+        let (stream, made) = self.writer.run(move |db| store::create(db, stream, key.as_ref())).await?;
         let stream = Arc::new(stream);
         if made == Made::New {
             self.put(Arc::clone(&stream));
         }
         Ok((stream, made))
+    }
+
+    /// The stream that an earlier request of this key made.
+    ///
+    /// # Errors
+    /// [`CatalogError::KeyUsed`] when that one was another request.
+    pub async fn made_before(&self, key: RequestKey) -> Result<Option<Arc<Stream>>, CatalogError> {
+        let made = self.writer.run(move |db| store::made_before(db, &key)).await?;
+        Ok(made.map(Arc::new))
     }
 
     /// Removes a stream and returns it.
@@ -141,6 +154,15 @@ impl Catalog {
     fn tell(&self) {
         self.changed.send_modify(|count| *count += 1);
     }
+}
+
+/// What tells a repeated request from another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestKey {
+    /// The request's `Idempotency-Key`.
+    pub key: String,
+    /// Stands for what was asked for: differs between requests that differ.
+    pub request: String,
 }
 
 /// Whether [`Catalog::create`] made the stream or found that an earlier request had.

@@ -3,7 +3,7 @@
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{CatalogError, Made, State, Stream, unix_ms};
+use super::{CatalogError, Made, RequestKey, State, Stream, unix_ms};
 
 /// What brings a database from each version (kept in `user_version`) to the next. Append only.
 const STEPS: &[&str] = &[
@@ -26,6 +26,7 @@ CREATE TABLE idempotency (
 ",
     "ALTER TABLE stream ADD COLUMN live TEXT;",
     "ALTER TABLE stream ADD COLUMN auth TEXT;",
+    "ALTER TABLE idempotency ADD COLUMN request TEXT;",
 ];
 
 /// Idempotency keys are kept for a day.
@@ -71,25 +72,37 @@ fn one(db: &Connection, id: &str) -> Result<Option<Stream>, CatalogError> {
     Ok(db.query_row(&format!("SELECT {COLUMNS} FROM stream WHERE id = ?1"), [id], read).optional()?)
 }
 
+/// The stream that an earlier request of this key made.
+pub(super) fn made_before(db: &Connection, key: &RequestKey) -> Result<Option<Stream>, CatalogError> {
+    let earlier: Option<(String, Option<String>)> = db
+        .query_row("SELECT stream, request FROM idempotency WHERE key = ?1", [&key.key], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let Some((id, request)) = earlier else { return Ok(None) };
+    // What an earlier version of this program noted tells nothing of the request.
+    match one(db, &id)? {
+        Some(stream) if request.is_some_and(|request| request != key.request) => {
+            Err(CatalogError::KeyUsed(stream.id))
+        }
+        found => Ok(found),
+    }
+}
+
 pub(super) fn create(
     db: &mut Connection,
     stream: Stream,
-    key: Option<&str>,
+    key: Option<&RequestKey>,
 ) -> Result<(Stream, Made), CatalogError> {
     let change = db.transaction()?;
     change.execute(
         "DELETE FROM idempotency WHERE made_ms < ?1",
         [int(unix_ms().saturating_sub(KEY_LIFE_MS))],
     )?;
-    if let Some(key) = key {
-        let earlier: Option<String> = change
-            .query_row("SELECT stream FROM idempotency WHERE key = ?1", [key], |row| row.get(0))
-            .optional()?;
-        if let Some(earlier) = earlier
-            && let Some(stream) = one(&change, &earlier)?
-        {
-            return Ok((stream, Made::Before));
-        }
+    if let Some(key) = key
+        && let Some(stream) = made_before(&change, key)?
+    {
+        return Ok((stream, Made::Before));
     }
     if one(&change, &stream.id)?.is_some() {
         return Err(CatalogError::Exists(stream.id));
@@ -97,8 +110,8 @@ pub(super) fn create(
     write(&change, &stream)?;
     if let Some(key) = key {
         change.execute(
-            "INSERT OR REPLACE INTO idempotency (key, stream, made_ms) VALUES (?1, ?2, ?3)",
-            params![key, stream.id, int(unix_ms())],
+            "INSERT OR REPLACE INTO idempotency (key, stream, made_ms, request) VALUES (?1, ?2, ?3, ?4)",
+            params![key.key, stream.id, int(unix_ms()), key.request],
         )?;
     }
     change.commit()?;

@@ -48,13 +48,17 @@ async fn an_id_is_taken_only_once() {
 async fn a_repeated_idempotency_key_finds_the_first_stream() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = Catalog::open(folder.path()).await.unwrap();
-    let (first, made) = catalog.create(card("a"), Some("k1".into())).await.unwrap();
+    let key = |request: &str| Some(RequestKey { key: "k1".into(), request: request.into() });
+    let (first, made) = catalog.create(card("a"), key("one")).await.unwrap();
     assert_eq!(made, Made::New);
-    let (again, made) = catalog.create(card("b"), Some("k1".into())).await.unwrap();
+    let (again, made) = catalog.create(card("b"), key("one")).await.unwrap();
     assert_eq!((made, &again.id), (Made::Before, &first.id));
     assert!(catalog.get("b").is_none());
+    let other = catalog.create(card("b"), key("another")).await;
+    assert!(matches!(other, Err(CatalogError::KeyUsed(id)) if id == "a"));
+    assert!(catalog.get("b").is_none());
     catalog.delete("a").await.unwrap();
-    let (_, made) = catalog.create(card("b"), Some("k1".into())).await.unwrap();
+    let (_, made) = catalog.create(card("b"), key("another")).await.unwrap();
     assert_eq!(made, Made::New, "the key of a deleted stream is free again");
 }
 

@@ -54,6 +54,23 @@ async fn the_same_id_is_refused_and_the_same_idempotency_key_is_not() {
     let other = server.send("POST", "/api/stream/create", &headers, card("two").to_string()).await;
     assert_eq!(other.problem(422), "invalid-fields");
     assert_eq!(other.json()["errors"][0]["field"], "Idempotency-Key");
+    // The same id or none at all: another request is another request, the order of its members is not.
+    let mut another = card("one");
+    another["title"] = json!("Two");
+    for changed in [another, json!({"source": card("one")["source"]})] {
+        let refused = server.send("POST", "/api/stream/create", &headers, changed.to_string()).await;
+        assert_eq!(refused.json()["errors"][0]["field"], "Idempotency-Key", "{changed}");
+    }
+    let members = card("one");
+    let turned: Vec<_> = members
+        .as_object()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|(name, value)| format!("\"{name}\": {value}"))
+        .collect();
+    let turned = format!("{{{}}}", turned.join(" ,"));
+    assert_eq!(server.send("POST", "/api/stream/create", &headers, turned).await.status, 200);
     assert_eq!(server.post_json("/api/stream/create", &card("one")).await.problem(409), "id-taken");
     assert_eq!(server.get("/api/streams").await.json()["total"], 1);
     let empty = [("Content-Type", "application/json"), ("Idempotency-Key", "")];
@@ -260,6 +277,12 @@ async fn with_a_token_every_write_needs_it_and_sources_are_for_its_holder() {
             assert_eq!(answer.problem(401), "token-needed", "{method} {path}");
             assert!(answer.header("www-authenticate").is_some());
         }
+    }
+    // What nobody may do is told as such: no token would help.
+    for method in ["PROPFIND", "TRACE", "post"] {
+        let answer = server.send(method, "/api/stream/film", &[], "").await;
+        assert_eq!(answer.problem(405), "method-not-allowed", "{method}");
+        assert_eq!(answer.header("allow").map(|allow| allow.contains("PATCH")), Some(true), "{method}");
     }
     assert_eq!(server.get("/api/stream/film").await.json()["source"], json!({"type": "testcard"}));
     let admin = ("Authorization", "Bearer 0123456789abcdef");

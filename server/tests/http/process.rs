@@ -159,6 +159,8 @@ fn wrong_settings_are_told_before_anything_starts() {
     for (line, why) in [
         ("log = \"info,=x=\"", "line 2, log: log = \"info,=x=\" is no filter"),
         ("data = \"weir.toml/data\"", "line 2, data: weir.toml/data: weir.toml is not a folder"),
+        // Nothing can be made there, whoever asks.
+        ("data = \"/proc/weir\"", "line 2, data: /proc/weir: "),
         (
             "tls-cert = \"/no/cert.pem\"\ntls-key = \"/no/key.pem\"",
             "line 2, tls-cert: cannot read certificate in /no/cert.pem",
@@ -168,6 +170,13 @@ fn wrong_settings_are_told_before_anything_starts() {
         let (fine, text) = check();
         assert!(!fine && text.contains(why) && text.contains("weir.toml are not right"), "{line}: {text}");
     }
+    // One that is yet to be made, and one that is there; nothing is left behind by the trial.
+    for data in ["new/data", "."] {
+        std::fs::write(&file, format!("data = \"{data}\"\n")).unwrap();
+        let (fine, text) = check();
+        assert!(fine, "{data}: {text}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "the settings and nothing else");
 }
 
 #[test]
