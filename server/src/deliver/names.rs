@@ -12,8 +12,8 @@ pub fn segment_name(number: u32, generation: &str) -> String {
     format!("{number:05}-{generation}.m4s")
 }
 
-/// Name of the segment that begins at a tick of its rendition's timescale, as manifests spell it: in their timelines a segment
-/// that a rendition lacks is no more than time that passes, so that counting would go wrong behind it.
+/// Name of the segment that a manifest says to begin at a tick of its rendition's timescale. Manifests do not count, for behind a
+/// segment that a rendition lacks they would count wrong.
 pub fn timed_name(start: u64, generation: &str) -> String {
     format!("t{start}-{generation}.m4s")
 }

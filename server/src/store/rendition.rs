@@ -202,14 +202,17 @@ impl Rendition {
         find(&self.read().entries, number)
     }
 
-    /// Number of the segment that begins at this tick, finished or in progress.
+    /// Number of the segment, finished or in progress, that begins at this tick, or is the next there is behind one that ended
+    /// at it.
     #[must_use]
-    pub fn number_at(&self, start: u64) -> Option<u32> {
+    pub fn number_at(&self, tick: u64) -> Option<u32> {
         let state = self.read();
-        match state.entries.binary_search_by_key(&start, |entry| entry.start) {
-            Ok(at) => state.entries.get(at).map(|entry| entry.number),
-            Err(_) => state.window.open.filter(|open| open.start == start).map(|open| open.number),
-        }
+        let (before, after) = state.entries.split_at(state.entries.partition_point(|e| e.start < tick));
+        let open = state.window.open.map(|open| (open.number, open.start));
+        let next = after.iter().find(|entry| !entry.is_gap()).map(|entry| (entry.number, entry.start));
+        let (number, start) = next.or(open).filter(|(_, start)| *start >= tick)?;
+        let ended = || before.iter().rev().find(|entry| !entry.is_gap()).map(SegmentEntry::end);
+        (start == tick || ended() == Some(tick)).then_some(number)
     }
 
     /// One part's bytes, while it is in memory: see [`StreamStore::read_part`](super::StreamStore::read_part).

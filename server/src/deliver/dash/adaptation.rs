@@ -174,7 +174,6 @@ fn representation(
         init_name(input.generation, run.init()),
         timed_template(input.generation)
     );
-    // Where it lacks a segment, its timeline has a hole.
     let mut listed: Vec<_> = run.segments.iter().filter(|s| !s.is_gap()).copied().collect();
     if let Some(open) = run.open {
         // How long it will be is not known yet: as long as the one before it, or as what the packager aims at.
@@ -182,8 +181,24 @@ fn representation(
         let duration = run.segments.last().map_or(aim, |s| s.duration);
         listed.push(SegmentEntry::plain(open.number, open.start, duration, 0));
     }
+    bridge(&mut listed);
     timeline(text, &listed);
     text.push_str("        </SegmentTemplate>\n      </Representation>\n");
+}
+
+/// Makes each segment begin where the one before it ended. Where a rendition lacks something there is nothing to list, and
+/// dash.js looks for the next segment at the end of the last: the one that follows a hole covers it, and has its media at its
+/// end, so that players jump to where it begins. Unlike the other way round this changes nothing that was said before.
+fn bridge(listed: &mut [SegmentEntry]) {
+    let mut ended = None;
+    for segment in listed {
+        let end = segment.end();
+        if let Some(ended) = ended {
+            segment.start = ended;
+            segment.duration = end.saturating_sub(ended);
+        }
+        ended = Some(end);
+    }
 }
 
 /// `S` elements with runs of equal durations folded.
@@ -234,14 +249,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_durations_become_one_run_and_gaps_are_timed() {
+    fn equal_durations_become_one_run_and_holes_belong_to_what_follows() {
         let entry = |number, start, duration| SegmentEntry::plain(number, start, duration, 1);
         let mut text = String::new();
-        timeline(
-            &mut text,
-            &[entry(1, 0, 4), entry(2, 4, 4), entry(3, 8, 4), entry(4, 12, 2), entry(5, 20, 4)],
-        );
+        let mut listed = [
+            entry(1, 1, 4),
+            entry(2, 5, 4),
+            entry(3, 9, 4),
+            entry(4, 13, 2),
+            entry(7, 21, 4),
+            entry(8, 25, 4),
+        ];
+        bridge(&mut listed);
+        timeline(&mut text, &listed);
         let lines: Vec<_> = text.lines().map(str::trim).filter(|l| l.starts_with("<S ")).collect();
-        assert_eq!(lines, ["<S t=\"0\" d=\"4\" r=\"2\"/>", "<S d=\"2\"/>", "<S t=\"20\" d=\"4\"/>"]);
+        assert_eq!(lines, ["<S t=\"1\" d=\"4\" r=\"2\"/>", "<S d=\"2\"/>", "<S d=\"10\"/>", "<S d=\"4\"/>"]);
     }
 }

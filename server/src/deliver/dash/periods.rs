@@ -74,8 +74,8 @@ pub fn runs(window: &Window, with_open: bool) -> Vec<Run<'_>> {
     found
 }
 
-/// What is between the gaps at both ends: where a run begins is where it has something. Those in the middle are left out of the
-/// timeline.
+/// What is between the gaps at both ends: where a run begins is where it has something. Those in the middle belong to
+/// what follows them.
 fn without_gaps(segments: &[SegmentEntry]) -> &[SegmentEntry] {
     let from = segments.iter().position(|segment| !segment.is_gap()).unwrap_or(segments.len());
     let to = segments.iter().rposition(|segment| !segment.is_gap()).map_or(from, |last| last + 1);
