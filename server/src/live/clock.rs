@@ -136,7 +136,7 @@ pub(super) struct Anchor {
     /// ... that is this time of the stream.
     pub(super) ours_ns: u64,
     /// Added to decode times of pictures, so that a key frame is decoded when it is shown: segments begin at
-    /// their first sample's decode time then, whatever the reordering.
+    /// their first sample's decode time then, whatever the reordering. Settled anew with each of them.
     pub(super) reorder_ns: i64,
 }
 

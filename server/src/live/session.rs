@@ -322,6 +322,7 @@ impl Session {
     fn begin(&mut self, first: &LiveUnit, newest: i64, now_ms: u64) -> Result<(), StoreError> {
         let with_video = first.kind == TrackKind::Video;
         let lag_ns = newest.saturating_sub(first.pts_ns).max(0) as u64;
+        let ahead_ns = newest.saturating_sub(first.dts_ns).max(0) as u64;
         let video_setup = self.setup(TrackKind::Video).filter(|_| with_video).cloned();
         let rate = video_setup.as_ref().map(|(setup, config)| frame_rate(setup, config, self.waiting.iter()));
 
@@ -378,7 +379,7 @@ impl Session {
             let mut writer = writer.delayed(delay);
             writer.repeats(config, reorder_ns);
             writer.begin(number, discontinuity);
-            video = Some(Video::new(writer, ours_ns, live.part_ms));
+            video = Some(Video::new(writer, ours_ns, live.part_ms, ahead_ns));
             names.push(SOURCE.to_owned());
         }
         let sound_arrives = self.waiting.iter().any(|unit| unit.kind == TrackKind::Audio);

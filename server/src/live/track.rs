@@ -61,7 +61,7 @@ pub(super) struct TrackWriter {
     timescale: u32,
     /// Added to every composition offset; the init segment takes it off.
     delay: i64,
-    /// How much later than its publisher says every picture is decoded.
+    /// How much later than its publisher says pictures are decoded.
     reorder: i64,
     /// Makes what parts lack, where the codec allows it.
     repeater: Option<Repeater>,
@@ -134,7 +134,17 @@ impl TrackWriter {
     /// get what they lack.
     pub(super) fn repeats(&mut self, config: &VideoConfig, reorder_ns: i64) {
         self.repeater = Repeater::new(config);
-        self.reorder = self.signed_ticks(reorder_ns.max(0));
+        self.reordered(reorder_ns);
+    }
+
+    /// How much later than its publisher says pictures may be decoded, in nanoseconds: by what the init segment takes off.
+    pub(super) fn most_held(&self) -> i64 {
+        self.ns(self.delay.unsigned_abs()) as i64
+    }
+
+    /// Says how much later than its publisher says pictures are decoded from now on.
+    pub(super) fn reordered(&mut self, ns: i64) {
+        self.reorder = self.signed_ticks(ns.max(0));
     }
 
     /// How often a part lacked a picture that could not be made, because pictures of this coding cannot be repeated.

@@ -40,10 +40,13 @@ pub(super) struct Video {
     pace: Pace,
     /// How far the sound has come.
     heard_ns: u64,
+    /// When the picture is shown that is shown last of those that came, by the publisher's clock.
+    newest_ns: i64,
 }
 
 impl Video {
-    pub(super) fn new(writer: TrackWriter, at_ns: u64, part_ms: u32) -> Self {
+    /// Pictures that begin at `at_ns`, while what else came was `ahead_ns` further.
+    pub(super) fn new(writer: TrackWriter, at_ns: u64, part_ms: u32, ahead_ns: u64) -> Self {
         Self {
             writer,
             last_ns: at_ns,
@@ -52,8 +55,9 @@ impl Video {
             still: false,
             stuck: false,
             behind: 0,
-            pace: Pace::new(u64::from(part_ms) * MS),
+            pace: Pace::new((u64::from(part_ms) * MS).max(ahead_ns)),
             heard_ns: at_ns,
+            newest_ns: i64::MIN,
         }
     }
 
@@ -95,7 +99,16 @@ impl Session {
             self.told.dropped += 1;
             return Ok(());
         };
-        let Some(dts) = take.anchor.map(unit.dts_ns.saturating_add(take.anchor.reorder_ns)) else {
+        // A key frame is decoded when it is shown, so that segments last as long as what they show, as those of encoded rungs
+        // do, as far as the init segment allows it: what is held back for reordering is longer where pictures are further
+        // apart. And a segment's pictures are decoded before its last one is shown, so that the next may begin there.
+        let held = unit.pts_ns.saturating_sub(unit.dts_ns);
+        let most = video.writer.most_held();
+        let reorder = if unit.key && most > 0 { held.clamp(0, most) } else { take.anchor.reorder_ns };
+        let newest = video.newest_ns.max(unit.pts_ns);
+        let reorder = reorder.min(newest.saturating_sub(unit.dts_ns).max(0));
+        let theirs_ns = unit.dts_ns.saturating_add(reorder);
+        let Some(dts) = take.anchor.map(theirs_ns) else {
             self.told.dropped += 1;
             return Ok(());
         };
@@ -108,16 +121,21 @@ impl Session {
             return Ok(());
         }
         let clock = if take.sound.is_some() { Some(video.heard_ns) } else { None };
-        let told = dts.saturating_sub(take.anchor.reorder());
+        let told = dts.saturating_sub(reorder.unsigned_abs());
         video.pace.arrived(told, clock, now_ms.saturating_mul(MS));
         video.real_ns = video.real_ns.max(dts);
+        video.newest_ns = newest;
         (video.still, video.stuck) = (false, false);
         if unit.key {
             video.key = Some(unit.data.clone());
         }
         let pts_ns = take.anchor.map_or_start(unit.pts_ns);
-        let offset_ns = unit.pts_ns.saturating_sub(unit.dts_ns).saturating_sub(take.anchor.reorder_ns);
-        self.show(dts, pts_ns, offset_ns, unit.key, unit.data)
+        self.show(dts, pts_ns, unit.pts_ns.saturating_sub(theirs_ns), unit.key, unit.data)?;
+        if let Some(Take { anchor, video: Some(video), .. }) = &mut self.take {
+            anchor.reorder_ns = reorder;
+            video.writer.reordered(reorder);
+        }
+        Ok(())
     }
 
     /// Packs a picture at `dts`, shown at `pts_ns`, both on the stream's timeline, and what parts lack before it.

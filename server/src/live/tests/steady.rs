@@ -222,3 +222,27 @@ fn a_segment_that_had_to_begin_without_a_key_frame_is_told_apart_also_after_a_re
     rig.restart(settings());
     assert_eq!(flags(&rig)[..told.len()], told[..]);
 }
+
+#[test]
+fn pictures_whose_sound_is_far_ahead_from_the_start_keep_their_distances() {
+    let mut rig = Rig::new(settings());
+    rig.set_up();
+    // The sound is 2 s further whenever a picture comes, which comes first.
+    for n in 0..200_u32 {
+        let at = f64::from(n) * 40.0;
+        rig.now_ms = u64::from(n) * 40;
+        rig.unit(TrackKind::Video, at, at, n % 50 == 0);
+        for packet in n * 15 / 8..(n + 1) * 15 / 8 {
+            let sound = 2000.0 + f64::from(packet) * 64.0 / 3.0;
+            rig.unit(TrackKind::Audio, sound, sound, true);
+        }
+    }
+    rig.session.disconnect().unwrap();
+    let pictures = rendition(&rig, "source");
+    assert_eq!(pictures.len(), 200, "none is repeated");
+    for read in &pictures {
+        assert!((read.duration - 0.04).abs() < 0.002, "{read:?}");
+        assert!((read.show * 1000.0 - read.text.parse::<f64>().unwrap()).abs() < 2.0, "{read:?}");
+    }
+    assert_eq!(rig.session.told.warnings, Vec::<String>::new());
+}

@@ -120,6 +120,29 @@ fn count(rig: &Rig, name: &str) -> usize {
     samples(&file(rig, name)[rendition.init(0).unwrap().len()..], 90_000.0, delay).len()
 }
 
+/// Every segment that begins with a key frame begins when that is shown, as those of encoded rungs do, which know no other
+/// times; where the publisher holds back for longer than the init segment takes off, before that. Gives the number of those
+/// that are exact.
+fn check_lengths(rig: &Rig, what: &str) -> usize {
+    let rendition = rig.stream.rendition("source").unwrap();
+    let delay = init_delay(&rendition.init(0).unwrap());
+    let mut exact = 0;
+    let mut ended = None;
+    for entry in rendition.segments().iter() {
+        let bytes = rig.stream.segment_bytes("source", entry.number).unwrap();
+        let read = samples(&bytes, 90_000.0, delay);
+        let (start, end) = (entry.start_seconds(90_000), entry.end() as f64 / 90_000.0);
+        if entry.independent {
+            let shown = read.first().unwrap().show;
+            assert!(shown > start - 0.003, "{what}: {} begins at {start}, shows {shown}", entry.number);
+            exact += usize::from(shown < start + 0.003);
+        }
+        assert!(ended.is_none_or(|ended: f64| (ended - start).abs() < 0.002), "{what}: {ended:?} {start}");
+        ended = Some(end);
+    }
+    exact
+}
+
 /// Every pattern through one encoder: parts keep to the target, and at every moment there is to be seen what the publisher
 /// showed then.
 fn check(encoder: &str, launch: &str) {
@@ -137,6 +160,7 @@ fn check(encoder: &str, launch: &str) {
         assert_eq!(rig.session.told.discontinuities, 0, "{what}");
         let parts = check_parts(&rig, "source", &what);
         check_parts(&rig, "audio", &what);
+        check_lengths(&rig, &what);
         let seconds = times[times.len() - 1] as f64 / 1000.0;
         assert!(parts as f64 > (seconds * 2.0).floor() - 1.0, "{what}: {parts} parts");
         let shown = decode(codec(launch), file(&rig, "source"));
@@ -154,6 +178,19 @@ fn check(encoder: &str, launch: &str) {
         assert!(seen.iter().all(|seen| *seen), "{what}: {seen:?}");
     }
     assert!(tried >= 4, "{encoder}: {tried} patterns");
+}
+
+#[test]
+fn segments_of_reordered_pictures_that_come_faster_begin_when_they_are_shown() {
+    // 7.5 a second, later 30: what is held back gets shorter.
+    let times: Vec<i64> = (0..40).map(|n| n * 133).chain((0..240).map(|n| 5320 + n * 33)).collect();
+    let (config, pictures) = encode(&format!("{X264} bframes=2 b-pyramid=false"), &times, 2000);
+    assert!(pictures[0].pts_ms - pictures[0].dts_ms > 100, "they are reordered");
+    let mut rig = Rig::new(settings());
+    publish(&mut rig, Codec::Avc, &config, &pictures);
+    rig.session.disconnect().unwrap();
+    let all = rig.segments("source").len();
+    assert_eq!((check_lengths(&rig, "faster"), check_parts(&rig, "source", "faster") > 20), (all, true));
 }
 
 /// Milliseconds of pictures that are listed.
