@@ -103,7 +103,7 @@ impl Rungs {
     pub(super) fn at_boundary(&mut self, boundary: Boundary) -> Result<(), StoreError> {
         for rung in self.rungs.iter_mut().filter(|rung| rung.away) {
             let Some(writer) = &mut rung.writer else { continue };
-            let at = writer.ticks(boundary.at_ns);
+            let at = writer.ticks(boundary.shown_ns);
             // The last picture is shown until here, so that the rung's time has no hole within a segment.
             writer.close(Some(at))?;
             self.stream.append_gaps(writer.rendition(), boundary.number, at);
@@ -244,10 +244,10 @@ impl Rung {
     ) -> Result<(), StoreError> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let dts = writer.ticks(dts_ns);
-        let here = boundaries.iter().rev().find(|boundary| boundary.at_ns <= pts_ns + TOLERANCE_NS);
+        let here = boundaries.iter().rev().find(|boundary| boundary.shown_ns <= pts_ns + TOLERANCE_NS);
         let next = here.filter(|boundary| boundary.number > self.number && key);
         // One that was interrupted comes back where a segment begins, not in the middle of one.
-        let next = next.filter(|boundary| !self.away || pts_ns <= boundary.at_ns + TOLERANCE_NS);
+        let next = next.filter(|boundary| !self.away || pts_ns <= boundary.shown_ns + TOLERANCE_NS);
         // An encoder that does not give its key frame in time: the segment ends all the same, and the next begins without.
         let overdue = || {
             here.filter(|b| b.number > self.number && self.number > 0 && !self.away && writer.is_overdue(dts))

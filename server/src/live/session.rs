@@ -40,7 +40,10 @@ const OVERLAP: u64 = 50 * MS;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Boundary {
     pub(super) number: u32,
+    /// When its first picture is decoded: sound goes by that.
     pub(super) at_ns: u64,
+    /// When that picture is shown: encoded rungs go by that.
+    pub(super) shown_ns: u64,
     pub(super) discontinuity: bool,
 }
 
@@ -400,7 +403,7 @@ impl Session {
 
         let target_s = renditions.iter().any(|r| !r.is_empty()).then_some(live.target_s);
         let wished = self.settings.segment_ms.min(target_s.map_or(u32::MAX, |s| s * 1000));
-        let boundary = Boundary { number, at_ns: ours_ns, discontinuity };
+        let boundary = Boundary { number, at_ns: ours_ns, shown_ns: ours_ns, discontinuity };
         self.anchor = Some(anchor);
         self.takes += 1;
         self.told.discontinuities += u32::from(discontinuity);
@@ -533,7 +536,10 @@ impl Session {
             Self::target(&self.stream, &take.cutter)?;
             let number = take.boundaries.back().map_or(1, |boundary| boundary.number.saturating_add(1));
             let at_ns = take.cutter.start_ns();
-            push_boundary(&mut take.boundaries, Boundary { number, at_ns, discontinuity: false });
+            push_boundary(
+                &mut take.boundaries,
+                Boundary { number, at_ns, shown_ns: at_ns, discontinuity: false },
+            );
         }
         sound.pack(at, unit.data, &take.boundaries)?;
         self.edge_ns = self.edge_ns.max(at);

@@ -203,7 +203,10 @@ impl Session {
             video.writer.close(Some(begins))?;
             let number = boundaries.back().map_or(1, |boundary| boundary.number.saturating_add(1));
             video.writer.begin(number, false);
-            push_boundary(boundaries, Boundary { number, at_ns: dts, discontinuity: false });
+            push_boundary(
+                boundaries,
+                Boundary { number, at_ns: dts, shown_ns: pts_ns, discontinuity: false },
+            );
             segment = Some(number);
         }
         video.last_ns = video.last_ns.max(dts);

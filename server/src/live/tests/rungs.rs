@@ -165,6 +165,34 @@ fn rungs_are_cut_where_the_source_was_cut_and_one_that_never_comes_is_given_up()
 }
 
 #[test]
+fn cuts_that_are_closer_than_pictures_are_held_back_are_the_rungs_too() {
+    let mut rig = Rig::with(settings(), Some(Echo::with_lag(3)));
+    rig.send(LiveEvent::Setup(video_setup()));
+    // Key frames at 0, 2, 4.72 and 6.72 s: the one in the middle comes just behind a cut without. What is held back is
+    // longer from the third second on.
+    for n in 0..200_u32 {
+        let at = f64::from(n) * 40.0;
+        rig.now_ms = u64::from(n) * 40;
+        let held = if n < 60 { 40.0 } else { 400.0 };
+        rig.unit(TrackKind::Video, at, at + held, [0, 50, 118, 168].contains(&n));
+        rig.drain();
+    }
+    rig.session.disconnect().unwrap();
+    rig.drain();
+    let first = |name: &str| -> Vec<(u32, String)> {
+        let numbers =
+            rig.segments(name).iter().map(|entry| (entry.number, entry.is_gap())).collect::<Vec<_>>();
+        let first = |number| {
+            let bytes = rig.stream.segment_bytes(name, number).unwrap();
+            read::samples(&bytes, 90_000.0, 0).remove(0).text
+        };
+        numbers.into_iter().map(|(n, gap)| (n, if gap { String::new() } else { first(n) })).collect()
+    };
+    assert_eq!(first("90p"), first("source"));
+    assert_eq!(first("source").len(), 5);
+}
+
+#[test]
 fn what_an_encoder_holds_when_a_take_ends_comes_into_the_rung() {
     let mut rig = Rig::with(settings(), Some(Echo::with_lag(30)));
     rig.set_up();
