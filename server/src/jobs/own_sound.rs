@@ -76,13 +76,7 @@ impl OwnSound {
         if late_ns > LATE_NS {
             return Err("it begins later than the pictures".to_owned());
         }
-        if let Some((end_ns, last_ns)) = pictures {
-            let own_ns = track.end_ns() - origin_ns;
-            if own_ns + EARLY_NS < end_ns as i64 || own_ns <= last_ns as i64 {
-                return Err("it ends before the pictures".to_owned());
-            }
-        }
-        Ok(Self {
+        let this = Self {
             name: AUDIO.to_owned(),
             language: track.language.clone(),
             place: track.place,
@@ -95,7 +89,15 @@ impl OwnSound {
             skip,
             start,
             units,
-        })
+        };
+        if let Some((end_ns, last_ns)) = pictures {
+            // Each segment has a unit of it at least, also a last one that is shorter than that.
+            let ends = track.end_ns() - origin_ns + EARLY_NS < end_ns as i64;
+            if ends || this.first_from(last_ns) >= units {
+                return Err("it ends before the pictures".to_owned());
+            }
+        }
+        Ok(this)
     }
 
     /// When unit `n` of those that are kept sounds, in nanoseconds of the stream.
@@ -106,11 +108,12 @@ impl OwnSound {
 
     /// First unit of segment `k`, counted from 0: the first that sounds at or after its beginning.
     fn first_of(&self, timeline: &Timeline, k: u64) -> u64 {
-        if k == 0 {
-            return 0;
-        }
-        let ticks =
-            (u128::from(timeline.segment_ns(k)) * u128::from(self.rate)).div_ceil(1_000_000_000) as u64;
+        if k == 0 { 0 } else { self.first_from(timeline.segment_ns(k)) }
+    }
+
+    /// First unit that sounds at or after a time in nanoseconds of the stream.
+    fn first_from(&self, ns: u64) -> u64 {
+        let ticks = (u128::from(ns) * u128::from(self.rate)).div_ceil(1_000_000_000) as u64;
         ticks.saturating_sub(self.start).div_ceil(self.unit.max(1))
     }
 }
@@ -137,13 +140,13 @@ impl OwnSoundSide<'_> {
         let Self { sound, stream, pace, .. } = self;
         let voice = self.control.voice.named(&sound.name);
         let stop = || pace.stopped();
-        let changed = || {
-            JobError::Other(
-                "the source's sound is not the one that was looked at; package it again".to_owned(),
-            )
+        let changed = |how: &str| {
+            JobError::Other(format!(
+                "the source's sound is not the one that was looked at ({how}); package it again"
+            ))
         };
-        let reader =
-            SoundReader::open(self.path, sound.place, self.nice, &voice, &stop)?.ok_or_else(changed)?;
+        let reader = SoundReader::open(self.path, sound.place, self.nice, &voice, &stop)?
+            .ok_or_else(|| changed("it cannot be opened any more"))?;
         let config = self.register()?;
         reader.play()?;
         let timeline = self.plan.timeline();
@@ -185,7 +188,7 @@ impl OwnSoundSide<'_> {
             n += 1;
         }
         if n != sound.units {
-            return Err(changed());
+            return Err(changed(&format!("{n} units instead of {}", sound.units)));
         }
         if self.leads {
             pace.audio_ended(sound.ns_of(n));
@@ -197,7 +200,7 @@ impl OwnSoundSide<'_> {
         }
         if all != u64::MAX {
             if segment + 1 != all {
-                return Err(changed());
+                return Err(changed(&format!("{} segments instead of {all}", segment + 1)));
             }
             // To the end of the pictures, where silence is known; a unit that reaches past it stays.
             let known = sound.codec != AudioCodec::Opus || sound.unit == OPUS_SILENCE;
@@ -263,5 +266,32 @@ impl OwnSoundSide<'_> {
 
     fn sample(&self, data: bytes::Bytes) -> Sample {
         Sample { duration: self.sound.unit as u32, composition_offset: 0, key: true, data }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_without_a_unit_for_the_last_segment_does_not_pass_through() {
+        const S: u64 = 1_000_000_000;
+        let track = |units| SoundTrack {
+            place: 0,
+            language: None,
+            codec: AudioCodec::Aac,
+            config: vec![0x11, 0x90],
+            channels: 2,
+            rate: 48_000,
+            unit: AAC_UNIT,
+            first_ns: 0,
+            units,
+            bytes: units * 300,
+        };
+        // The last unit begins at 188 * 1024 / 48000 = 4.0107 s and ends at 4.032 s.
+        let of = |last_ms: u64| OwnSound::of(&track(189), 0, Some((4061 * S / 1000, last_ms * S / 1000)));
+        assert_eq!(of(4010).map(|sound| sound.units), Ok(189));
+        assert!(of(4011).unwrap_err().contains("before the pictures"), "it is in the segment before");
+        assert!(OwnSound::of(&track(160), 0, Some((4061 * S / 1000, 0))).is_err());
     }
 }

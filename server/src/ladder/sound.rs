@@ -41,7 +41,7 @@ pub(crate) struct SoundTrack {
     /// the decoder.
     pub(crate) first_ns: i64,
     pub(crate) units: u64,
-    bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl SoundTrack {
