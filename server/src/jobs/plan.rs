@@ -57,6 +57,9 @@ pub(super) struct SourceRung {
     /// their streams have an init segment already, which says so.
     #[serde(default)]
     pub(super) delay: u32,
+    /// Pictures a second, where they are more than those of the encoded rungs.
+    #[serde(default)]
+    pub(super) fast: Option<(u32, u32)>,
 }
 
 /// Name of the source's rendition.
@@ -160,7 +163,7 @@ impl Plan {
                 rung.width.min(rung.height) * 10 <= lines * 9 && u64::from(rung.kbps) * 1100 < bandwidth
             });
         }
-        self.source_rung = Some(SourceRung { cuts, end_ns, bandwidth, delay: index.delay });
+        self.source_rung = Some(SourceRung { cuts, end_ns, bandwidth, delay: index.delay, fast: index.fast });
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use super::pace::Pace;
 use super::place::Place;
 use super::plan::{Plan, SOURCE, SourceRung};
 use crate::ladder::{NextUnit, SOURCE_TIMESCALE, SourceFormat, SourceSample, UnitReader, source_ticks};
-use crate::package::{Sample, VIDEO_TRACK, VideoCodec, VideoConfig, media_segment, video_init_delayed};
+use crate::package::{Sample, VIDEO_TRACK, media_segment, video_init_delayed};
 use crate::store::{RenditionInfo, TrackKind};
 
 /// Segments that this rung may be ahead of the encoded ones.
@@ -96,13 +96,7 @@ impl SourceSide<'_> {
     }
 
     fn register(&self, format: &SourceFormat) -> Result<(), JobError> {
-        let (width, height) = (format.width.min(65_535) as u16, format.height.min(65_535) as u16);
-        let config = match format.codec {
-            VideoCodec::Avc => VideoConfig::from_avcc(width, height, &format.config),
-            VideoCodec::Hevc => VideoConfig::from_hvcc(width, height, &format.config),
-            VideoCodec::Av1 => VideoConfig::from_av1c(width, height, &format.config),
-        };
-        let config = config.map_err(|e| JobError::Other(e.to_string()))?;
+        let config = format.set_up().map_err(|e| JobError::Other(e.to_string()))?;
         let info = RenditionInfo {
             language: None,
             name: SOURCE.to_owned(),
@@ -110,7 +104,7 @@ impl SourceSide<'_> {
             codecs: config.codec_string(),
             width: format.width,
             height: format.height,
-            frame_rate: self.plan.frame_rate,
+            frame_rate: self.rung.fast.unwrap_or(self.plan.frame_rate),
             sample_rate: 0,
             channels: 0,
             bandwidth: self.rung.bandwidth,

@@ -25,8 +25,13 @@ pub(crate) struct SourceIndex {
     /// Longest that a picture is shown before its decode time when the times of presentation in rising order are
     /// the decode times, in ticks of [`SOURCE_TIMESCALE`], rounded up.
     pub(crate) delay: u32,
+    /// Pictures a second, where they are more than anything is encoded with.
+    pub(crate) fast: Option<(u32, u32)>,
     bytes: u64,
 }
+
+/// Pictures a second that rungs have at most.
+const FASTEST_ENCODED: f64 = 60.0;
 
 /// Nanoseconds in ticks of [`SOURCE_TIMESCALE`], rounded to the nearest.
 pub(crate) fn source_ticks(ns: u64) -> u64 {
@@ -76,6 +81,11 @@ impl SourceIndex {
                 return Ok(Err(
                     "its pictures are interlaced, turned, or of pixels that are not square".to_owned()
                 ));
+            }
+            if format.is_none()
+                && let Err(error) = now.set_up()
+            {
+                return Ok(Err(error.to_string()));
             }
             if format.get_or_insert_with(|| now.clone()) != &now {
                 return Ok(Err("its coding changes on the way".to_owned()));
@@ -127,7 +137,9 @@ impl SourceIndex {
         };
         // A container may leave out the last duration.
         let end_ns = if end_ns > last { end_ns } else { last + usual };
-        Ok(Self { format, keys, first_ns, end_ns, delay: ticks_above(early), bytes })
+        let rate = times.len() as f64 * 1e9 / (end_ns - first_ns).max(1) as f64;
+        let fast = (rate > FASTEST_ENCODED * 1.01).then(|| (rate.round().min(1000.0) as u32, 1));
+        Ok(Self { format, keys, first_ns, end_ns, delay: ticks_above(early), fast, bytes })
     }
 
     /// Average bitrate in bit/s.
@@ -220,6 +232,16 @@ mod tests {
         assert_eq!(seconds(&two.cuts(0, 6000, None).unwrap()), [0.0, 6.0, 12.0]);
         let odd = index(&[0.0, 1.2, 3.6, 4.4, 8.0, 12.2, 12.6], 14.0);
         assert_eq!(seconds(&odd.cuts(0, 4000, None).unwrap()), [0.0, 3.6, 4.4, 8.0, 12.2]);
+    }
+
+    #[test]
+    fn more_pictures_a_second_than_anything_is_encoded_with_are_told() {
+        let of = |rate: i64| {
+            let times: Vec<i64> = (0..rate * 2).map(|n| n * S / rate).collect();
+            let format = index(&[0.0], 1.0).format;
+            SourceIndex::of(format, &times, vec![0], 2 * S, 1000).unwrap().fast
+        };
+        assert_eq!([of(25), of(60), of(120), of(144)], [None, None, Some((120, 1)), Some((144, 1))]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Reads a file's own access units: what a pass-through rung is made of.
 
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::LadderError;
 use super::collect::bytes_of;
 use super::log::Voice;
 use super::pipeline::{Guarded, make};
-use crate::package::{VideoCodec, nal_units};
+use crate::package::{PackageError, VideoCodec, VideoConfig, nal_units};
 
 /// One access unit of the source's video, in decode order.
 #[derive(Debug, Clone)]
@@ -42,6 +42,19 @@ pub(crate) struct SourceFormat {
 }
 
 impl SourceFormat {
+    /// What an init segment says of it.
+    ///
+    /// # Errors
+    /// When the decoder's set-up cannot be used.
+    pub(crate) fn set_up(&self) -> Result<VideoConfig, PackageError> {
+        let (width, height) = (self.width.min(65_535) as u16, self.height.min(65_535) as u16);
+        match self.codec {
+            VideoCodec::Avc => VideoConfig::from_avcc(width, height, &self.config),
+            VideoCodec::Hevc => VideoConfig::from_hvcc(width, height, &self.config),
+            VideoCodec::Av1 => VideoConfig::from_av1c(width, height, &self.config),
+        }
+    }
+
     /// H.264 in a profile that every player decodes: Baseline, Main, Extended or High, which are 8 bits in 4:2:0.
     pub(crate) fn plays_everywhere(&self) -> bool {
         self.codec == VideoCodec::Avc
@@ -63,6 +76,8 @@ pub(crate) enum NextUnit {
 pub(crate) struct UnitReader {
     guarded: Guarded,
     sink: Arc<Mutex<Option<(AppSink, VideoCodec)>>>,
+    /// The `av1C` that the file has, where it is MP4.
+    av1c: Option<Bytes>,
 }
 
 /// A pipeline that takes a file apart, and the element that does, whose outputs are not connected yet. `None` for a
@@ -108,7 +123,7 @@ impl UnitReader {
         });
         guarded.set_state(gst::State::Paused).map_err(decode)?;
         let opened = guarded.watcher.wait_async_done(PREROLL_LIMIT, stop);
-        let this = Self { guarded, sink };
+        let this = Self { guarded, sink, av1c: av1c_of(path) };
         // A demuxer none of whose outputs is connected reports an error, which only says so.
         if this.sink().is_none() {
             return if stop() { Err(decode("cancelled".to_owned())) } else { Ok(None) };
@@ -135,7 +150,7 @@ impl UnitReader {
     pub(crate) fn next(&self) -> Result<NextUnit, LadderError> {
         let Some((sink, codec)) = self.sink() else { return Ok(NextUnit::End) };
         match sink.try_pull_sample(gst::ClockTime::from_mseconds(200)) {
-            Some(sample) => match unit(&sample, codec, &sink) {
+            Some(sample) => match unit(&sample, codec, &sink, self.av1c.as_ref()) {
                 Some((unit, format)) => Ok(NextUnit::Unit(unit, format)),
                 None => Err(LadderError::Decode("an access unit has no time or no set-up".to_owned())),
             },
@@ -190,7 +205,12 @@ fn connect(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Option<(AppSink, VideoCo
     Some((sink, codec))
 }
 
-fn unit(sample: &gst::Sample, codec: VideoCodec, sink: &AppSink) -> Option<(SourceSample, SourceFormat)> {
+fn unit(
+    sample: &gst::Sample,
+    codec: VideoCodec,
+    sink: &AppSink,
+    av1c: Option<&Bytes>,
+) -> Option<(SourceSample, SourceFormat)> {
     let buffer = sample.buffer()?;
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
     let pts = segment.to_stream_time_full(buffer.pts()?)?;
@@ -201,7 +221,11 @@ fn unit(sample: &gst::Sample, codec: VideoCodec, sink: &AppSink) -> Option<(Sour
     }
     let delta = buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
     let caps = sample.caps()?.structure(0)?;
-    let config = caps.get::<gst::Buffer>("codec_data").ok()?;
+    // GStreamer 1.22 leaves out the first five bytes of an MP4's av1C.
+    let config = match av1c.filter(|_| codec == VideoCodec::Av1) {
+        Some(av1c) => av1c.clone(),
+        None => bytes_of(caps.get::<gst::Buffer>("codec_data").ok()?.as_ref()).ok()?,
+    };
     let pixels = caps.get::<gst::Fraction>("pixel-aspect-ratio").map_or(true, |r| r.numer() == r.denom());
     let lines = caps.get::<&str>("interlace-mode").is_ok_and(|mode| mode != "progressive");
     let size = |name| caps.get::<i32>(name).ok().and_then(|side| u32::try_from(side).ok());
@@ -213,13 +237,43 @@ fn unit(sample: &gst::Sample, codec: VideoCodec, sink: &AppSink) -> Option<(Sour
     };
     let format = SourceFormat {
         codec,
-        config: bytes_of(&config).ok()?,
+        config,
         width: size("width")?,
         height: size("height")?,
         plain: pixels && !lines,
         turned: turned(sink),
     };
     Some((unit, format))
+}
+
+/// Largest index of an MP4 that is looked through.
+const MOST_INDEX: u64 = 64 << 20;
+
+/// The `av1C` of an MP4's first track of AV1.
+fn av1c_of(path: &Path) -> Option<Bytes> {
+    let mut file = std::fs::File::open(path).ok()?;
+    let mut at = 0_u64;
+    loop {
+        let mut head = [0; 16];
+        file.seek(SeekFrom::Start(at)).ok()?;
+        file.read_exact(&mut head).ok()?;
+        let [a, b, c, d, kind @ .., _, _, _, _, _, _, _, _] = head;
+        let (size, header) = match u32::from_be_bytes([a, b, c, d]) {
+            1 => (u64::from_be_bytes(*head.last_chunk()?), 16),
+            size => (u64::from(size), 8),
+        };
+        if kind == *b"moov" {
+            let length = size.checked_sub(header).filter(|length| *length <= MOST_INDEX)?;
+            let mut index = Vec::new();
+            file.seek(SeekFrom::Start(at + header)).ok()?;
+            file.take(length).read_to_end(&mut index).ok()?;
+            let found = index.windows(4).position(|name| name == b"av1C")?;
+            let size = u32::from_be_bytes(*index.get(found.checked_sub(4)?..found)?.first_chunk()?) as usize;
+            let record = index.get(found + 4..(found - 4).checked_add(size)?)?;
+            return record.starts_with(&[0x81]).then(|| Bytes::copy_from_slice(record));
+        }
+        at = at.checked_add(size).filter(|_| size >= header)?;
+    }
 }
 
 /// A tag turns or mirrors the pictures.

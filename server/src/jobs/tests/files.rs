@@ -396,3 +396,50 @@ async fn a_gif_moves_at_the_times_that_it_names() {
     }
     assert_eq!(changes, [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5]);
 }
+
+/// An MP4 of AV1 as FFmpeg writes it, which is GStreamer's with its `av1C` filled in; `marker` is the record's first byte.
+fn av1_film(dir: &Path, name: &str, marker: u8) -> SourceSpec {
+    let source = make_file(
+        dir,
+        name,
+        "videotestsrc num-buffers=50 ! video/x-raw,format=I420,width=320,height=180,framerate=25/1 \
+         ! av1enc cpu-used=8 threads=1 lag-in-frames=0 usage-profile=realtime keyframe-max-dist=25 ! av1parse \
+         ! mp4mux ! filesink name=out",
+    );
+    let SourceSpec::File { path, .. } = &source else { panic!("a file") };
+    let mut file = std::fs::read(path).unwrap();
+    let find = |file: &[u8], name: &[u8]| file.windows(4).rposition(|bytes| bytes == name).unwrap();
+    let mdat = file.windows(4).position(|bytes| bytes == b"mdat").unwrap();
+    let header = mdat + file[mdat..].windows(2).position(|bytes| bytes[0] == 0x0a && bytes[1] < 32).unwrap();
+    let header = file[header..header + 2 + usize::from(file[header + 1])].to_vec();
+    let record = [&[marker, 0, 0x0c, 0], &header[..]].concat();
+    let at = find(&file, b"av1C");
+    assert!(find(&file, b"moov") > mdat, "offsets of samples stay");
+    let old = u32::from_be_bytes(*file[at - 4..].first_chunk().unwrap()) as usize;
+    file.splice(at + 4..at - 4 + old, record.iter().copied());
+    let more = (record.len() + 8) as i64 - old as i64;
+    for name in [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"av01", b"av1C"] {
+        let at = find(&file, name) - 4;
+        let size = u32::from_be_bytes(*file[at..].first_chunk().unwrap());
+        file[at..at + 4].copy_from_slice(&u32::try_from(i64::from(size) + more).unwrap().to_be_bytes());
+    }
+    std::fs::write(path, file).unwrap();
+    source
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn av1_in_mp4_passes_through_and_with_a_set_up_that_is_no_use_it_is_encoded() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, marker, wanted) in
+        [("good.mp4", 0x81, vec!["180p", "90p", "source"]), ("odd.mp4", 0x01, vec!["180p", "90p"])]
+    {
+        let source = av1_film(dir.path(), name, marker);
+        let profile = Profile { passthrough: Passthrough::Auto, ..small_profile() };
+        let stream = packaged(&dir.path().join(format!("data-{name}")), source, profile).await;
+        let mut names: Vec<_> = sizes(&stream).into_iter().map(|(name, ..)| name).collect();
+        names.sort_unstable();
+        assert_eq!(names, wanted, "{name}");
+        let top = wanted.last().copied().unwrap_or_default().replace("90p", "180p");
+        assert_eq!(decode(&rendition_file(&stream, &top, dir.path())).pictures.len(), 50, "{name}");
+    }
+}
