@@ -594,6 +594,36 @@ fn a_segment_is_played_while_it_comes() {
 }
 
 #[test]
+fn sound_that_was_there_before_the_pictures_does_not_wait_for_their_whole_segment() {
+    let site = Site::default();
+    media::fmp4(&site, &[LOW], 4);
+    // All in one segment each.
+    for name in ["low", "audio"] {
+        let parts = (0..).map_while(|number| site.get(&format!("/fmp4/{name}-{number}.m4s")));
+        let whole = parts.flat_map(|part| part.to_vec()).collect::<Vec<u8>>();
+        site.put(&format!("/fmp4/{name}-whole.m4s"), whole);
+        site.put(
+            &format!("/fmp4/{name}.m3u8"),
+            format!(
+                "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:4\n#EXT-X-PLAYLIST-TYPE:VOD\n\
+                 #EXT-X-MAP:URI=\"{name}-init.mp4\"\n#EXTINF:4,\n{name}-whole.m4s\n#EXT-X-ENDLIST\n"
+            ),
+        );
+    }
+    // Twice as fast as it is played.
+    site.fault("/low-whole.m4s", Fault::Slow(site.bytes("/fmp4/low-whole.m4s").len() / 200), 1);
+    let server = Server::start(&site);
+    let (last, record) = play(&server.url("/fmp4/master.m3u8"), Options::default());
+    assert_eq!(last.state, State::Ended, "{:?}", last.error);
+    let plays = |entry: &&&serde_json::Value| entry["pos_s"].as_f64().is_some_and(|position| position > 0.1);
+    let moved = record.all("position").iter().find(plays).unwrap()["t_ms"].as_f64().unwrap();
+    let pictures = record.all("segment").into_iter().find(|entry| entry["track"] == "video").unwrap();
+    let complete = pictures["t_ms"].as_f64().unwrap();
+    assert!(moved < complete, "it went on at {moved}, the pictures were complete at {complete} ms");
+    assert_eq!(record.one("summary")["rebuffer_count"], 0);
+}
+
+#[test]
 fn a_segment_that_breaks_off_while_it_is_played_is_completed_by_the_next_try() {
     let site = Site::default();
     media::ts(&site, 6, None);

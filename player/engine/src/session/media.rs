@@ -305,9 +305,28 @@ impl Media {
     /// Puts what can be placed into the buffers. Gives, for each download that got on, up to where it can be played.
     pub(crate) fn settle(&mut self) -> Vec<(FetchId, Duration)> {
         // The main track first: it may tell where sound belongs.
-        let mut order: Vec<_> = self.open.iter().map(|(id, opened)| (opened.job.track, *id)).collect();
-        order.sort_unstable();
-        order.into_iter().filter_map(|(_, id)| Some((id, self.settle_one(id)?))).collect()
+        let order = |track: TrackKind, open: &BTreeMap<FetchId, Opened>| -> Vec<FetchId> {
+            open.iter().filter(|(_, opened)| opened.job.track == track).map(|(id, _)| *id).collect()
+        };
+        let mut settled = Vec::new();
+        for id in order(TrackKind::Video, &self.open) {
+            settled.extend(self.settle_one(id).map(|until| (id, until)));
+        }
+        // Whole segments of sound that wait to be told, before those that still grow.
+        self.place_pending();
+        for id in order(TrackKind::Audio, &self.open) {
+            settled.extend(self.settle_one(id).map(|until| (id, until)));
+        }
+        settled
+    }
+
+    /// Puts sound that came before the main track told where it belongs; `true` when some of it came too late.
+    fn place_pending(&mut self) -> bool {
+        let mut late = false;
+        for (job, demuxed) in std::mem::take(&mut self.pending) {
+            late |= self.place(job, demuxed, false) == Outcome::TooLate;
+        }
+        late
     }
 
     fn settle_one(&mut self, id: FetchId) -> Option<Duration> {
@@ -463,14 +482,9 @@ impl Media {
             },
             None => self.place(job, demuxed, main),
         };
-        if self.pending.is_empty() {
-            return outcome;
-        }
         // The main track may just have told where sound that came before it belongs.
-        for (job, demuxed) in std::mem::take(&mut self.pending) {
-            if self.place(job, demuxed, false) == Outcome::TooLate && outcome == Outcome::Pending {
-                outcome = Outcome::TooLate;
-            }
+        if self.place_pending() && outcome == Outcome::Pending {
+            outcome = Outcome::TooLate;
         }
         outcome
     }
