@@ -25,17 +25,30 @@ async function pages() {
   return server;
 }
 
-/// Plays each of `cases` ({player, url, live, seconds}) for its time and yields {case, ok, detail}.
-export async function* browserRuns(cases, executablePath) {
+/// Headless Chromium with the players' page, for as long as `work` takes; `work` gets a function that opens the page.
+export async function withBrowser(executablePath, work) {
   const server = await pages();
   const browser = await puppeteer.launch({
     executablePath,
     args: ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--disable-gpu", "--mute-audio"],
   });
   try {
-    for (const one of cases) {
+    return await work(async () => {
       const page = await browser.newPage();
       await page.goto(`http://127.0.0.1:${server.address().port}/`);
+      return page;
+    });
+  } finally {
+    await browser.close();
+    server.close();
+  }
+}
+
+/// Plays each of `cases` ({player, url, live, seconds}) for its time and reports {case, ok, detail}.
+export function browserRuns(cases, executablePath, report) {
+  return withBrowser(executablePath, async (open) => {
+    for (const one of cases) {
+      const page = await open();
       const begun = Date.now();
       await page.evaluate((...given) => { window.begin(...given); }, one.player, one.url, one.live);
       // It plays, or it does not within half a minute.
@@ -63,10 +76,7 @@ export async function* browserRuns(cases, executablePath) {
         one.live && one.player === "hls.js" ? `${end.parts} parts` : "",
         end.errors.join("; "),
       ].filter(Boolean).join(", ");
-      yield { ...one, ok, detail };
+      report({ ...one, ok, detail });
     }
-  } finally {
-    await browser.close();
-    server.close();
-  }
+  });
 }

@@ -4,51 +4,15 @@
 // --write: puts the table into docs/interop.md.
 // --private: the streams are private; browsers get ?token=, which is redirected, programs the token in the path.
 
-import { execFile, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { execFile, spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { browserRuns } from "./browser.mjs";
 import { everySegment } from "./segments.mjs";
+import { chromium, create, has, library, playable, root, startServer, target, version } from "./server.mjs";
 
-const root = join(import.meta.dirname, "../..");
-const target = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "debug");
 const SECONDS = 8;
-
-/// The program's path, or an empty text.
-function has(program) {
-  return String(spawnSync("sh", ["-c", `command -v ${program}`]).stdout).trim();
-}
-
-function version(program, ...flags) {
-  const text = String(spawnSync(program, flags).stdout);
-  return /\d+\.\d+(\.\d+)*/.exec(text)?.[0] ?? "?";
-}
-
-async function startServer() {
-  if (process.env.WEIR_INTEROP_URL) return { url: process.env.WEIR_INTEROP_URL.replace(/\/$/, ""), stop: async () => {} };
-  const data = mkdtempSync(join(tmpdir(), "weir-interop-"));
-  const child = spawn(join(target, "weir-server"), ["--listen", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--data", data, "--jobs", "2"], {
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  const [line] = await Promise.race([
-    createInterface(child.stdout)[Symbol.asyncIterator]().next().then(({ value }) => [value]),
-    new Promise((_, reject) => child.on("exit", (code) => reject(new Error(`the server ended with ${code}`)))),
-  ]);
-  return {
-    url: line.replace("listening on ", ""),
-    async stop() {
-      // It writes until it is gone.
-      const gone = new Promise((resolve) => child.once("exit", resolve));
-      child.kill();
-      await gone;
-      rmSync(data, { recursive: true, force: true });
-    },
-  };
-}
-
 const closed = process.argv.includes("--private");
 
 /// A token of a stream that was created private.
@@ -59,16 +23,7 @@ async function token(url, id) {
   return (await answer.json()).token;
 }
 
-async function create(url, body) {
-  if (closed) body = { ...body, auth: { view: "private" } };
-  const answer = await fetch(`${url}/api/stream/create`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  if (!answer.ok) throw new Error(`creating ${body.id}: ${answer.status} ${await answer.text()}`);
-  return answer.json();
-}
+const make = (url, body) => create(url, closed ? { ...body, auth: { view: "private" } } : body);
 
 /// A publisher as OBS is one: H.264 and AAC by RTMP, a key frame every two seconds.
 function publish(address) {
@@ -76,16 +31,6 @@ function publish(address) {
     "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
     "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-b:v", "800k", "-g", "50", "-pix_fmt", "yuv420p",
     "-c:a", "aac", "-b:a", "96k", "-f", "flv", address], { stdio: ["ignore", "ignore", "inherit"] });
-}
-
-async function playable(url, id, wanted) {
-  for (let wait = 0; wait < 1500; wait += 1) {
-    const stream = await (await fetch(`${url}/api/stream/${id}`)).json();
-    if (wanted(stream)) return;
-    if (stream.state === "failed") throw new Error(`${id} failed: ${stream.error}`);
-    await sleep(200);
-  }
-  throw new Error(`${id} did not become playable`);
 }
 
 function run(program, flags, seconds) {
@@ -167,22 +112,21 @@ async function commandRuns(rows, report) {
   }
 }
 
-function table(results, chromium) {
+function table(results) {
   const lines = ["| player | stream | | |", "|---|---|---|---|"];
   for (const { player, form, live, ok, detail } of results) {
     const verdict = ok === null ? "-" : ok ? "plays" : "FAILS";
     lines.push(`| ${player} | ${live ? "live" : "VOD"}, ${form} | ${verdict} | ${detail.replaceAll("|", "/")} |`);
   }
   const day = new Date().toISOString().slice(0, 10);
-  const library = (name) => JSON.parse(readFileSync(join(import.meta.dirname, "node_modules", name, "package.json"))).version;
-  lines.push("", `${day}: Chromium ${version(chromium, "--version")}, hls.js ${library("hls.js")}, dash.js ${library("dashjs")}, ` +
+  lines.push("", `${day}: Chromium ${version(browser, "--version")}, hls.js ${library("hls.js")}, dash.js ${library("dashjs")}, ` +
     `Shaka ${library("shaka-player")}, ffmpeg ${version("ffmpeg", "-version")}, mpv ${version("mpv", "--version")}, ` +
     `GStreamer ${version("gst-launch-1.0", "--gst-version")}.`);
   return lines.join("\n");
 }
 
-const chromium = ["chromium", "chromium-browser", "google-chrome"].map(has).find(Boolean);
-if (!chromium) throw new Error("Chromium is needed: apt-get install chromium");
+// Before anything is started: without it there is no table.
+const browser = chromium();
 const server = await startServer();
 let publisher = null;
 const results = [];
@@ -192,10 +136,10 @@ const report = (result) => {
 };
 try {
   const { url } = server;
-  await create(url, { id: "vod", title: "Interop", source: { type: "testcard", height: 240, duration_s: 30 } });
+  await make(url, { id: "vod", title: "Interop", source: { type: "testcard", height: 240, duration_s: 30 } });
   await playable(url, "vod", (stream) => stream.state === "ready");
   const kinds = [["vod", false]];
-  const created = await create(url, { id: "live", title: "Interop live", mode: "live", latency: "low" });
+  const created = await make(url, { id: "live", title: "Interop live", mode: "live", latency: "low" });
   publisher = publish(created.ingest.rtmp_with_key);
   await playable(url, "live", (stream) => stream.playable);
   // A window to choose from: players that start three target durations back need it.
@@ -206,10 +150,10 @@ try {
   for (const [id, live] of kinds) {
     const key = await token(url, id);
     const [base, query, place] = [`${url}/stream/${id}`, key && `?token=${key}`, key ? `${id}/~${key}` : id];
-    const browser = [["hls.js", "HLS"], ["dash.js", "DASH"], ["Shaka", "HLS"], ["Shaka", "DASH"]].map(([player, form]) => ({
+    const cases = [["hls.js", "HLS"], ["dash.js", "DASH"], ["Shaka", "HLS"], ["Shaka", "DASH"]].map(([player, form]) => ({
       player, form, live, seconds: SECONDS, url: `${base}/${form === "HLS" ? "hls/master.m3u8" : "dash/manifest.mpd"}${query}`,
     }));
-    for await (const result of browserRuns(browser.filter(wanted), chromium)) report(result);
+    await browserRuns(cases.filter(wanted), browser, report);
     await commandRuns(programs(url, place, live).filter(wanted), report);
     if (has("ffprobe") && wanted({ player: "ffprobe" })) report(await everySegment(url, place, live));
   }
@@ -217,7 +161,7 @@ try {
   publisher?.kill("SIGKILL");
   await server.stop();
 }
-const text = table(results, chromium);
+const text = table(results);
 console.log(text);
 if (process.argv.includes("--write")) {
   const path = join(root, "docs/interop.md");
