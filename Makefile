@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: demo test deps deps-test fmt lint build bench bench-server interop clean-demo
+.PHONY: demo test deps deps-test fmt lint build bench bench-server interop versus clean-demo
 
 demo: deps ## build, start a local server with sample streams, open the window
 	@.ci/demo
@@ -34,6 +34,9 @@ bench-server: ## what the server's delivery costs beside nginx, and a crowd of s
 
 interop: ## plays VOD and live in hls.js, dash.js, Shaka, ffmpeg, mpv, GStreamer and Weir
 	@server/interop/run $(ARGS)
+
+versus: ## the same film over the same bad links in hls.js, dash.js, Shaka, mpv and Weir, in real time
+	@server/interop/run versus $(ARGS)
 
 clean-demo: ## forget the sample streams
 	rm -rf .demo

@@ -1,6 +1,6 @@
 // Plays one film over the same bad links in the players that people use, in real time, and prints what a viewer saw.
 //
-// node versus.mjs [--live] [--seconds 120] [--height 720] [--player NAME]... [--json FILE] [TRACE...]
+// make versus ARGS="[--live] [--seconds 120] [--height 720] [--player NAME]... [--json FILE] [TRACE...]"
 //   TRACE: a network trace, FILE or FILE#NAME; the project's own without any.
 //   --live: a live stream with parts of 0.5 s (LL-HLS, LL-DASH) instead of a film, and how far behind it was watched.
 //   --json FILE: each session's figures, one object a line.
@@ -182,7 +182,7 @@ try {
         } finally {
           await proxy.stop();
         }
-        const session = { trace: trace.split("/").at(-1), player: `${player.name} ${player.form}`, ...figures(samples, kbps), megabytes: received(log) / 1e6 };
+        const session = { trace: trace.split(/[/#]/).at(-1).replace(/\.\w+$/, ""), player: `${player.name} ${player.form}`, ...figures(samples, kbps), megabytes: received(log) / 1e6 };
         sessions.push(session);
         if (values.json) appendFileSync(values.json, `${JSON.stringify(session)}\n`);
         console.error(row([session.trace, session.player, ...columns(session)]));
@@ -198,7 +198,7 @@ const head = ["start-up s", "stalls", "stalled s", "kbit/s", "switches", "MB", "
 const mean = (all, key) => (all.some((one) => one[key] === null) ? null : all.reduce((sum, one) => sum + one[key], 0) / all.length);
 console.log(row(["link", "player", ...head]));
 console.log(row(["link", "player", ...head].map(() => "---")));
-for (const one of sessions) console.log(row([one.trace.replace(/\.\w+$/, ""), one.player, ...columns(one)]));
+for (const one of sessions) console.log(row([one.trace, one.player, ...columns(one)]));
 for (const name of new Set(sessions.map((one) => one.player))) {
   const all = sessions.filter((one) => one.player === name);
   const means = Object.fromEntries(["startup_s", "stalls", "stalled_s", "kbps", "switches", "megabytes", "qoe_s", "latency_s"].map((key) => [key, mean(all, key)]));
