@@ -5,6 +5,7 @@
 
 mod animation;
 mod audio;
+mod boxes;
 mod collect;
 mod decode;
 mod encode;

@@ -1,6 +1,6 @@
 //! Reads a file's own access units: what a pass-through rung is made of.
 
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 
 use super::LadderError;
+use super::boxes::Boxes;
 use super::collect::bytes_of;
 use super::log::Voice;
 use super::pipeline::{Guarded, make};
@@ -123,12 +124,15 @@ impl UnitReader {
         });
         guarded.set_state(gst::State::Paused).map_err(decode)?;
         let opened = guarded.watcher.wait_async_done(PREROLL_LIMIT, stop);
-        let this = Self { guarded, sink, av1c: av1c_of(path) };
+        let mut this = Self { guarded, sink, av1c: None };
         // A demuxer none of whose outputs is connected reports an error, which only says so.
-        if this.sink().is_none() {
+        let Some((_, codec)) = this.sink() else {
             return if stop() { Err(decode("cancelled".to_owned())) } else { Ok(None) };
-        }
+        };
         opened.map_err(decode)?;
+        if codec == VideoCodec::Av1 {
+            this.av1c = av1c_of(path);
+        }
         Ok(Some(this))
     }
 
@@ -222,7 +226,7 @@ fn unit(
     let delta = buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
     let caps = sample.caps()?.structure(0)?;
     // GStreamer 1.22 leaves out the first five bytes of an MP4's av1C.
-    let config = match av1c.filter(|_| codec == VideoCodec::Av1) {
+    let config = match av1c {
         Some(av1c) => av1c.clone(),
         None => bytes_of(caps.get::<gst::Buffer>("codec_data").ok()?.as_ref()).ok()?,
     };
@@ -251,29 +255,13 @@ const MOST_INDEX: u64 = 64 << 20;
 
 /// The `av1C` of an MP4's first track of AV1.
 fn av1c_of(path: &Path) -> Option<Bytes> {
-    let mut file = std::fs::File::open(path).ok()?;
-    let mut at = 0_u64;
-    loop {
-        let mut head = [0; 16];
-        file.seek(SeekFrom::Start(at)).ok()?;
-        file.read_exact(&mut head).ok()?;
-        let [a, b, c, d, kind @ .., _, _, _, _, _, _, _, _] = head;
-        let (size, header) = match u32::from_be_bytes([a, b, c, d]) {
-            1 => (u64::from_be_bytes(*head.last_chunk()?), 16),
-            size => (u64::from(size), 8),
-        };
-        if kind == *b"moov" {
-            let length = size.checked_sub(header).filter(|length| *length <= MOST_INDEX)?;
-            let mut index = Vec::new();
-            file.seek(SeekFrom::Start(at + header)).ok()?;
-            file.take(length).read_to_end(&mut index).ok()?;
-            let found = index.windows(4).position(|name| name == b"av1C")?;
-            let size = u32::from_be_bytes(*index.get(found.checked_sub(4)?..found)?.first_chunk()?) as usize;
-            let record = index.get(found + 4..(found - 4).checked_add(size)?)?;
-            return record.starts_with(&[0x81]).then(|| Bytes::copy_from_slice(record));
-        }
-        at = at.checked_add(size).filter(|_| size >= header)?;
-    }
+    let mut boxes = Boxes::of(path)?;
+    let moov = boxes.find(|one| &one.kind == b"moov")?;
+    let index = boxes.contents(&moov, MOST_INDEX)?;
+    let found = index.windows(4).position(|name| name == b"av1C")?;
+    let size = u32::from_be_bytes(*index.get(found.checked_sub(4)?..found)?.first_chunk()?) as usize;
+    let record = index.get(found + 4..(found - 4).checked_add(size)?)?;
+    record.starts_with(&[0x81]).then(|| Bytes::copy_from_slice(record))
 }
 
 /// A tag turns or mirrors the pictures.

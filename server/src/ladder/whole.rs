@@ -1,43 +1,21 @@
 //! Whether an MP4 file is all there: what is cut off in a copy or an upload is its end, and there many have their index.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-/// Boxes of the outermost level that are looked at.
-const MOST: usize = 10_000;
+use super::boxes::Boxes;
 
 /// Where an MP4 file ends although one of its boxes goes on, if its index (`moov`) was not met before: its length and what
 /// it should be at least, in bytes. `None` for other files, and for those that are whole or have their index in front.
 pub(super) fn cut_before_index(path: &Path) -> Option<(u64, u64)> {
-    let mut file = File::open(path).ok()?;
-    let length = file.metadata().ok()?.len();
-    let mut at = 0_u64;
-    for _ in 0..MOST {
-        let mut head = [0; 16];
-        let room = usize::try_from(length - at).unwrap_or(usize::MAX).min(head.len());
-        file.seek(SeekFrom::Start(at)).ok()?;
-        file.read_exact(head.get_mut(..room)?).ok()?;
-        let [a, b, c, d, kind @ .., _, _, _, _, _, _, _, _] = head;
-        if at == 0 && &kind != b"ftyp" {
+    let boxes = Boxes::of(path)?;
+    let length = boxes.length();
+    for one in boxes {
+        if &one.kind == b"moov" || (one.at == 0 && &one.kind != b"ftyp") {
             return None;
         }
-        if &kind == b"moov" {
-            return None;
+        if one.end > length {
+            return Some((length, one.end));
         }
-        let size = match u32::from_be_bytes([a, b, c, d]) {
-            0 => return None, // up to the end, wherever that is
-            1 => u64::from_be_bytes(head.get(8..)?.try_into().ok()?),
-            size => size.into(),
-        };
-        let end = at.checked_add(size.max(8))?;
-        if end > length {
-            return Some((length, end));
-        }
-        if end == length {
-            return None;
-        }
-        at = end;
     }
     None
 }

@@ -27,6 +27,8 @@ const QUEUE_BYTES: usize = 8 << 20;
 pub(super) struct Sound {
     pub(super) writer: TrackWriter,
     config: AudioConfig,
+    /// A packet of silence, where one is known.
+    silence: Option<Bytes>,
     /// Packets that no picture has overtaken yet: a boundary may still come before them.
     queue: VecDeque<(u64, Bytes)>,
     queued: usize,
@@ -43,7 +45,8 @@ pub(super) struct Sound {
 impl Sound {
     pub(super) fn new(writer: TrackWriter, config: AudioConfig, from_ns: u64) -> Self {
         let queue = VecDeque::new();
-        Self { writer, config, queue, queued: 0, from_ns, due_ns: None, dropped: 0, silent: false }
+        let silence = config.silence();
+        Self { writer, config, silence, queue, queued: 0, from_ns, due_ns: None, dropped: 0, silent: false }
     }
 
     /// Holds a packet back until the pictures have come by.
@@ -78,7 +81,7 @@ impl Sound {
         let reached = sent.saturating_sub(SILENCE_LAG_NS);
         if sent.saturating_sub(from) > LATE_NS
             && self.queue.is_empty()
-            && let Some(silence) = self.config.silence()
+            && let Some(silence) = self.silence.clone()
         {
             self.silent = true;
             let mut at = from;
@@ -92,7 +95,7 @@ impl Sound {
 
     /// Puts silence where the publisher left packets out, so that no packet seems to last as long as the hole.
     fn bridge(&mut self, until_ns: u64, boundaries: &VecDeque<Boundary>) -> Result<(), StoreError> {
-        let Some(silence) = self.config.silence() else { return Ok(()) };
+        let Some(silence) = self.silence.clone() else { return Ok(()) };
         let length = self.config.packet_ns(&silence);
         while let Some(due) = self.due_ns.filter(|due| due + length + TOLERANCE_NS <= until_ns) {
             self.place(due, length, silence.clone(), boundaries)?;

@@ -1,4 +1,4 @@
-//! Reading codec headers bit by bit, within bounds.
+//! Reading and writing codec headers bit by bit; reading within bounds.
 
 /// A reader that gives `None` past the end, never a panic.
 #[derive(Debug)]
@@ -63,6 +63,51 @@ impl<'a> Bits<'a> {
         }
         let rest = self.take(zeros)?;
         Some(((1_u64 << zeros) - 1 + u64::from(rest)) as u32)
+    }
+}
+
+/// Writes bits, the highest first.
+#[derive(Debug, Default)]
+pub(super) struct BitWriter {
+    pub(super) bytes: Vec<u8>,
+    used: u32,
+}
+
+impl BitWriter {
+    pub(super) fn bit(&mut self, bit: bool) {
+        if self.used == 0 {
+            self.bytes.push(0);
+        }
+        if let Some(last) = self.bytes.last_mut().filter(|_| bit) {
+            *last |= 0x80 >> self.used;
+        }
+        self.used = (self.used + 1) % 8;
+    }
+
+    pub(super) fn put(&mut self, value: u32, count: u32) {
+        for at in (0..count).rev() {
+            self.bit(value >> at & 1 == 1);
+        }
+    }
+
+    /// Unsigned Exp-Golomb (9.1).
+    pub(super) fn ue(&mut self, value: u32) {
+        let code = value.saturating_add(1);
+        let length = 32 - code.leading_zeros();
+        self.put(0, length - 1);
+        self.put(code, length);
+    }
+
+    /// Signed Exp-Golomb (9.1.1).
+    pub(super) fn se(&mut self, value: i64) {
+        let code = if value > 0 { value * 2 - 1 } else { -value * 2 };
+        self.ue(code as u32);
+    }
+
+    pub(super) fn align_with(&mut self, bit: bool) {
+        while self.used != 0 {
+            self.bit(bit);
+        }
     }
 }
 

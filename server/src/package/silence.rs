@@ -1,7 +1,7 @@
 //! A packet of silence for what a publisher left out: without spectrum for AAC (ISO/IEC 14496-3, 4.4.2), an empty CELT frame
 //! a stream for Opus (RFC 6716, RFC 7845).
 
-use super::bits::Bits;
+use super::bits::{BitWriter, Bits};
 
 /// Syntax elements of a raw data block (ISO/IEC 14496-3, table 4.71).
 const SINGLE: u32 = 0;
@@ -48,7 +48,7 @@ pub(super) fn aac(asc: &[u8]) -> Option<Vec<u8>> {
         7 => vec![(SINGLE, 0), (PAIR, 0), (PAIR, 1), (PAIR, 2), (LOW, 0)],
         _ => return None,
     };
-    let mut out = Writer::default();
+    let mut out = BitWriter::default();
     for (element, tag) in elements {
         out.put(element, 3);
         out.put(tag, 4);
@@ -67,7 +67,7 @@ pub(super) fn aac(asc: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A channel whose spectrum has no band.
-fn channel(out: &mut Writer, alone: bool) {
+fn channel(out: &mut BitWriter, alone: bool) {
     out.put(140, 8); // global gain: of nothing
     if alone {
         window(out);
@@ -75,7 +75,7 @@ fn channel(out: &mut Writer, alone: bool) {
     out.put(0, 3); // no pulses, no noise shaping, no gain control
 }
 
-fn window(out: &mut Writer) {
+fn window(out: &mut BitWriter) {
     out.put(0, 1); // reserved
     out.put(0, 2); // one long window ...
     out.put(1, 1); // ... of the Kaiser-Bessel kind
@@ -126,26 +126,6 @@ pub(super) fn opus(record: &[u8]) -> Option<Vec<u8>> {
         out.extend(OPUS_FRAME);
     }
     (!out.is_empty()).then_some(out)
-}
-
-#[derive(Debug, Default)]
-struct Writer {
-    bytes: Vec<u8>,
-    used: usize,
-}
-
-impl Writer {
-    fn put(&mut self, value: u32, count: usize) {
-        for bit in (0..count).rev() {
-            if self.used.is_multiple_of(8) {
-                self.bytes.push(0);
-            }
-            if let Some(last) = self.bytes.last_mut() {
-                *last |= ((value >> bit & 1) as u8) << (7 - self.used % 8);
-            }
-            self.used += 1;
-        }
-    }
 }
 
 #[cfg(test)]

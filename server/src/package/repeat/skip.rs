@@ -1,6 +1,7 @@
 //! A picture of skipped macroblocks: it looks like the one that it refers to, and takes some thirty bytes.
 
 use super::params::Picture;
+use crate::package::bits::BitWriter;
 use crate::package::sps::{Order, Sequence};
 
 /// Which picture is written.
@@ -13,56 +14,11 @@ pub(super) struct Skip {
     pub(super) back: u32,
 }
 
-/// Writes bits, the highest first.
-#[derive(Debug, Default)]
-struct Writer {
-    bytes: Vec<u8>,
-    used: u32,
-}
-
-impl Writer {
-    fn bit(&mut self, bit: bool) {
-        if self.used == 0 {
-            self.bytes.push(0);
-        }
-        if let Some(last) = self.bytes.last_mut().filter(|_| bit) {
-            *last |= 0x80 >> self.used;
-        }
-        self.used = (self.used + 1) % 8;
-    }
-
-    fn put(&mut self, value: u32, count: u32) {
-        for at in (0..count).rev() {
-            self.bit(value >> at & 1 == 1);
-        }
-    }
-
-    /// Unsigned Exp-Golomb (9.1).
-    fn ue(&mut self, value: u32) {
-        let code = value.saturating_add(1);
-        let length = 32 - code.leading_zeros();
-        self.put(0, length - 1);
-        self.put(code, length);
-    }
-
-    /// Signed Exp-Golomb (9.1.1).
-    fn se(&mut self, value: i64) {
-        let code = if value > 0 { value * 2 - 1 } else { -value * 2 };
-        self.ue(code as u32);
-    }
-
-    fn align_with(&mut self, bit: bool) {
-        while self.used != 0 {
-            self.bit(bit);
-        }
-    }
-}
-
 /// The NAL unit of a P slice, no reference picture, that repeats another picture.
 pub(super) fn nal(sequence: &Sequence, picture: &Picture, skip: &Skip) -> Vec<u8> {
     /// The quantizer changes nothing here; the coarsest gives the coder the best guess to begin with.
     const QUANTIZER: i64 = 51;
-    let mut out = Writer::default();
+    let mut out = BitWriter::default();
     out.ue(0);
     out.ue(5); // all slices of the picture are P
     out.ue(picture.id);
@@ -130,7 +86,7 @@ fn escape(header: u8, rbsp: &[u8]) -> Vec<u8> {
 
 /// The arithmetic coder (9.3.4), for the one decision that is met here.
 struct Coder<'a> {
-    out: &'a mut Writer,
+    out: &'a mut BitWriter,
     low: u32,
     range: u32,
     /// Bits that wait for a carry.
@@ -167,7 +123,7 @@ const LPS: [[u8; 4]; 21] = [
 ];
 
 impl<'a> Coder<'a> {
-    fn new(out: &'a mut Writer) -> Self {
+    fn new(out: &'a mut BitWriter) -> Self {
         Self { out, low: 0, range: 510, outstanding: 0, first: true }
     }
 
