@@ -3,6 +3,7 @@
 //! [`Playback`] owns one pipeline and a thread that steers it: no call here waits for GStreamer. What happens is
 //! told through a channel of [`Event`]s; pictures wait in a slot.
 
+mod branches;
 mod colour;
 mod control;
 mod decoders;
