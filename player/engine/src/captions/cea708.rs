@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::screen::Look;
-use crate::subtitles::{Align, Anchor, Cue, Line, Placement, Span};
+use super::screen::{Look, lines, spans};
+use crate::subtitles::{Align, Anchor, Cue, Line, Placement};
 
 /// Services that are read: of the standard ones all.
 pub(super) const SERVICES: usize = 6;
@@ -123,28 +123,10 @@ impl Window {
         let last = self.rows.iter().rposition(filled)?;
         let rows = self.rows.get(first..=last)?;
         let indent = rows.iter().filter_map(|row| row.iter().position(seen)).min()?;
-        let mut spans: Vec<Span> = Vec::new();
-        for (at, row) in rows.iter().enumerate() {
+        let spans = lines(rows.iter().map(|row| {
             let to = row.iter().rposition(seen).map_or(indent, |last| last + 1);
-            if let Some(before) = spans.last_mut().filter(|_| at > 0) {
-                before.text.push('\n');
-            }
-            let mut last = None;
-            for cell in row.get(indent..to).unwrap_or_default() {
-                let (c, look) = cell.unwrap_or((' ', last.unwrap_or_default()));
-                match spans.last_mut().filter(|_| last == Some(look)) {
-                    Some(span) => span.text.push(c),
-                    None => spans.push(Span {
-                        text: c.to_string(),
-                        italic: look.italic,
-                        underline: look.underline,
-                        colour: look.colour,
-                        ..Span::default()
-                    }),
-                }
-                last = Some(look);
-            }
-        }
+            spans(row.get(indent..to).unwrap_or_default())
+        }));
         let (above, below) = (first as f32, (self.rows.len() - 1 - last) as f32);
         let (line_anchor, shift) = match self.anchor / 3 {
             0 => (Anchor::Start, above / ROWS),

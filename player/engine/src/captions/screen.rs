@@ -32,6 +32,39 @@ struct Row {
     spans: Vec<Span>,
 }
 
+/// What stands in these cells, by how it looks. Cells without a character look like the one before.
+pub(super) fn spans(cells: &[Option<(char, Look)>]) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    let mut last = Look::default();
+    for cell in cells {
+        let (c, look) = cell.unwrap_or((' ', last));
+        match spans.last_mut().filter(|_| look == last) {
+            Some(span) => span.text.push(c),
+            None => spans.push(Span {
+                text: c.to_string(),
+                italic: look.italic,
+                underline: look.underline,
+                colour: look.colour,
+                ..Span::default()
+            }),
+        }
+        last = look;
+    }
+    spans
+}
+
+/// One cue's text out of its rows.
+pub(super) fn lines(rows: impl IntoIterator<Item = Vec<Span>>) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    for row in rows {
+        if let Some(before) = spans.last_mut() {
+            before.text.push('\n');
+        }
+        spans.extend(row);
+    }
+    spans
+}
+
 impl Screen {
     pub(super) fn put(&mut self, row: usize, column: usize, what: Option<(char, Look)>) {
         if let Some(cell) = self.cells.get_mut(row).and_then(|row| row.get_mut(column)) {
@@ -75,22 +108,7 @@ impl Screen {
         let seen = |cell: &Option<(char, Look)>| cell.is_some_and(|(c, _)| c != ' ');
         let from = cells.iter().position(seen)?;
         let to = cells.iter().rposition(seen)? + 1;
-        let mut spans: Vec<Span> = Vec::new();
-        let mut last = Look::default();
-        for cell in cells.get(from..to)? {
-            let (c, look) = cell.unwrap_or((' ', last));
-            match spans.last_mut().filter(|_| look == last) {
-                Some(span) => span.text.push(c),
-                None => spans.push(Span {
-                    text: c.to_string(),
-                    italic: look.italic,
-                    underline: look.underline,
-                    colour: look.colour,
-                    ..Span::default()
-                }),
-            }
-            last = look;
-        }
+        let spans = spans(cells.get(from..to)?);
         Some(Row { from, to, spans })
     }
 
@@ -103,13 +121,7 @@ impl Screen {
                 Some(row) => block.push(row),
                 None if !block.is_empty() => {
                     let place = place(&block, at);
-                    let mut spans: Vec<Span> = Vec::new();
-                    for row in std::mem::take(&mut block) {
-                        if let Some(before) = spans.last_mut() {
-                            before.text.push('\n');
-                        }
-                        spans.extend(row.spans);
-                    }
+                    let spans = lines(std::mem::take(&mut block).into_iter().map(|row| row.spans));
                     cues.push(Cue { start, end, spans, place });
                 }
                 None => {}

@@ -114,19 +114,15 @@ impl Http {
             }
             // There is no more: a length that was announced was wrong.
             if range.is_none() && total == Some(had) {
-                let (length, version) = (0, response.version());
-                let (content_type, bytes) = (None, Bytes::new());
-                let (url, first_byte) = (response.url().clone(), asked.elapsed());
-                let clock = None;
                 return Ok(Body {
-                    url,
-                    content_type,
-                    bytes,
-                    length,
+                    url: response.url().clone(),
+                    content_type: None,
+                    bytes: Bytes::new(),
+                    length: 0,
                     gzip: false,
-                    first_byte,
-                    clock,
-                    version,
+                    first_byte: asked.elapsed(),
+                    clock: None,
+                    version: response.version(),
                 });
             }
             return Err(NetError::Truncated { url, got: had, expected: total.unwrap_or(0) });

@@ -304,18 +304,14 @@ impl Media {
 
     /// Puts what can be placed into the buffers. Gives, for each download that got on, up to where it can be played.
     pub(crate) fn settle(&mut self) -> Vec<(FetchId, Duration)> {
-        // The main track first: it may tell where sound belongs.
-        let order = |track: TrackKind, open: &BTreeMap<FetchId, Opened>| -> Vec<FetchId> {
-            open.iter().filter(|(_, opened)| opened.job.track == track).map(|(id, _)| *id).collect()
-        };
         let mut settled = Vec::new();
-        for id in order(TrackKind::Video, &self.open) {
-            settled.extend(self.settle_one(id).map(|until| (id, until)));
-        }
-        // Whole segments of sound that wait to be told, before those that still grow.
-        self.place_pending();
-        for id in order(TrackKind::Audio, &self.open) {
-            settled.extend(self.settle_one(id).map(|until| (id, until)));
+        // The main track first: it may tell where sound belongs, whole segments that wait for that before those that grow.
+        for track in [TrackKind::Video, TrackKind::Audio] {
+            let growing = self.open.iter().filter(|(_, opened)| opened.job.track == track);
+            for id in growing.map(|(id, _)| *id).collect::<Vec<_>>() {
+                settled.extend(self.settle_one(id).map(|until| (id, until)));
+            }
+            self.place_pending();
         }
         settled
     }
